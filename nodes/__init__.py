@@ -1,0 +1,19 @@
+"""What the artist sees: the nodes, one file per family."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .blend import LatentSeamBlend, SeamBlend
+from .split import LatentTileSplit, TileSplit
+
+
+class Tilework(ComfyExtension):
+    """The pack as ComfyUI knows it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node of the pack."""
+        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend]
+
+
+async def comfy_entrypoint() -> Tilework:
+    """What ComfyUI asks the pack for."""
+    return Tilework()

@@ -1,0 +1,170 @@
+"""Seam Blend and its latent twin: processed tiles and their layout in, one picture out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..blending.canvas import compose
+from ..blending.layout import TileLayout
+from ..blending.mosaic import Mosaic
+from ..blending.noise_mask import compose_masks
+from ..blending.regroup import Span, gather, tile_spans
+from ..blending.windows import METHODS
+from .layout_picture import describe_blend, join_ui, show
+from .types import Layout, check_image, check_layout, latent_samples, watched
+
+ALIASES = ["untile", "stitch", "merge tiles", "seam", "feather", "blend tiles", "assemble", "join tiles", "unsplit"]
+METHOD_TIP = (
+    "How neighbours mix where they overlap. hann: smooth at both ends, the right choice nearly always; linear: a straight ramp; "
+    "gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a hard cut in the middle "
+    "of the overlap, to see what the seams are."
+)
+TRIM_TIP = (
+    "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "
+    "0 is right for most; set it to the model's receptive radius for a result that equals the untiled one. "
+    "The overlap must be at least twice this plus one."
+)
+
+
+def _method_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input("method", options=list(METHODS), default=METHODS[0], tooltip=METHOD_TIP),
+        io.Int.Input("trim", default=0, min=0, max=4096, advanced=True, tooltip=TRIM_TIP),
+    ]
+
+
+def _layouts(layouts: list[Any]) -> list[TileLayout]:
+    return [check_layout(layout) for layout in layouts]
+
+
+class SeamBlend(io.ComfyNode):
+    """List of tiles, layouts -> one IMAGE and one seams MASK per layout."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkSeamBlend",
+            display_name="Seam Blend",
+            category="Tilework",
+            description=(
+                "Puts processed tiles together into one picture without visible seams, at whatever scale they came back. "
+                "Takes them as a list or in batches, and refuses in words what does not fit. The picture is float32."
+            ),
+            search_aliases=ALIASES,
+            is_input_list=True,
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input("tiles", tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between."),
+                Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
+                *_method_inputs(),
+                io.Float.Input(
+                    "scale",
+                    default=0.0,
+                    min=0.0,
+                    max=64.0,
+                    step=0.01,
+                    round=False,
+                    advanced=True,
+                    tooltip="How much larger the tiles came back. 0 finds it from their size (and shows it in the node); type it only for an odd factor such as 1.37 where rounding left a doubt.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("image", display_name="image", is_output_list=True, tooltip="The whole picture, one per layout."),
+                io.Mask.Output("seams", display_name="seams", is_output_list=True, tooltip="1 where two or more tiles mix, 0 elsewhere: ready for an inpaint or refine pass."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, tiles, layout, method, trim, scale) -> io.NodeOutput:
+        """Blend the tiles of each layout."""
+        import comfy.model_management
+
+        device = comfy.model_management.intermediate_device()
+        plans = _layouts(layout)
+        items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+        images, masks, pictures = [], [], []
+        for plan, spans in zip(plans, tile_spans([len(item) for item in items], plans), strict=True):
+            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method[0], trim[0], scale[0])
+            stream = (gather(items, parts) for parts in spans)
+            image = compose(watched(stream, len(plan)), plan, mosaic=mosaic, device=device)
+            images.append(image)
+            masks.append(mosaic.seams(plan.batch, device))
+            pictures.append(show(image, plan, describe_blend(plan, mosaic, method[0], typed=scale[0] > 0), cls))
+        return io.NodeOutput(images, masks, ui=join_ui(pictures))
+
+
+class LatentSeamBlend(io.ComfyNode):
+    """List of latent tiles, layouts -> one LATENT per layout."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkLatentSeamBlend",
+            display_name="Latent Seam Blend",
+            category="Tilework",
+            description=(
+                "Puts latent tiles together into one latent, their noise masks along with them. For tiles that a sampler painted "
+                "one by one, blending gives ghosts; it is meant for tiles that agree. The latent is float32."
+            ),
+            search_aliases=[*ALIASES, "latent merge", "stitch latent"],
+            is_input_list=True,
+            has_intermediate_output=True,
+            inputs=[
+                io.Latent.Input("tiles", tooltip="The processed latent tiles, in the order Latent Tile Split gave them."),
+                Layout.Input("layout", tooltip="The layout output of the Latent Tile Split that cut the tiles."),
+                *_method_inputs(),
+            ],
+            outputs=[io.Latent.Output("samples", display_name="samples", is_output_list=True, tooltip="The whole latent, one per layout.")],
+        )
+
+    @classmethod
+    def execute(cls, tiles, layout, method, trim) -> io.NodeOutput:
+        """Blend the tiles of each layout."""
+        plans = _layouts(layout)
+        items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+        sizes = [len(item) for item in items]
+        latents, pictures = [], []
+        for plan, spans in zip(plans, tile_spans(sizes, plans), strict=True):
+            _check_trim_cells(plan, trim[0])
+            first = spans[0][0].item
+            mosaic = Mosaic(plan, tuple(items[first].shape[-2:]), method[0], trim[0])
+            latent = dict(tiles[first])
+            latent["samples"] = _blend_samples(items, plan, spans, mosaic)
+            mask = compose_masks([tile.get("noise_mask") for tile in tiles], sizes, spans, plan, method[0], trim[0])
+            if mask is not None:
+                latent["noise_mask"] = mask
+            if all("batch_index" in tiles[span.item] for span in spans[0]):
+                latent["batch_index"] = _batch_index(tiles, spans[0])
+            latents.append(latent)
+            pictures.append(show(latent["samples"], plan, describe_blend(plan, mosaic, method[0], typed=False), cls))
+        return io.NodeOutput(latents, ui=join_ui(pictures))
+
+
+def _check_trim_cells(plan: TileLayout, trim: int) -> None:
+    if trim % plan.unit:
+        low = trim // plan.unit * plan.unit
+        raise ValueError(
+            f"trim {trim} is not a whole number of latent cells of {plan.unit} image pixels: use {low} or {low + plan.unit}"
+        )
+
+
+def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[Span]], mosaic: Mosaic) -> torch.Tensor:
+    """Latents are blended plane by plane: batch, channels and frames all alike."""
+    import comfy.model_management
+
+    def planes(parts: list[Span]) -> torch.Tensor:
+        tile = gather(items, parts)
+        return tile.reshape(-1, *tile.shape[-2:], 1)
+
+    stream = watched((planes(parts) for parts in spans), len(plan))
+    blended = compose(stream, plan, mosaic=mosaic, device=comfy.model_management.intermediate_device())
+    return blended.reshape(-1, *items[spans[0][0].item].shape[1:-2], *mosaic.size)
+
+
+def _batch_index(tiles: list[dict], spans: list[Span]) -> list[int]:
+    return [i for span in spans for i in tiles[span.item]["batch_index"][span.start : span.stop]]

@@ -1,0 +1,129 @@
+"""One small picture of what a node did: the grid, its overlaps shaded, its tiles numbered."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import torch
+from comfy_api.latest import ui
+from PIL import Image, ImageDraw, ImageFont
+
+from ..blending.layout import Axis, TileLayout
+from ..blending.mosaic import Mosaic
+
+LONGEST_SIDE = 768
+LINE = (255, 255, 255, 210)
+SHADE = (255, 122, 46, 84)
+CAPTION_BACKGROUND = (24, 26, 30)
+CAPTION_INK = (235, 235, 235)
+LEAST_NUMBER_ROOM = 16
+
+
+def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
+    """What Tile Split did, in one or two lines."""
+    ys, xs = plan.axes
+    height, width = plan.tile_size
+    overlaps = " x ".join("none" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
+    twice = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1]) - 1
+    lines = [
+        f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)}), true overlap {overlaps} px",
+        f"{plan.canvas[1]} x {plan.canvas[0]} px, {twice:.0%} computed twice" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
+    ]
+    if plan.unit > 1:
+        lines.append(f"{plan.unit} image pixels per latent cell")
+    elif multiple_of and (width % multiple_of or height % multiple_of):
+        lines.append(f"the tile is not a multiple of {multiple_of}: a VAE would crop it")
+    return lines
+
+
+def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
+    """What Seam Blend did, in one or two lines."""
+    source = "as typed" if typed else "from the tiles"
+    lines = [f"{len(plan)} tiles, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
+    final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
+    lines.append(final + ("" if mosaic.exact else ", placed between pixels by resampling"))
+    planned = tuple(length // plan.unit for length in plan.tile_size)
+    lost = [p - c for p, c in zip(planned, mosaic.tile_size, strict=True)]
+    if not typed and any(0 < n < 16 for n in lost) and plan.unit == 1:
+        lines.append(f"tiles lost {max(lost)} px on the way: if a VAE cropped them, use a tile size that is a multiple of 8")
+    return lines
+
+
+def _scale_text(scale: Fraction) -> str:
+    exact = scale.denominator == 1 or Fraction(f"{float(scale):g}") == scale
+    return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
+
+
+def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], cls: type) -> dict[str, Any]:
+    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples) and its caption."""
+    picture = _with_caption(_with_grid(_small(pixels, plan), plan), lines)
+    tensor = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, picture.height, picture.width, 3)
+    return {**ui.PreviewImage(tensor.float() / 255, cls=cls).as_dict(), "text": [" | ".join(lines)]}
+
+
+def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """The UI values of several layouts as one."""
+    return {key: [value for picture in pictures for value in picture[key]] for key in ("images", "text")} | {"animated": (False,)}
+
+
+def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
+    """The first picture of a batch, or a latent's mean over channels, shrunk to LONGEST_SIDE at most."""
+    if plan.unit == 1 and pixels.ndim == 4 and pixels.shape[-1] <= 4:
+        plane = pixels[0, ..., :3] if pixels.shape[-1] >= 3 else pixels[0, ..., :1].expand(-1, -1, 3)
+        plane = plane.movedim(-1, 0)
+    else:
+        cells = pixels[0] if pixels.ndim == 4 else pixels[0, :, 0]
+        mean = cells.float().mean(0)
+        low, high = mean.aminmax()
+        plane = ((mean - low) / (high - low).clamp_min(1e-6)).expand(3, -1, -1)
+    ratio = min(1.0, LONGEST_SIDE / max(plan.canvas))
+    size = tuple(max(1, round(side * ratio)) for side in plan.canvas)
+    step = max(1, min(plane.shape[1] // (2 * size[0]), plane.shape[2] // (2 * size[1])))
+    plane = torch.nn.functional.interpolate(plane[None, :, ::step, ::step].float().cpu(), size=size, mode="area")[0]
+    values = (plane.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).contiguous()
+    return Image.fromarray(values.numpy(), "RGB")
+
+
+def _overlaps(axis: Axis) -> list[tuple[int, int]]:
+    return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False) if b < a + axis.tile]
+
+
+def _with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
+    ys, xs = plan.axes
+    fy, fx = picture.height / plan.canvas[0], picture.width / plan.canvas[1]
+    layer = Image.new("RGBA", picture.size)
+    draw = ImageDraw.Draw(layer)
+    for start, stop in _overlaps(ys):
+        draw.rectangle((0, start * fy, picture.width, stop * fy - 1), fill=SHADE)
+    for start, stop in _overlaps(xs):
+        draw.rectangle((start * fx, 0, stop * fx - 1, picture.height), fill=SHADE)
+    for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
+        for cut in ((start + stop) / 2 * factor for start, stop in _overlaps(axis)):
+            draw.line((0, cut, picture.width, cut) if horizontal else (cut, 0, cut, picture.height), fill=LINE)
+    _number(draw, plan, fy, fx)
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -> None:
+    """Tiles are numbered from 0, row by row, in the middle of what only they cover; left out where there is no room."""
+    ys, xs = plan.axes
+    room = min(fy * ys.size / len(ys.origins), fx * xs.size / len(xs.origins))
+    if room < LEAST_NUMBER_ROOM:
+        return
+    font = ImageFont.load_default(size=max(9, min(22, int(room / 3))))
+    for index, tile in enumerate(plan.tiles):
+        bottom, right = min(tile.y + tile.height, ys.size), min(tile.x + tile.width, xs.size)
+        centre = ((tile.x + right) / 2 * fx, (tile.y + bottom) / 2 * fy)
+        draw.text(centre, str(index), fill=(255, 255, 255, 255), font=font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0, 200))
+
+
+def _with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
+    font = ImageFont.load_default(size=17)
+    width = max(picture.width, max(int(font.getlength(line)) for line in lines) + 24)
+    out = Image.new("RGB", (width, picture.height + 24 * len(lines) + 12), CAPTION_BACKGROUND)
+    out.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(out)
+    for i, line in enumerate(lines):
+        draw.text((12, picture.height + 7 + 24 * i), line, fill=CAPTION_INK, font=font)
+    return out

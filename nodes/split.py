@@ -1,0 +1,157 @@
+"""Tile Split and its latent twin: one picture in, a list of equal tiles and their layout out."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..blending.cutting import cut, cut_cells
+from ..blending.layout import TileLayout
+from ..blending.noise_mask import cut_mask
+from .layout_picture import describe_split, show
+from .types import Layout, check_image, check_layout, downscale_ratio, latent_samples
+
+ALIASES = ["tile", "split", "split image into tiles", "crop tiles", "slice", "grid", "large image", "upscale tiles"]
+
+
+def _size_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "tile_width",
+            default=1024,
+            min=1,
+            max=32768,
+            step=8,
+            tooltip="Width of every tile in image pixels. Take the size your model was made for (512 to 1024 for most); smaller tiles need less VRAM.",
+        ),
+        io.Int.Input("tile_height", default=1024, min=1, max=32768, step=8, tooltip="Height of every tile in image pixels; usually the same as the width."),
+        io.Int.Input(
+            "overlap",
+            default=128,
+            min=0,
+            max=16384,
+            step=8,
+            tooltip="Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; more hides larger differences and costs time.",
+        ),
+        io.Int.Input(
+            "multiple_of",
+            default=8,
+            min=1,
+            max=1024,
+            advanced=True,
+            tooltip="Every tile starts on a multiple of this many pixels. 8 suits most models and keeps x1.5, x2 and x4 exact; the last tile may reach over the image by less than this, mirrored.",
+        ),
+    ]
+
+
+def _layout_input(of: str) -> io.Input:
+    return Layout.Input(
+        "layout",
+        optional=True,
+        tooltip=f"Cut exactly as another {of} was cut (a depth map beside its photograph): connect that Tile Split's layout. Overrules the sizes above.",
+    )
+
+
+class TileSplit(io.ComfyNode):
+    """IMAGE -> list of tiles, layout, count."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTileSplit",
+            display_name="Tile Split",
+            category="Tilework",
+            description=(
+                "Cuts a picture of any size into equal, evenly spread tiles. Every node between here and Seam Blend runs once "
+                "per tile; the layout tells Seam Blend where they belong."
+            ),
+            search_aliases=ALIASES,
+            has_intermediate_output=True,
+            inputs=[io.Image.Input("image", tooltip="The picture, or batch of pictures, to cut. RGB, RGBA or grey."), *_size_inputs(), _layout_input("picture")],
+            outputs=[
+                io.Image.Output("tiles", display_name="tiles", is_output_list=True, tooltip="The tiles as a list, row by row: the next node runs once for each."),
+                Layout.Output("layout", display_name="layout", tooltip="Where each tile belongs. Connect it to Seam Blend, and to anything else that must be cut the same way."),
+                io.Int.Output("count", display_name="count", tooltip="How many tiles there are."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+        return True
+
+    @classmethod
+    def execute(cls, image, tile_width, tile_height, overlap, multiple_of, layout=None) -> io.NodeOutput:
+        """Plan and cut."""
+        batch, height, width, _ = check_image(image).shape
+        if layout is not None:
+            plan = check_layout(layout).fit(height, width, batch)
+        else:
+            plan = TileLayout.grid(height, width, tile_height, tile_width, overlap, multiple_of, batch)
+        tiles = list(cut(image, plan))
+        ui = show(image, plan, describe_split(plan, None if layout is not None else multiple_of), cls)
+        return io.NodeOutput(tiles, plan, len(plan), ui=ui)
+
+
+class LatentTileSplit(io.ComfyNode):
+    """LATENT -> list of tiles, layout, count."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkLatentTileSplit",
+            display_name="Latent Tile Split",
+            category="Tilework",
+            description=(
+                "Cuts a latent into equal, evenly spread tiles, its noise mask along with it. Sizes are given in image pixels, "
+                "as in Tile Split. Works for images and video (frames stay together)."
+            ),
+            search_aliases=[*ALIASES, "latent tile", "split latent"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Latent.Input("samples", tooltip="The latent to cut. A noise mask is cut in proportion; everything else it carries is kept."),
+                *_size_inputs(),
+                io.Int.Input(
+                    "downscale",
+                    default=0,
+                    min=0,
+                    max=128,
+                    advanced=True,
+                    tooltip="Image pixels per latent cell (8 for SD, SDXL and Flux, 16 for Flux.2, 32 for SANA). 0 takes it from the latent where it says so, else 8; what was used is shown in the node.",
+                ),
+                _layout_input("picture or latent"),
+            ],
+            outputs=[
+                io.Latent.Output("tiles", display_name="tiles", is_output_list=True, tooltip="The latent tiles as a list, row by row: the next node runs once for each."),
+                Layout.Output("layout", display_name="layout", tooltip="Where each tile belongs. Connect it to Latent Seam Blend."),
+                io.Int.Output("count", display_name="count", tooltip="How many tiles there are."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+        return True
+
+    @classmethod
+    def execute(cls, samples, tile_width, tile_height, overlap, multiple_of, downscale, layout=None) -> io.NodeOutput:
+        """Plan and cut."""
+        cells = latent_samples(samples)
+        given = None if layout is None else check_layout(layout)
+        unit = downscale_ratio(samples, downscale, given)
+        batch, height, width = cells.shape[0], cells.shape[-2], cells.shape[-1]
+        mask = samples.get("noise_mask")
+        mask_size = None if mask is None else (mask.shape[-2], mask.shape[-1])
+        if given is not None:
+            plan = given.fit(height, width, batch, unit, mask_size)
+        else:
+            plan = TileLayout.grid(
+                height * unit, width * unit, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size
+            )
+        tiles = [{**samples, "samples": tile} for tile in cut_cells(cells, plan)]
+        if mask is not None:
+            for tile, part in zip(tiles, cut_mask(mask, plan), strict=True):
+                tile["noise_mask"] = part
+        ui = show(cells, plan, describe_split(plan, None if given is not None else multiple_of), cls)
+        return io.NodeOutput(tiles, plan, len(plan), ui=ui)

@@ -1,0 +1,17 @@
+"""Loads the pack the way ComfyUI does, under the name `tilework`.
+
+The host imports a pack by path, so nothing of ours may depend on a top-level name:
+`nodes` would be the host's own module.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+if "tilework" not in sys.modules:
+    spec = importlib.util.spec_from_file_location("tilework", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tilework"] = module
+    spec.loader.exec_module(module)

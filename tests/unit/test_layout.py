@@ -1,0 +1,150 @@
+"""The planner's promises, over random sizes, and the layout's record."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tilework.blending.layout import MAX_TILES, TileLayout, plan_axis
+
+
+@st.composite
+def plans(draw, longest=3000):
+    lattice = draw(st.sampled_from([1, 2, 3, 8, 16, 64]))
+    tile = draw(st.integers(max(1, lattice), 700))
+    overlap = draw(st.integers(0, tile - lattice))
+    return draw(st.integers(1, longest)), tile, overlap, lattice
+
+
+@settings(max_examples=400, deadline=None)
+@given(plans())
+def test_every_axis_plan_keeps_its_promises(plan):
+    size, tile, overlap, lattice = plan
+    origins = plan_axis(*plan)
+    end = origins[-1] + tile
+    assert origins[0] == 0
+    assert end >= size, "every pixel is covered"
+    assert all(o % lattice == 0 for o in origins)
+    strides = [b - a for a, b in zip(origins, origins[1:], strict=False)]
+    assert all(0 < s <= tile - overlap for s in strides), "neighbours overlap by at least what was asked"
+    assert not strides or max(strides) - min(strides) <= lattice, "evenly spread, no sliver"
+    assert end - size < lattice or size <= tile, "the canvas overruns the image by less than one lattice step"
+    fewer = (len(origins) - 2) * ((tile - overlap) // lattice) * lattice + tile
+    assert len(origins) == 1 or fewer < size, "no tile more than needed"
+
+
+def test_three_tiles_meet_in_777_by_1000():
+    layout = TileLayout.grid(777, 1000, 512, 512, 64, 1)
+    assert layout.axes[1].origins == (0, 244, 488)
+    assert layout.axes[1].overlap == 268
+
+
+@settings(max_examples=50, deadline=None)
+@given(plans(400), plans(400), st.integers(1, 4))
+def test_record_survives_json_and_equals_hashes(a, b, batch):
+    height, tile_height, _, lattice = a
+    width, tile_width, _, _ = b
+    assume(lattice <= min(tile_height, tile_width) and height * width < 5000 * tile_height * tile_width)
+    layout = TileLayout.grid(height, width, tile_height, tile_width, 0, lattice, batch)
+    again = TileLayout.from_json(layout.to_json())
+    assert again == layout and hash(again) == hash(layout)
+    assert json.loads(layout.to_json())["version"] == 1
+
+
+def test_the_record_of_version_1_stays_readable():
+    record = {"version": 1, "kind": "grid", "canvas": [600, 900], "batch": 2, "unit": 8, "tiles": [[0, 0, 600, 512], [0, 392, 600, 512]],
+              "wrap": [False, False], "present": "all", "mask_size": None, "a key of a later minor version": 1}  # fmt: skip
+    layout = TileLayout.from_record(record)
+    assert layout.canvas == (600, 900) and layout.unit == 8 and layout.batch == 2 and layout.tiles[1].x == 392
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "later Tilework"),
+        ({"version": "1"}, "no version"),
+        ({"tiles": [[0, 0, 8, 8]]}, "do not cover"),
+        ({"tiles": [[0, 0, 600, 512], [0, 700, 600, 512]]}, "do not cover"),
+        ({"tiles": [[0, 392, 600, 512], [0, 0, 600, 512]]}, "row order"),
+        ({"tiles": [[0, 0, 600, 512], [0, 392, 600, 513]]}, "grid of equal tiles"),
+        ({"tiles": []}, "1 to"),
+        ({"tiles": [[0, 0, 600, 1e9]]}, "whole numbers"),
+        ({"tiles": [[0, 0, -5, 9]]}, "whole numbers"),
+        ({"tiles": "x" * 10}, "list of"),
+        ({"canvas": [600]}, "2 whole numbers"),
+        ({"canvas": [0, 900]}, "between 1 and"),
+        ({"unit": 0}, "unit of 1 or more"),
+        ({"kind": "objects"}, "not known to this version"),
+        ({"wrap": [True, False]}, "wraps around"),
+        ({"present": [0]}, "lacks tiles"),
+        ({"batch": True}, "whole numbers"),
+    ],
+)
+def test_a_hostile_record_is_refused_in_words(change, words):
+    record = TileLayout.grid(600, 900, 600, 512, 100, 1).to_record()
+    assert TileLayout.from_record(record)
+    with pytest.raises(ValueError, match=words):
+        TileLayout.from_record({**record, **change})
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((1000, 1000, 512, 512, 512), r"overlap 512 must be smaller than the tile \(512 x 512\): use 256 or less"),
+        ((1000, 1000, 0, 512, 0), "tile_height 0 is not a tile size: use"),
+        ((1000, 1000, 512, 0, 0), "tile_width 0 is not a tile size: use"),
+        ((1000, 1000, 512, 512, -1), "overlap -1 is negative: use 0"),
+        ((0, 1000, 512, 512, 64), "height of 0 px cannot be cut"),
+        ((1000, 1000, 512, 512, 64, 0), "multiple_of 0"),
+        ((1000, 1000, 512, 512, 500, 64), "moves on by 12 px, less than multiple_of 64"),
+        ((15000, 15000, 1, 1, 0), "more than 65536: use a larger tile"),
+        ((1000, 1000, 500, 512, 64, 8, 1, 16), "tile_height 500 is not a whole number of latent cells of 16 px: use 496 or 512"),
+    ],
+)
+def test_an_impossible_plan_is_refused_with_its_mend(args, words):
+    with pytest.raises(ValueError, match=words):
+        TileLayout.grid(*args)
+
+
+def test_overlap_is_refused_even_where_one_tile_would_do():
+    with pytest.raises(ValueError, match="must be smaller than the tile"):
+        TileLayout.grid(64, 64, 512, 512, 600)
+
+
+def test_hostile_grid_is_bounded_before_it_is_made():
+    with pytest.raises(ValueError, match="tiles, more than"):
+        TileLayout.grid(1_000_000, 1_000_000, 2, 2, 1)
+    assert MAX_TILES == 65_536
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([2, 3, 4, Fraction(1, 2), Fraction(3, 2)]))
+def test_scaling_commutes_with_the_plan(height, width, factor):
+    layout = TileLayout.grid(height, width, 512, 256, 64, 8)
+    scaled = layout.scaled(factor)
+    assert scaled.canvas == (max(1, round(height * factor)), max(1, round(width * factor)))
+    assert [t.x for t in scaled.tiles] == [t.x * factor for t in layout.tiles]
+    assert scaled.scaled(1 / Fraction(factor)).tiles == layout.tiles
+
+
+def test_an_inexact_scale_says_which_length():
+    with pytest.raises(ValueError, match=r"scale 11/10 puts tile 0's height of 512 px at 563.2.*multiples of 10"):
+        TileLayout.grid(1000, 1000, 512, 512, 64, 8).scaled("1.1")
+
+
+def test_the_latent_lattice_serves_both_the_unit_and_multiple_of():
+    layout = TileLayout.grid(1000 * 16, 800 * 16, 1024, 768, 100, 24, unit=16)
+    assert all(o % 48 == 0 for axis in layout.axes for o in axis.origins)
+
+
+def test_a_layout_fits_other_pictures_of_the_scene():
+    layout = TileLayout.grid(777, 1000, 512, 512, 64, 8)
+    assert layout.fit(777, 1000, 3).batch == 3
+    assert layout.fit(1554, 2000, 1) == layout.scaled(2)
+    latent = layout.fit(97, 125, 1, 8)
+    assert latent.canvas == (776, 1000) and latent.tiles == layout.tiles and latent.unit == 8
+    with pytest.raises(ValueError, match="planned for a picture of 1000 x 777 and this one is 1000 x 1000"):
+        layout.fit(1000, 1000, 1)
+    with pytest.raises(ValueError, match="latent cells of 16 px"):
+        layout.fit(48, 62, 1, 16)
