@@ -15,6 +15,8 @@ def _resample(pixels: torch.Tensor, placed: Placement, index: int, window: AxisW
     if placed.offsets is not None:
         span = placed.span(index, window.start, window.stop)
         return pixels.narrow(dim, span.start, span.stop - span.start)
+    if window.start == window.stop:
+        return pixels.narrow(dim, 0, 0)  # shrunk so far that no output pixel sees this tile
     indices, weights = placed.taps(index, window.start, window.stop)
     shape = [1, 1, 1, 1]
     shape[dim] = -1
@@ -23,7 +25,7 @@ def _resample(pixels: torch.Tensor, placed: Placement, index: int, window: AxisW
         part = pixels.index_select(dim, tap).mul_(weight.view(shape))
         out = part if out is None else out.add_(part)
     # The kernel overshoots at hard edges; nothing may become brighter or darker than the tile is.
-    return out.clamp_(*pixels.aminmax())
+    return out.clamp_(*pixels.aminmax()) if pixels.numel() else out
 
 
 def on_grid(mosaic: Mosaic, tile: torch.Tensor, row: int, column: int) -> torch.Tensor:

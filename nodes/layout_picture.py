@@ -25,10 +25,10 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
     ys, xs = plan.axes
     height, width = plan.tile_size
     overlaps = " x ".join("none" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
-    twice = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1]) - 1
+    more = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1]) - 1
     lines = [
         f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)}), true overlap {overlaps} px",
-        f"{plan.canvas[1]} x {plan.canvas[0]} px, {twice:.0%} computed twice" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
+        f"{plan.canvas[1]} x {plan.canvas[0]} px, {more:.0%} more pixels than without tiles" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
     ]
     if plan.unit > 1:
         lines.append(f"{plan.unit} image pixels per latent cell")

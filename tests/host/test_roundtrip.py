@@ -1,0 +1,90 @@
+"""Split then blend through the real server: lists, batches, rebatched, several pictures at once."""
+
+import pytest
+
+from tilework.tests.host.prompts import blend, node, roundtrip, source, split
+
+METHODS = ["hann", "linear", "gaussian", "average", "none"]
+
+
+def assert_same(report, prompt, at="5"):
+    (said,) = report(prompt, at)
+    assert said["shape_a"] == said["shape_b"], said
+    assert said["max_abs"] <= 1e-6, said
+    assert said["dtype_a"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (4096, 1), (64, 64), (512, 513), (1000, 777), (1200, 600), (1024, 1024)], ids=lambda n: str(n)
+)
+@pytest.mark.parametrize(("batch", "channels"), [(1, 3), (2, 3), (1, 4), (1, 1)])
+def test_untouched_tiles_give_the_picture_back(report, width, height, batch, channels):
+    assert_same(report, roundtrip(source(width, height, batch, channels)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("tile", "overlap", "multiple_of"), [(512, 0, 1), (512, 64, 8), (512, 256, 64), (2048, 128, 8)])
+def test_every_method_and_plan(report, method, tile, overlap, multiple_of):
+    picture = source(1000, 777, 1, 4)
+    assert_same(report, roundtrip(picture, method=method, tile=tile, overlap=overlap, multiple_of=multiple_of))
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 64])
+def test_after_the_cores_rebatch(report, size):
+    rebatch = node("RebatchImages", images=["2", 0], batch_size=size)
+    assert_same(report, roundtrip(source(500, 400, batch=2), via=rebatch, tile=256))
+
+
+def test_a_node_of_the_core_runs_once_per_tile(report):
+    prompt = roundtrip(source(500, 400), via=node("ImageInvert", image=["2", 0]), tile=256)
+    prompt["6"] = node("ImageInvert", image=["1", 0])
+    prompt["5"]["inputs"]["b"] = ["6", 0]
+    assert_same(report, prompt)
+
+
+def test_several_pictures_of_different_sizes_come_back_one_each(report, run_prompt):
+    prompt = {
+        "1": node("TileworkTestImageList", sizes="640x480,333x777,64x64,1x900", seed=4),
+        "2": split(["1", 0], tile=256, overlap=32),
+        "4": blend(["2", 0], ["2", 1]),
+        "5": node("TileworkTestCompare", a=["4", 0], b=["1", 0]),
+    }
+    said = report(prompt, "5")
+    assert len(said) == 4
+    for one in said:
+        assert one["shape_a"] == one["shape_b"] and one["max_abs"] <= 1e-6, one
+    assert len(run_prompt(prompt)["4"]["images"]) == 4, "one small picture per layout"
+
+
+def test_a_mask_of_the_seams_comes_along(report):
+    prompt = roundtrip(source(500, 400, batch=2), tile=256, overlap=64)
+    prompt["6"] = node("MaskToImage", mask=["4", 1])
+    prompt["7"] = node("TileworkTestCompare", a=["6", 0], b=["6", 0])
+    (said,) = report(prompt, "7")
+    assert said["shape_a"] == [2, 400, 500, 3]
+
+
+def test_the_picture_is_shown_once_not_per_tile(run_prompt):
+    outputs = run_prompt(roundtrip(source(900, 900, seed=77), tile=128, overlap=16))
+    assert len(outputs["2"]["images"]) == 1 and len(outputs["4"]["images"]) == 1
+    assert "64 tiles of 128 x 128 (8 x 8)" in outputs["2"]["text"][0]
+    assert "scale 1 (from the tiles)" in outputs["4"]["text"][0] and "final size 900 x 900" in outputs["4"]["text"][0]
+
+
+def test_a_depth_map_is_cut_like_its_photograph(report):
+    prompt = {
+        "1": source(500, 400),
+        "2": split(["1", 0], tile=256),
+        "3": source(500, 400, channels=1, seed=9),
+        "6": split(["3", 0], tile=64, layout=["2", 1]),
+        "4": blend(["6", 0], ["2", 1]),
+        "5": node("TileworkTestCompare", a=["4", 0], b=["3", 0]),
+    }
+    assert_same(report, prompt)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_tiles(report, dtype):
+    prompt = roundtrip(source(500, 400), via=node("TileworkTestDtype", image=["2", 0], dtype=dtype), tile=256)
+    (said,) = report(prompt, "5")
+    assert said["dtype_a"] == "float32" and said["max_abs"] <= {"float16": 2e-3, "bfloat16": 8e-3}[dtype]

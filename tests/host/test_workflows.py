@@ -1,0 +1,40 @@
+"""Every file in example_workflows, as it is, through the real server."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tilework.tools.workflow import convert, fetch, images
+
+FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.json"))
+
+
+def test_there_are_workflows_and_each_has_a_thumbnail():
+    assert WORKFLOWS
+    for path in WORKFLOWS:
+        assert any(path.with_suffix(suffix).exists() for suffix in (".jpg", ".png", ".webp")), path.name
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_file_is_laid_out_for_reading(path):
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    assert any(node["type"] in ("Note", "MarkdownNote") for node in saved["nodes"])
+    boxes = [(*node["pos"], *node["size"]) for node in saved["nodes"]]
+    for i, (x, y, w, h) in enumerate(boxes):
+        for x2, y2, w2, h2 in boxes[i + 1 :]:
+            assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y, "nodes lie on each other"
+
+
+def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, run_entry):
+    entry = run_entry(convert(FOLDER / "tiled_upscale.json", object_info))
+    (written,) = images(entry)
+    picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32) / 255
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255
+    assert picture.shape == (original.shape[0] * 2, original.shape[1] * 2, 3)
+    shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
+    assert np.abs(shrunk - original).mean() < 0.01, "it is the same picture"
+    assert np.abs(np.diff(picture, axis=1)).mean() < np.abs(np.diff(original, axis=1)).mean(), "and an upscale of it"
