@@ -210,6 +210,10 @@ class TileLayout:
         canvas = tuple(max(1, round(size * factor)) for size in self.canvas)
         return replace(self, canvas=canvas, tiles=tiles)
 
+    def in_pixels(self) -> TileLayout:
+        """The same plan counted in pixels: what decoded tiles of a latent layout belong to."""
+        return self if self.unit == 1 else replace(self, unit=1, mask_size=None)
+
     def fit(self, height: int, width: int, batch: int, unit: int = 1, mask_size: tuple[int, int] | None = None) -> TileLayout:
         """The same plan for another picture or latent of the same scene, such as its depth map or its half-size copy.
 

@@ -84,7 +84,7 @@ class SeamBlend(io.ComfyNode):
         import comfy.model_management
 
         device = comfy.model_management.intermediate_device()
-        plans = _layouts(layout)
+        plans = [plan.in_pixels() for plan in _layouts(layout)]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         images, masks, pictures = [], [], []
         for plan, spans in zip(plans, tile_spans([len(item) for item in items], plans), strict=True):
@@ -93,7 +93,7 @@ class SeamBlend(io.ComfyNode):
             image = compose(watched(stream, len(plan)), plan, mosaic=mosaic, device=device)
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
-            pictures.append(show(image, plan, describe_blend(plan, mosaic, method[0], typed=scale[0] > 0), cls))
+            pictures.append(show(image, plan, describe_blend(plan, mosaic, method[0], typed=scale[0] > 0)))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 
@@ -141,7 +141,7 @@ class LatentSeamBlend(io.ComfyNode):
             if all("batch_index" in tiles[span.item] for span in spans[0]):
                 latent["batch_index"] = _batch_index(tiles, spans[0])
             latents.append(latent)
-            pictures.append(show(latent["samples"], plan, describe_blend(plan, mosaic, method[0], typed=False), cls))
+            pictures.append(show(latent["samples"], plan, describe_blend(plan, mosaic, method[0], typed=False)))
         return io.NodeOutput(latents, ui=join_ui(pictures))
 
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from fractions import Fraction
 from typing import Any
 
 import torch
-from comfy_api.latest import ui
 from PIL import Image, ImageDraw, ImageFont
 
 from ..blending.layout import Axis, TileLayout
 from ..blending.mosaic import Mosaic
 
-LONGEST_SIDE = 768
+LONGEST_SIDE = 640
 LINE = (255, 255, 255, 210)
 SHADE = (255, 122, 46, 84)
 CAPTION_BACKGROUND = (24, 26, 30)
 CAPTION_INK = (235, 235, 235)
+CAPTION_SIZE = 24
 LEAST_NUMBER_ROOM = 16
 
 
 def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
-    """What Tile Split did, in one or two lines."""
+    """What Tile Split did, in a few short lines."""
     ys, xs = plan.axes
     height, width = plan.tile_size
     overlaps = " x ".join("none" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
     more = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1]) - 1
     lines = [
-        f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)}), true overlap {overlaps} px",
-        f"{plan.canvas[1]} x {plan.canvas[0]} px, {more:.0%} more pixels than without tiles" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
+        f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
+        f"true overlap {overlaps} px, {more:.0%} more pixels to compute",
+        f"{plan.canvas[1]} x {plan.canvas[0]} px" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
     ]
     if plan.unit > 1:
         lines.append(f"{plan.unit} image pixels per latent cell")
@@ -38,15 +41,15 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
 
 
 def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
-    """What Seam Blend did, in one or two lines."""
+    """What Seam Blend did, in a few short lines."""
     source = "as typed" if typed else "from the tiles"
     lines = [f"{len(plan)} tiles, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
     final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
-    lines.append(final + ("" if mosaic.exact else ", placed between pixels by resampling"))
+    lines.append(final + ("" if mosaic.exact else ", placed between pixels"))
     planned = tuple(length // plan.unit for length in plan.tile_size)
     lost = [p - c for p, c in zip(planned, mosaic.tile_size, strict=True)]
     if not typed and any(0 < n < 16 for n in lost) and plan.unit == 1:
-        lines.append(f"tiles lost {max(lost)} px on the way: if a VAE cropped them, use a tile size that is a multiple of 8")
+        lines += [f"tiles came back {max(lost)} px smaller: if a VAE cropped", "them, use a tile size that is a multiple of 8"]
     return lines
 
 
@@ -55,34 +58,43 @@ def _scale_text(scale: Fraction) -> str:
     return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
 
 
-def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], cls: type) -> dict[str, Any]:
-    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples) and its caption."""
+def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str]) -> dict[str, Any]:
+    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples) and its caption.
+
+    A JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it.
+    """
+    import folder_paths
+
     picture = _with_caption(_with_grid(_small(pixels, plan), plan), lines)
-    tensor = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, picture.height, picture.width, 3)
-    return {**ui.PreviewImage(tensor.float() / 255, cls=cls).as_dict(), "text": [" | ".join(lines)]}
+    folder = folder_paths.get_temp_directory()
+    os.makedirs(folder, exist_ok=True)
+    name = f"tilework_{uuid.uuid4().hex}.jpg"
+    picture.save(os.path.join(folder, name), quality=88, subsampling=0)
+    return {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "text": [" | ".join(lines)]}
 
 
 def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     """The UI values of several layouts as one."""
-    return {key: [value for picture in pictures for value in picture[key]] for key in ("images", "text")} | {"animated": (False,)}
+    return {key: [value for picture in pictures for value in picture[key]] for key in ("images", "text")}
 
 
 def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
     """The first picture of a batch, or a latent's mean over channels, shrunk to LONGEST_SIDE at most."""
-    if plan.unit == 1 and pixels.ndim == 4 and pixels.shape[-1] <= 4:
-        plane = pixels[0, ..., :3] if pixels.shape[-1] >= 3 else pixels[0, ..., :1].expand(-1, -1, 3)
-        plane = plane.movedim(-1, 0)
-    else:
-        cells = pixels[0] if pixels.ndim == 4 else pixels[0, :, 0]
-        mean = cells.float().mean(0)
-        low, high = mean.aminmax()
-        plane = ((mean - low) / (high - low).clamp_min(1e-6)).expand(3, -1, -1)
     ratio = min(1.0, LONGEST_SIDE / max(plan.canvas))
-    size = tuple(max(1, round(side * ratio)) for side in plan.canvas)
-    step = max(1, min(plane.shape[1] // (2 * size[0]), plane.shape[2] // (2 * size[1])))
-    plane = torch.nn.functional.interpolate(plane[None, :, ::step, ::step].float().cpu(), size=size, mode="area")[0]
-    values = (plane.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).contiguous()
-    return Image.fromarray(values.numpy(), "RGB")
+    height, width = (max(1, round(side * ratio)) for side in plan.canvas)
+    is_image = plan.unit == 1 and pixels.ndim == 4 and pixels.shape[-1] <= 4
+    planes = pixels[0] if is_image else (pixels[0] if pixels.ndim == 4 else pixels[0, :, 0]).movedim(0, -1)
+    # A 15,000 px picture is not read whole: every few pixels one, and those a box filter makes smooth.
+    step = max(1, min(2 * planes.shape[0] // (3 * height), 2 * planes.shape[1] // (3 * width)))
+    planes = planes[::step, ::step].float().cpu().nan_to_num(0)
+    if is_image:
+        planes = planes[..., :3] if planes.shape[-1] >= 3 else planes[..., :1].expand(-1, -1, 3)
+    else:
+        mean = planes.mean(-1, keepdim=True)
+        low, high = mean.aminmax()
+        planes = ((mean - low) / (high - low).clamp_min(1e-6)).expand(-1, -1, 3)
+    values = (planes.clamp(0, 1) * 255 + 0.5).to(torch.uint8).contiguous()
+    return Image.fromarray(values.numpy(), "RGB").resize((width, height), Image.Resampling.BOX)
 
 
 def _overlaps(axis: Axis) -> list[tuple[int, int]]:
@@ -111,7 +123,7 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
     room = min(fy * ys.size / len(ys.origins), fx * xs.size / len(xs.origins))
     if room < LEAST_NUMBER_ROOM:
         return
-    font = ImageFont.load_default(size=max(9, min(22, int(room / 3))))
+    font = ImageFont.load_default(size=max(9, min(30, int(room / 3))))
     for index, tile in enumerate(plan.tiles):
         bottom, right = min(tile.y + tile.height, ys.size), min(tile.x + tile.width, xs.size)
         centre = ((tile.x + right) / 2 * fx, (tile.y + bottom) / 2 * fy)
@@ -119,11 +131,12 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
 
 
 def _with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
-    font = ImageFont.load_default(size=17)
+    font = ImageFont.load_default(size=CAPTION_SIZE)
+    line_height = CAPTION_SIZE * 4 // 3
     width = max(picture.width, max(int(font.getlength(line)) for line in lines) + 24)
-    out = Image.new("RGB", (width, picture.height + 24 * len(lines) + 12), CAPTION_BACKGROUND)
+    out = Image.new("RGB", (width, picture.height + line_height * len(lines) + 14), CAPTION_BACKGROUND)
     out.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(out)
     for i, line in enumerate(lines):
-        draw.text((12, picture.height + 7 + 24 * i), line, fill=CAPTION_INK, font=font)
+        draw.text((12, picture.height + 6 + line_height * i), line, fill=CAPTION_INK, font=font)
     return out

@@ -89,7 +89,7 @@ class TileSplit(io.ComfyNode):
         else:
             plan = TileLayout.grid(height, width, tile_height, tile_width, overlap, multiple_of, batch)
         tiles = list(cut(image, plan))
-        ui = show(image, plan, describe_split(plan, None if layout is not None else multiple_of), cls)
+        ui = show(image, plan, describe_split(plan, None if layout is not None else multiple_of))
         return io.NodeOutput(tiles, plan, len(plan), ui=ui)
 
 
@@ -153,5 +153,5 @@ class LatentTileSplit(io.ComfyNode):
         if mask is not None:
             for tile, part in zip(tiles, cut_mask(mask, plan), strict=True):
                 tile["noise_mask"] = part
-        ui = show(cells, plan, describe_split(plan, None if given is not None else multiple_of), cls)
+        ui = show(cells, plan, describe_split(plan, None if given is not None else multiple_of))
         return io.NodeOutput(tiles, plan, len(plan), ui=ui)

@@ -7,9 +7,9 @@ from typing import Any
 Prompt = dict[str, dict[str, Any]]
 
 
-def node(kind: str, **inputs: Any) -> dict[str, Any]:
+def node(class_type: str, /, **inputs: Any) -> dict[str, Any]:
     """One node of a prompt; a link is a [node id, output] pair."""
-    return {"class_type": kind, "inputs": inputs}
+    return {"class_type": class_type, "inputs": inputs}
 
 
 def source(width: int, height: int, batch: int = 1, channels: int = 3, seed: int = 1, kind: str = "noise") -> dict[str, Any]:

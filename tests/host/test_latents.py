@@ -92,4 +92,4 @@ def test_a_latent_is_cut_like_its_photograph_and_decoded_tiles_blend_as_pictures
         "5": node("PreviewImage", images=["4", 0]),
     }
     text = run_prompt(prompt)["4"]["text"][0]
-    assert "final size 512 x 384" in text and "scale 8" not in text
+    assert "final size 512 x 384" in text and "scale 1 (from the tiles)" in text

@@ -1,5 +1,6 @@
 """Progress reaches the user while tiles are blended, and a cancel takes effect within one tile."""
 
+from tilework.blending.layout import TileLayout
 from tilework.tests.host.prompts import node, roundtrip, source
 
 
@@ -7,7 +8,7 @@ def test_blending_reports_every_tile(follow):
     messages = follow(roundtrip(source(700, 700, seed=11), tile=64, overlap=16))
     assert messages[-1][0] == "execution_success"
     totals = {data["max"] for kind, data in messages if kind == "progress" and data["node"] == "4"}
-    assert totals == {196}
+    assert totals == {len(TileLayout.grid(700, 700, 64, 64, 16, 8))}
 
 
 def test_cancel_stops_between_tiles(follow, server):

@@ -13,8 +13,8 @@ def refused(run_prompt, prompt):
     return str(caught.value)
 
 
-def broken(kind, **inputs):
-    return roundtrip(source(300, 300), via=node(kind, images=["2", 0], **inputs), tile=128, overlap=32)
+def broken(class_type, /, **inputs):
+    return roundtrip(source(300, 300), via=node(class_type, images=["2", 0], **inputs), tile=128, overlap=32)
 
 
 def test_a_missing_tile(run_prompt):

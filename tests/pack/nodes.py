@@ -1,0 +1,24 @@
+"""The test-only node pack's list of nodes. Ids begin with TileworkTest; nothing here is for users."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .changes import Conv, Drop, Dtype, Poison, Resize, Slow, Stretch
+from .reports import Compare, CompareLatent, Count
+from .sources import TestImage, TestImageList, TestLatent, TestModel
+
+NODES = [TestModel, TestImage, TestImageList, TestLatent, Dtype, Resize, Conv, Drop, Poison, Stretch, Slow, Compare, CompareLatent, Count]
+
+
+class TileworkTestExtension(ComfyExtension):
+    """Tells the host which nodes there are."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node of this pack."""
+        return NODES
+
+
+async def comfy_entrypoint() -> TileworkTestExtension:
+    """The pack, for the host."""
+    return TileworkTestExtension()
