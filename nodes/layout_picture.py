@@ -14,11 +14,14 @@ from ..blending.layout import Axis, TileLayout
 from ..blending.mosaic import Mosaic
 
 LONGEST_SIDE = 640
+LEAST_LONGEST_SIDE = 320
 LINE = (255, 255, 255, 210)
 SHADE = (255, 122, 46, 84)
 CAPTION_BACKGROUND = (24, 26, 30)
 CAPTION_INK = (235, 235, 235)
 CAPTION_SIZE = 24
+LEAST_CAPTION_SIZE = 16
+CAPTION_MARGIN = 12
 LEAST_NUMBER_ROOM = 16
 
 
@@ -26,11 +29,11 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
     """What Tile Split did, in a few short lines."""
     ys, xs = plan.axes
     height, width = plan.tile_size
-    overlaps = " x ".join("none" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
-    more = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1]) - 1
+    overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
+    share = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1])
     lines = [
         f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
-        f"true overlap {overlaps} px, {more:.0%} more pixels to compute",
+        (f"true overlap {overlaps} px, " if len(plan) > 1 else "") + f"{share:,.2f} x the pixels to compute",
         f"{plan.canvas[1]} x {plan.canvas[0]} px" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
     ]
     if plan.unit > 1:
@@ -80,7 +83,7 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
     """The first picture of a batch, or a latent's mean over channels, shrunk to LONGEST_SIDE at most."""
-    ratio = min(1.0, LONGEST_SIDE / max(plan.canvas))
+    ratio = min(max(LEAST_LONGEST_SIDE / max(plan.canvas), 1.0), LONGEST_SIDE / max(plan.canvas))
     height, width = (max(1, round(side * ratio)) for side in plan.canvas)
     is_image = plan.unit == 1 and pixels.ndim == 4 and pixels.shape[-1] <= 4
     planes = pixels[0] if is_image else (pixels[0] if pixels.ndim == 4 else pixels[0, :, 0]).movedim(0, -1)
@@ -98,7 +101,7 @@ def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
 
 
 def _overlaps(axis: Axis) -> list[tuple[int, int]]:
-    return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False) if b < a + axis.tile]
+    return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False)]
 
 
 def _with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
@@ -106,10 +109,11 @@ def _with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
     fy, fx = picture.height / plan.canvas[0], picture.width / plan.canvas[1]
     layer = Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(layer)
-    for start, stop in _overlaps(ys):
-        draw.rectangle((0, start * fy, picture.width, stop * fy - 1), fill=SHADE)
-    for start, stop in _overlaps(xs):
-        draw.rectangle((start * fx, 0, stop * fx - 1, picture.height), fill=SHADE)
+    for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
+        for start, stop in _overlaps(axis):
+            low, high = start * factor, stop * factor - 1
+            if high > low:
+                draw.rectangle((0, low, picture.width, high) if horizontal else (low, 0, high, picture.height), fill=SHADE)
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
         for cut in ((start + stop) / 2 * factor for start, stop in _overlaps(axis)):
             draw.line((0, cut, picture.width, cut) if horizontal else (cut, 0, cut, picture.height), fill=LINE)
@@ -131,12 +135,14 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
 
 
 def _with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
-    font = ImageFont.load_default(size=CAPTION_SIZE)
-    line_height = CAPTION_SIZE * 4 // 3
-    width = max(picture.width, max(int(font.getlength(line)) for line in lines) + 24)
-    out = Image.new("RGB", (width, picture.height + line_height * len(lines) + 14), CAPTION_BACKGROUND)
+    longest = max(ImageFont.load_default(size=CAPTION_SIZE).getlength(line) for line in lines)
+    size = max(LEAST_CAPTION_SIZE, min(CAPTION_SIZE, int(CAPTION_SIZE * (picture.width - 2 * CAPTION_MARGIN) / longest)))
+    font = ImageFont.load_default(size=size)
+    width = max(picture.width, max(int(font.getlength(line)) + 1 for line in lines) + 2 * CAPTION_MARGIN)
+    step = size * 4 // 3
+    out = Image.new("RGB", (width, picture.height + step * len(lines) + CAPTION_MARGIN), CAPTION_BACKGROUND)
     out.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(out)
     for i, line in enumerate(lines):
-        draw.text((12, picture.height + 6 + line_height * i), line, fill=CAPTION_INK, font=font)
+        draw.text((CAPTION_MARGIN, picture.height + CAPTION_MARGIN // 2 + step * i), line, fill=CAPTION_INK, font=font)
     return out
