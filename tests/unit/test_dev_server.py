@@ -1,0 +1,176 @@
+"""Starting and stopping a server, with a small stand-in for ComfyUI's main.py."""
+
+import json
+import socket
+import sys
+import urllib.error
+
+import pytest
+from tilework.tools import server as server_module
+from tilework.tools.environment import Host
+from tilework.tools.host_error import HostError
+from tilework.tools.lock import Lock
+from tilework.tools.loopback import free_port, get_json, is_free
+from tilework.tools.server import Server
+
+STAND_IN = """
+import http.server, json, sys
+args = sys.argv
+port = int(args[args.index("--port") + 1])
+{before}
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({{"system": {{"argv": args}}}}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+print("To see the GUI go to", port, flush=True)
+http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
+"""
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "has_cuda", lambda host: False)
+    comfy = tmp_path / "host" / "ComfyUI"
+    comfy.mkdir(parents=True)
+    (comfy / "main.py").write_text(STAND_IN.format(before=""))
+    return Host(tmp_path / "host", comfy, sys.executable)
+
+
+@pytest.fixture
+def pack(tmp_path):
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "__init__.py").write_text("precious")
+    return pack
+
+
+def arguments(server):
+    return get_json(server.url + "/system_stats")["system"]["argv"]
+
+
+def test_a_server_is_furnished_answers_and_is_gone_afterwards(host, pack, tmp_path):
+    (tmp_path / "model.safetensors").write_text("weights")
+    (tmp_path / "photo.png").write_text("pixels")
+    models, inputs = {"upscale_models": [tmp_path / "model.safetensors"]}, {"example.png": tmp_path / "photo.png"}
+    with Server(host, "unit", {"tilework": pack}, models, inputs, extra_args=["--verbose"]) as server:
+        given = arguments(server)
+        base = server.base
+        assert base == host.root / "base-unit"
+        assert (base / "custom_nodes" / "tilework" / "__init__.py").read_text() == "precious"
+        assert (base / "models" / "upscale_models" / "model.safetensors").read_text() == "weights"
+        assert (base / "input" / "example.png").read_text() == "pixels"
+        assert json.loads((base / "user" / "default" / "comfy.settings.json").read_text()) == {"Comfy.TutorialCompleted": True}
+    assert {"--cpu", "--disable-api-nodes", "--disable-auto-launch", "--verbose"} <= set(given)
+    assert given[given.index("--listen") + 1] == "127.0.0.1"
+    assert given[given.index("--base-directory") + 1] == str(base)
+    with pytest.raises(urllib.error.URLError):
+        get_json(server.url + "/system_stats", timeout=2)
+
+
+def test_a_server_is_gone_after_an_error_in_the_block(host, pack):
+    with pytest.raises(RuntimeError), Server(host, "unit", {"tilework": pack}) as server:
+        raise RuntimeError
+    with pytest.raises(urllib.error.URLError):
+        get_json(server.url + "/system_stats", timeout=2)
+
+
+def test_links_and_outputs_of_an_earlier_run_are_gone_and_packs_are_not_touched(host, pack):
+    with Server(host, "unit", {"old": pack}) as server:
+        (server.base / "output" / "old.png").write_text("x")
+    with Server(host, "unit", {"new": pack}) as server:
+        assert [p.name for p in (server.base / "custom_nodes").iterdir()] == ["new"]
+        assert not (server.base / "output" / "old.png").exists()
+    assert (pack / "__init__.py").read_text() == "precious"
+
+
+def test_a_kept_folder_loses_stale_links_only(host, pack):
+    with Server(host, "unit", {"old": pack}) as server:
+        (server.base / "output" / "mine.png").write_text("x")
+        (server.base / "custom_nodes" / "my_pack").mkdir()
+        (server.base / "user" / "default" / "comfy.settings.json").write_text("{}")
+    with Server(host, "unit", {"new": pack}, keep=True) as server:
+        assert sorted(p.name for p in (server.base / "custom_nodes").iterdir()) == ["my_pack", "new"]
+        assert (server.base / "output" / "mine.png").exists()
+        assert (server.base / "user" / "default" / "comfy.settings.json").read_text() == "{}"
+
+
+def test_two_servers_of_one_name_do_not_share_a_folder(host, pack):
+    with Server(host, "unit", {"tilework": pack}) as first, Server(host, "unit", {"tilework": pack}) as second:
+        assert first.base != second.base
+        assert str(second.base) in arguments(second)
+    with Server(host, "unit", {"tilework": pack}) as third:
+        assert third.base == first.base
+
+
+def test_a_port_that_is_taken_is_put_in_words(host, pack):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert not is_free(port)
+        with pytest.raises(HostError, match=f"Port {port} is taken.*--port"), Server(host, "unit", {"tilework": pack}, port=port):
+            pass
+    assert is_free(port)
+
+
+def test_a_race_for_the_free_port_is_run_again(host, pack, tmp_path):
+    once = f"""
+import os
+if not os.path.exists({str(tmp_path / "tried")!r}):
+    open({str(tmp_path / "tried")!r}, "w").close()
+    print("Port", port, "is already in use on address 127.0.0.1.")
+    sys.exit(1)
+"""
+    (host.comfy / "main.py").write_text(STAND_IN.format(before=once))
+    with Server(host, "unit", {"tilework": pack}) as server:
+        assert arguments(server)
+    assert (tmp_path / "tried").exists()
+
+
+def test_another_server_on_the_port_is_not_taken_for_ours(host, pack):
+    with Server(host, "unit", {"tilework": pack}) as other:
+        ours = Server(host, "ours", {"tilework": pack})
+        ours.url = other.url
+        assert not ours._answers()
+
+
+def test_a_server_that_dies_shows_the_end_of_its_log(host, pack):
+    (host.comfy / "main.py").write_text("raise SystemExit('no module named torch')")
+    with pytest.raises(HostError, match="ended while it was starting") as failure, Server(host, "unit", {"tilework": pack}):
+        pass
+    assert "no module named torch" in failure.value.detail
+    lock = Lock(host.root / "base-unit.lock")
+    assert lock.take(), "the working folder is free for the next server"
+    lock.release()
+
+
+def test_a_server_that_never_answers_is_given_up_and_stopped(host, pack, monkeypatch):
+    monkeypatch.setattr(server_module, "READY_SECONDS", 0.5)
+    (host.comfy / "main.py").write_text("import time\nprint('thinking', flush=True)\ntime.sleep(60)")
+    server = Server(host, "unit", {"tilework": pack})
+    with pytest.raises(HostError, match="did not answer within") as failure, server:
+        pass
+    assert "thinking" in failure.value.detail
+    assert server._child is None
+
+
+def test_a_server_that_ends_later_is_noticed(host, pack):
+    with Server(host, "unit", {"tilework": pack}) as server:
+        server.check_alive()
+        server._child.stop()
+        with pytest.raises(HostError, match="has ended by itself"):
+            server.check_alive()
+
+
+def test_a_persons_own_comfyui_is_not_written_to(host, tmp_path):
+    own = Host(host.root, tmp_path / "own", host.python)
+    assert Server(own)._environment()["PYTHONPYCACHEPREFIX"].startswith(str(host.root))
+    assert "PYTHONPYCACHEPREFIX" not in Server(host)._environment()
+
+
+def test_free_ports_are_free():
+    assert is_free(free_port())

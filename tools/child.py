@@ -1,0 +1,156 @@
+"""Programs that we start: none outlives us, and Ctrl-C is ours to handle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+KEEPER = Path(__file__).with_name("keeper.py")
+
+# What would make a Python or pip that we start look elsewhere than in the environment we made.
+MISLEADING = {
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSAFEPATH",
+    "PYTHONSTARTUP",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_LOG",
+    "PIP_REQUIRE_VIRTUALENV",
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """We were told to end by a signal other than Ctrl-C, which the programs we started did not get."""
+
+
+def surroundings(**extra: str) -> dict[str, str]:
+    """The environment variables for a program of ours: those of the person, less the misleading ones."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in MISLEADING}
+    return {**kept, **extra}
+
+
+def heed_termination() -> None:
+    """From now on a polite request to end (kill, a closed terminal) unwinds like Ctrl-C."""
+
+    def unwind(number: int, _frame: object) -> None:
+        raise Terminated(number)
+
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        # Whoever runs us under nohup has asked for SIGHUP to be ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, unwind)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no Ctrl-C in: cleaning up is short and has to be finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            if handler is not None:
+                signal.signal(name, handler)
+
+
+class Child:
+    """A program in a process group of its own, writing to a log; use it in a `with`.
+
+    It runs under keeper.py, so it ends even where we are killed without warning.
+
+    Args:
+        command: program and arguments.
+        log: the file that takes its output, emptied first.
+        env: its environment variables.
+        cwd: its working folder.
+    """
+
+    def __init__(self, command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", str(KEEPER), *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                **apart,
+            )
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self.process.poll()
+
+    def stop(self, patience: float = 12.0) -> None:
+        """End the program; returns when it is gone."""
+        with undisturbed():
+            self.process.stdin.close()
+            try:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                self._kill()
+                self.process.wait()
+
+    def _kill(self) -> None:
+        if os.name == "nt":
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], capture_output=True, check=False)
+        else:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def foreground(command: list[str], env: dict[str, str], cwd: Path, patience: float = 30.0) -> int:
+    """Run a program on our terminal and return its exit status.
+
+    Ctrl-C reaches the program as well as us: it is given `patience` seconds to clean up.
+    """
+    process = subprocess.Popen(command, env=env, cwd=cwd)
+    try:
+        return _shell_status(process.wait())
+    except KeyboardInterrupt as error:
+        with undisturbed():
+            if isinstance(error, Terminated):
+                process.terminate()
+            return _shell_status(_wait_or_end(process, patience))
+    finally:
+        with undisturbed():
+            _wait_or_end(process, patience)
+
+
+def _wait_or_end(process: subprocess.Popen, patience: float) -> int:
+    """The exit status of a program that was told to end, and is made to if it takes too long."""
+    for end in (process.terminate, process.kill):
+        try:
+            return process.wait(patience)
+        except subprocess.TimeoutExpired:
+            end()
+    return process.wait()
+
+
+def _shell_status(status: int) -> int:
+    """An exit status as a shell shows it: a program that died of signal n has 128 + n."""
+    return 128 - status if status < 0 else status

@@ -1,0 +1,135 @@
+"""What `python dev.py ...` does.
+
+    python dev.py demo               upscale a photograph in tiles on a real ComfyUI; results in output/
+    python dev.py serve [--port N]   the same ComfyUI, left running for you
+    python dev.py test [ARGUMENTS]   all tests; arguments go to pytest
+    python dev.py bench [ARGUMENTS]  the benchmarks; arguments go to benchmarks/split_blend.py
+
+The first run sets up a ComfyUI of its own in .host/ (about 6 GB, some minutes); later runs
+start in seconds. COMFYUI_PATH names a ComfyUI to use instead, TILEWORK_HOST another folder
+than .host. Deleting that folder undoes everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from .child import foreground, surroundings
+from .environment import REPOSITORY, Host, ensure_host
+from .guarded import guarded, say
+from .host_error import HostError
+from .lock import held
+from .loopback import is_free
+from .materials import ensure_photograph, ensure_upscaler
+from .pip import run_pip
+from .server import Server, check_port
+from .virtual_environment import TORCH, read_stamp, write_stamp
+
+SERVE_PORT = 8288
+BENCHMARK = REPOSITORY / "benchmarks" / "split_blend.py"
+BENCHMARK_REQUIREMENTS = REPOSITORY / "benchmarks" / "requirements.txt"
+
+# pytest as its own program starts it: `python -m pytest` would put the repository on sys.path,
+# where our folder `nodes` hides ComfyUI's module of that name.
+PYTEST = "import sys, pytest; sys.argv[0] = 'pytest'; sys.exit(pytest.main())"
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demonstration in the environment's Python."""
+    _no_arguments("demo", arguments)
+    host = ensure_host(say)
+    ensure_upscaler(host, say)
+    ensure_photograph(host, say)
+    return _in_environment(host, ["-m", "tools.demo"])
+
+
+def serve(arguments: list[str]) -> int:
+    """Leave a server running until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="dev.py serve", description="Leave a real ComfyUI with Tilework running until Ctrl-C.")
+    parser.add_argument("--port", type=_port, help=f"to listen on (default: {SERVE_PORT}, or any free one)")
+    port = parser.parse_args(arguments).port or (SERVE_PORT if is_free(SERVE_PORT) else None)
+    check_port(port)
+    host = ensure_host(say)
+    models = {"upscale_models": [ensure_upscaler(host, say)]}
+    inputs = [ensure_photograph(host, say)]
+    say("Starting ComfyUI (about ten seconds).")
+    with Server(host, "serve", models=models, inputs=inputs, port=port, keep=True, report=say) as server:
+        say(f"\n    {server.url}\n\nTilework is loaded; its examples are under Templates. Your files are in {server.base},")
+        say(f"the log is {server.log}. Ctrl-C stops the server.")
+        try:
+            while True:
+                server.check_alive()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            say("\nStopping.")
+    return 0
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests; the status is pytest's."""
+    host = ensure_host(say)
+    ensure_upscaler(host, say)
+    return _in_environment(host, ["-P", "-c", PYTEST, *arguments], OMP_NUM_THREADS="1")
+
+
+def bench(arguments: list[str]) -> int:
+    """Run the benchmark; the status is its own."""
+    if not BENCHMARK.is_file():
+        raise HostError(f"{BENCHMARK} is missing: this is not the whole repository. Clone it, or fetch all its files.")
+    host = ensure_host(say)
+    _ensure_benchmark_packages(host)
+    return _in_environment(host, [str(BENCHMARK), *arguments])
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "serve": serve, "test": test, "bench": bench}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that `arguments` begins with and return the exit status."""
+    return guarded(partial(_obey, arguments))
+
+
+def _obey(arguments: list[str]) -> int:
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help", "help"):
+        say(__doc__.strip())
+        return 0
+    if name not in COMMANDS:
+        say(f"{name!r} is not a command.\n" if name else "Which command?\n")
+        say(__doc__.strip())
+        return 2
+    return COMMANDS[name](rest)
+
+
+def _in_environment(host: Host, command: list[str], **extra: str) -> int:
+    sys.stdout.flush()
+    return foreground([str(host.python), *command], surroundings(TILEWORK_HOST=str(host.root), **extra), REPOSITORY)
+
+
+def _ensure_benchmark_packages(host: Host) -> None:
+    if not BENCHMARK_REQUIREMENTS.is_file():
+        return
+    venv = host.root / "venv"
+    key = hashlib.sha256(BENCHMARK_REQUIREMENTS.read_bytes()).hexdigest()
+    if read_stamp(venv).get("benchmark") == key:
+        return
+    with held(host.root / "setup.lock", say):
+        say("Installing what the benchmarks compare with.")
+        run_pip(host.python, ["install", *TORCH, "-r", str(BENCHMARK_REQUIREMENTS)], host.root, "install-benchmark", say)
+        write_stamp(venv, benchmark=key)
+
+
+def _no_arguments(name: str, arguments: list[str]) -> None:
+    if arguments:
+        raise HostError(f"dev.py {name} takes no arguments, and was given {' '.join(arguments)}.")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use 1024 to 65535")
+    return int(text)

@@ -1,0 +1,46 @@
+"""Every program of ours ends in words: what happened, what to do, never a traceback for what people can mend."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from functools import partial
+
+from .child import Terminated, heed_termination
+from .host_error import HostError, from_os_error
+
+STOPPED = 130
+READER_GONE = 141
+
+say = partial(print, flush=True)
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """Run `action` and return its exit status; say in words why it could not be done (1) or was stopped (130)."""
+    try:
+        # A path that the terminal cannot show is no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
+        heed_termination()
+        return action()
+    except BrokenPipeError:
+        # Whoever read our output has enough of it (| head); the interpreter's last flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except HostError as error:
+        return apologise(error)
+    except OSError as error:
+        return apologise(from_os_error(error))
+    except KeyboardInterrupt as error:
+        why = "Told to end" if isinstance(error, Terminated) else "Stopped"
+        say(f"\n{why}. Nothing is left running; the same command goes on from here.")
+        return STOPPED
+
+
+def apologise(error: HostError) -> int:
+    """Print the message of `error` and return the exit status 1."""
+    say(f"\n{textwrap.fill(error.message, 100, break_long_words=False, break_on_hyphens=False)}")
+    if error.detail:
+        say(error.detail)
+    return 1
