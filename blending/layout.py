@@ -21,6 +21,11 @@ RECORD_VERSION = 1
 MAX_TILES = 65_536
 MAX_LENGTH = 1 << 20
 
+# A tile larger than the picture is filled up with mirrored picture; beyond this, and beyond MAX_PADDING times
+# the picture itself, that is a mistake or an attack on the memory.
+MAX_PADDED_TILE = 1 << 26
+MAX_PADDING = 4
+
 
 class Rect(NamedTuple):
     """A tile's place: top left corner and size, in source pixels."""
@@ -131,6 +136,11 @@ class TileLayout:
             ends = [0, *(o + tile for o in origins)]
             if any(o > end for o, end in zip(origins, ends, strict=False)) or origins[0] != 0 or ends[-1] < size:
                 raise ValueError(f"the tiles do not cover the canvas along {name}: {tile} px tiles at {origins} over {size} px")
+        if height * width > max(MAX_PADDED_TILE, MAX_PADDING * self.canvas[0] * self.canvas[1]):
+            raise ValueError(
+                f"a tile of {width} x {height} would be nearly all padding around a picture of {self.canvas[1]} x {self.canvas[0]}: "
+                f"use a tile of about the picture's size or smaller"
+            )
         if self.tiles != tuple(Rect(y, x, height, width) for y in ys for x in xs):
             raise ValueError("the tiles are not a grid of equal tiles in row order")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tilework.tools.loopback import get, get_json
 from tilework.tools.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
@@ -27,6 +28,20 @@ def test_the_file_is_laid_out_for_reading(path):
     for i, (x, y, w, h) in enumerate(boxes):
         for x2, y2, w2, h2 in boxes[i + 1 :]:
             assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y, "nodes lie on each other"
+
+
+def test_they_are_in_the_template_browser_under_the_packs_name(server):
+    assert set(get_json(server.url + "/workflow_templates")["tilework"]) == {path.stem for path in WORKFLOWS}
+
+
+def test_every_node_has_a_help_page_that_names_its_inputs(server, object_info):
+    for name, info in object_info.items():
+        if not name.startswith("Tilework") or name.startswith("TileworkTest"):
+            continue
+        page = get(f"{server.url}/extensions/tilework/docs/{name}.md").decode()
+        assert page.startswith(f"# {info['display_name']}\n")
+        for names in info["input_order"].values():
+            assert all(key in page for key in names), name
 
 
 def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, run_entry):

@@ -99,6 +99,7 @@ def test_a_hostile_record_is_refused_in_words(change, words):
         ((1000, 1000, 512, 512, 64, 0), "multiple_of 0"),
         ((1000, 1000, 512, 512, 500, 64), "moves on by 12 px, less than multiple_of 64"),
         ((15000, 15000, 1, 1, 0), "more than 65536: use a larger tile"),
+        ((64, 64, 32768, 32768, 64), "32768 x 32768 would be nearly all padding around a picture of 64 x 64"),
         ((1000, 1000, 500, 512, 64, 8, 1, 16), "tile_height 500 is not a whole number of latent cells of 16 px: use 496 or 512"),
     ],
 )
@@ -110,6 +111,11 @@ def test_an_impossible_plan_is_refused_with_its_mend(args, words):
 def test_overlap_is_refused_even_where_one_tile_would_do():
     with pytest.raises(ValueError, match="must be smaller than the tile"):
         TileLayout.grid(64, 64, 512, 512, 600)
+
+
+def test_a_tile_may_be_somewhat_larger_than_the_picture():
+    assert len(TileLayout.grid(1, 1, 2048, 2048, 128)) == 1
+    assert len(TileLayout.grid(10000, 15000, 16384, 16384, 128)) == 1
 
 
 def test_hostile_grid_is_bounded_before_it_is_made():
