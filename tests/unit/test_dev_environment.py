@@ -113,6 +113,18 @@ def test_an_environment_that_lost_its_interpreter_is_made_anew(tools):
     assert (tools.created, tools.installed) == (2, 2)
 
 
+def test_an_environment_that_lost_a_package_is_filled_again(tools):
+    ensure_host(quiet)
+    (tools.venv / "torch").unlink()
+    tools.fails = HostError("no network")
+    with pytest.raises(HostError, match="no network"):
+        ensure_host(quiet)
+    assert not (tools.venv / STAMP).exists(), "what was complete once is not taken for complete"
+    tools.fails = None
+    ensure_host(quiet)
+    assert (tools.created, tools.installed) == (1, 3)
+
+
 def test_packages_without_their_files_lead_to_a_new_environment(tools):
     tools.incomplete = [["torch"], []]
     said = []

@@ -84,16 +84,16 @@ REFUSED = {
 def test_a_refusal_names_the_node_and_the_input(server, status):
     server.post = (status, {**REFUSED, "prompt_id": "p"})
     with pytest.raises(WorkflowError, match=r"TileworkTileSplit \(node 4\): Value too big: overlap: 9000"):
-        run(server.url, PROMPT)
+        run(server.url, PROMPT, timeout=2)
 
 
 def test_a_refusal_without_node_errors_and_one_that_is_no_json_are_readable(server):
     server.post = (400, {"error": {"message": "Prompt has no outputs"}, "node_errors": {}})
     with pytest.raises(WorkflowError, match="Prompt has no outputs"):
-        run(server.url, PROMPT)
+        run(server.url, PROMPT, timeout=2)
     server.post = (500, b"<html>oops</html>")
     with pytest.raises(WorkflowError, match=r"status 500.*oops"):
-        run(server.url, PROMPT)
+        run(server.url, PROMPT, timeout=2)
 
 
 def test_a_failed_node_is_named(server):
@@ -113,7 +113,7 @@ def test_a_server_that_is_not_there_is_put_in_words(server):
     server.server.shutdown()
     server.server.server_close()
     with pytest.raises(WorkflowError, match="does not answer"):
-        run(server.url, PROMPT)
+        run(server.url, PROMPT, timeout=2)
 
 
 def saved(kind, mode=0):
