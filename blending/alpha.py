@@ -43,10 +43,10 @@ class AlphaRows:
         """Start tile row `row`."""
         self.rows.begin(row)
 
-    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
-        """Take in tile (row, column), RGBA [P, h, w, 4]."""
+    def add(self, column: int, pixels: torch.Tensor) -> None:
+        """Take in the tile of this row at `column`, RGBA [P, h, w, 4]."""
         colour, alpha = pixels[..., :3].float(), pixels[..., 3:].float()
-        self.rows.add(row, column, colour * alpha)
+        self.rows.add(column, colour * alpha)
 
     def end(self, row: int) -> None:
         """All tiles of the row are in, and `out` has its straight blend: finish what no later row touches."""

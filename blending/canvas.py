@@ -7,6 +7,7 @@ overlap (with alpha: one tile row of colour beside them).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -41,19 +42,27 @@ def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[t
                 f"tile {count} is {_size(tile.shape)} and tile 0 is {_size(shape)}: all tiles must come back alike; "
                 "look for a node between split and blend that treats tiles differently"
             )
-        # One NaN or Inf makes the sum one; only a sum that is not finite is worth looking at closely.
-        if not torch.isfinite(tile.sum(dtype=torch.float32)) and not torch.isfinite(tile).all():
-            what = "NaN" if torch.isnan(tile).any() else "Inf"
-            raise ValueError(
-                f"tile {count} has {what} in it ({int((~torch.isfinite(tile)).sum())} values): the node before the blend broke it; "
-                "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
-            )
         yield tile
+        _check_finite(tile, count)
         count += 1
     if count < len(layout):
         raise ValueError(
             f"{count} tiles came and the layout has {len(layout)}: tile {count} is missing; "
             "pass every tile on, in order, from the Tile Split that made this layout"
+        )
+
+
+def _check_finite(tile: torch.Tensor, index: int) -> None:
+    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely.
+
+    Called when the tile has been blended in: it is then in the cache, where the sum costs half.
+    """
+    total = tile.sum() if tile.dtype == torch.float32 else tile.sum(dtype=torch.float32)
+    if not math.isfinite(float(total)) and not torch.isfinite(tile).all():
+        what = "NaN" if torch.isnan(tile).any() else "Inf"
+        raise ValueError(
+            f"tile {index} has {what} in it ({int((~torch.isfinite(tile)).sum())} values): the node before the blend broke it; "
+            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
         )
 
 
@@ -108,7 +117,7 @@ def compose(
         for target in filter(None, (rows, alpha)):
             if column == 0:
                 target.begin(row)
-            target.add(row, column, pixels)
+            target.add(column, pixels)
             if column == columns - 1:
                 target.end(row)
     return out

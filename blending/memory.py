@@ -13,7 +13,7 @@ import mmap
 
 import torch
 
-_WORTH_IT = 8 << 20  # bytes; below this the allocator's own cached memory is as good
+_WORTH_IT = 32 << 20  # bytes; smaller blocks the allocator keeps for the next time, and those are mapped already
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 Along a row each tile is blended into what is already there by `lerp`, with the share
 it has against all tiles before it, which gives their exact weighted mean; rows are
-blended into the canvas in the same way. Pixels that see one tile only are copied.
+blended with those before them in the same way. Pixels that see one tile only are copied.
 """
 
 from __future__ import annotations
@@ -20,43 +20,55 @@ class RowBlend:
     def __init__(self, mosaic: Mosaic, target: torch.Tensor, top: int = 0) -> None:
         self.rows, self.columns = mosaic.windows
         self.target = target.flatten(2)
-        self.channels = target.shape[-1]
         self.top = top
-        self.x_blend = [self._spread(w.blend[: w.fresh]).to(target.device) for w in self.columns]
-        self.strip = self.target[:, :0]
-
-    def _spread(self, weight: torch.Tensor) -> torch.Tensor:
-        """Per-pixel weights as per-value weights of a row whose channels lie interleaved."""
-        return weight.float().repeat_interleave(self.channels)
+        c = target.shape[-1]
+        self.x_blend = [w.blend[: w.fresh].float().repeat_interleave(c).to(target.device) for w in self.columns]
+        self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
+        self.lent = [_lent(self.columns, i) * c for i in range(len(self.columns))]
+        self.band = self.before = self.target[:, :0]
+        self.left: torch.Tensor | None = None
 
     def begin(self, row: int) -> None:
-        """Start tile row `row`: the rows it shares with those before are gathered beside the canvas."""
-        shared_rows = self.rows[row].fresh
-        if self.strip.shape[1] < shared_rows:
+        """Start tile row `row`: what rows before left where it begins is put aside, and the row written over it."""
+        y = self.rows[row]
+        self.band = self.target[:, y.start - self.top : y.stop - self.top]
+        if self.before.shape[1] < y.fresh:
             batch, _, width = self.target.shape
-            self.strip = empty((batch, shared_rows, width), device=self.target.device)
+            self.before = empty((batch, y.fresh, width), device=self.target.device)
+        self.before[:, : y.fresh].copy_(self.band[:, : y.fresh])
+        self.left = None
 
-    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
-        """Blend in tile (row, column): `pixels` [P, h, w, C] of exactly the windows' size."""
-        y, x = self.rows[row], self.columns[column]
+    def add(self, column: int, pixels: torch.Tensor) -> None:
+        """Blend in the tile of this row at `column`: `pixels` [P, h, w, C] of exactly the windows' size."""
+        start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)
-        first = y.start - self.top
-        if y.fresh:
-            self._across(self.strip[:, : y.fresh], pixels[:, : y.fresh], column, x)
-        self._across(self.target[:, first + y.fresh : first + len(y.weight)], pixels[:, y.fresh :], column, x)
-
-    def _across(self, into: torch.Tensor, pixels: torch.Tensor, column: int, x: AxisWindow) -> None:
-        c = self.channels
-        into = into[:, :, x.start * c : x.stop * c]
-        if x.fresh:
-            start = into[:, :, : x.fresh * c]
-            start.lerp_(pixels[:, :, : x.fresh * c].to(into.device, into.dtype), self.x_blend[column])
-        into[:, :, x.fresh * c :].copy_(pixels[:, :, x.fresh * c :])
+        if fresh:
+            mixed = self.band[:, :, start : start + fresh]
+            own = pixels[:, :, :fresh].to(mixed.device, mixed.dtype)
+            left = mixed if self.left is None else self.left.to(mixed.device, mixed.dtype)
+            torch.lerp(left, own, self.x_blend[column], out=mixed)
+        lent = self.lent[column]
+        self.band[:, :, start + fresh : stop - lent].copy_(pixels[:, :, fresh : pixels.shape[2] - lent])
+        self.left = pixels[:, :, pixels.shape[2] - lent :] if lent else None
 
     def end(self, row: int) -> None:
-        """All tiles of the row are in: blend what was gathered into the canvas."""
+        """All tiles of the row are in: blend it with what was put aside."""
         y = self.rows[row]
+        self.left = None
         if y.fresh:
-            first = y.start - self.top
             weight = y.blend[: y.fresh, None].to(self.target.device, torch.float32)
-            self.target[:, first : first + y.fresh].lerp_(self.strip[:, : y.fresh], weight)
+            fresh = self.band[:, : y.fresh]
+            torch.lerp(self.before[:, : y.fresh], fresh, weight, out=fresh)
+
+
+def _lent(columns: list[AxisWindow], column: int) -> int:
+    """How many of a tile's last pixels need not be written, because the next tile mixes with them right away.
+
+    None where a third tile has a share in them, before or after.
+    """
+    if column + 1 == len(columns):
+        return 0
+    own, neighbour = columns[column], columns[column + 1]
+    shared = own.stop - neighbour.start
+    after = columns[column + 2].start if column + 2 < len(columns) else own.stop
+    return shared if 0 < shared == neighbour.fresh <= len(own.weight) - own.fresh and after >= own.stop else 0
