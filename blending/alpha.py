@@ -80,6 +80,4 @@ def weighted_by_alpha(tile: torch.Tensor, linear: Callable[[torch.Tensor], torch
     weight = premultiplied[..., 3:]
     quotient = premultiplied[..., :3] / weight.clamp_min(_LEAST_FILTERED_ALPHA)
     colour_out = torch.where(weight >= _LEAST_FILTERED_ALPHA, quotient, straight)
-    return torch.cat(
-        (colour_out.clamp(float(colour.min()), float(colour.max())), weight.clamp(float(alpha.min()), float(alpha.max()))), -1
-    )
+    return torch.cat((colour_out.clamp(float(colour.min()), float(colour.max())), weight.clamp(float(alpha.min()), float(alpha.max()))), -1)

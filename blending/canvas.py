@@ -1,7 +1,7 @@
 """Putting tiles together into one picture, streaming.
 
 Tiles arrive one at a time, row by row, and are let go as soon as they are blended in
-(`rows.py`). Held at a time: the output, one tile, and the rows in which two tile rows
+(`rows.py`). Held at a time: the output, a tile and its left neighbour, and the rows in which two tile rows
 overlap (with alpha: one tile row of colour beside them).
 """
 
@@ -30,9 +30,7 @@ def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[t
     count, shape = 0, None
     for tile in tiles:
         if count == len(layout):
-            raise ValueError(
-                f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them"
-            )
+            raise ValueError(f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them")
         if tile.ndim != 4 or not tile.is_floating_point():
             raise ValueError(f"tile {count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
         if shape is None:
@@ -127,7 +125,5 @@ def _output(out: torch.Tensor | None, shape: tuple[int, ...], device: torch.devi
     if out is None:
         return empty(shape, device=device)
     if tuple(out.shape) != shape or out.dtype != torch.float32 or not out.is_contiguous():
-        raise ValueError(
-            f"the output buffer is {out.dtype} of shape {tuple(out.shape)}: expected contiguous float32 of shape {shape}"
-        )
+        raise ValueError(f"the output buffer is {out.dtype} of shape {tuple(out.shape)}: expected contiguous float32 of shape {shape}")
     return out

@@ -86,9 +86,7 @@ def _check_plan(height: int, width: int, tile_height: int, tile_width: int, over
         raise ValueError(f"overlap {overlap} is negative: use 0 or more, for example an eighth of the tile")
     smaller = min(tile_height, tile_width)
     if overlap >= smaller:
-        raise ValueError(
-            f"overlap {overlap} must be smaller than the tile ({tile_width} x {tile_height}): use {smaller // 2} or less"
-        )
+        raise ValueError(f"overlap {overlap} must be smaller than the tile ({tile_width} x {tile_height}): use {smaller // 2} or less")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class TileLayout:
 
     def __post_init__(self) -> None:
         if self.kind != "grid":
-            raise ValueError(f"a layout of kind {self.kind!r} is not known to this version of Tilework, which knows 'grid': update Tilework")
+            raise ValueError(f"a layout of kind {self.kind!r} is not known to this Tilework, which knows 'grid': update Tilework")
         if any(self.wrap) or self.present is not None:
             raise ValueError("this layout wraps around or lacks tiles, which this version of Tilework cannot place: update Tilework")
         if self.batch < 1 or self.unit < 1:
@@ -168,9 +166,7 @@ class TileLayout:
         for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
             if value % unit:
                 low = value // unit * unit
-                raise ValueError(
-                    f"{name} {value} is not a whole number of latent cells of {unit} px: use {low or unit} or {low + unit}"
-                )
+                raise ValueError(f"{name} {value} is not a whole number of latent cells of {unit} px: use {low or unit} or {low + unit}")
         lattice = math.lcm(multiple_of, unit)
         ys = plan_axis(height, tile_height, overlap, lattice)
         xs = plan_axis(width, tile_width, overlap, lattice)
@@ -278,7 +274,8 @@ class TileLayout:
             raise ValueError("this is not a Tilework layout: it has no version number")
         if record["version"] > RECORD_VERSION:
             raise ValueError(
-                f"this layout was written by a later Tilework (record version {record['version']}, known up to {RECORD_VERSION}): update Tilework"
+                f"this layout was written by a later Tilework (record version {record['version']}, known up to "
+                f"{RECORD_VERSION}): update Tilework"
             )
         try:
             present = record.get("present", "all")

@@ -21,9 +21,7 @@ from .regroup import Span, gather
 
 def tile_mask_size(layout: TileLayout, mask_size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of one tile's mask where the whole mask is `mask_size`; at least one pixel."""
-    return tuple(
-        max(1, round(Fraction(axis.tile * size, axis.size))) for axis, size in zip(layout.axes, mask_size, strict=True)
-    )
+    return tuple(max(1, round(Fraction(axis.tile * size, axis.size))) for axis, size in zip(layout.axes, mask_size, strict=True))
 
 
 def _whole(axis: Axis, size: int) -> bool:
@@ -59,9 +57,7 @@ def cut_mask(mask: torch.Tensor, layout: TileLayout) -> Iterator[torch.Tensor]:
         return
     for rect in layout.tiles:
         part = mask
-        for dim, axis, n, start, length in zip(
-            (mask.ndim - 2, mask.ndim - 1), layout.axes, size, (rect.y, rect.x), tile_size, strict=True
-        ):
+        for dim, axis, n, start, length in zip((mask.ndim - 2, mask.ndim - 1), layout.axes, size, (rect.y, rect.x), tile_size, strict=True):
             ratio = n / axis.size
             part = _sample(part, dim, start * ratio, axis.tile * ratio / length, length)
         yield part
@@ -100,9 +96,10 @@ def compose_masks(
     if size is None or tile_mask_size(layout, size) != tile_size:
         size = tuple(max(1, round(Fraction(axis.size * n, axis.tile))) for axis, n in zip(layout.axes, tile_size, strict=True))
     planes = [_planes(torch.ones(tile_size) if mask is None else mask) for mask in masks]
-    if not all(len(spans) == 1 and spans[0].stop - spans[0].start == sizes[spans[0].item] for spans in tiles) or len(
-        {planes[item].shape[0] for item in used}
-    ) > 1:
+    if (
+        not all(len(spans) == 1 and spans[0].stop - spans[0].start == sizes[spans[0].item] for spans in tiles)
+        or len({planes[item].shape[0] for item in used}) > 1
+    ):
         # Pictures were taken apart or joined on the way: every picture needs its own plane.
         planes = [_repeat(plane, size) for plane, size in zip(planes, sizes, strict=True)]
         parts = (gather(planes, spans) for spans in tiles)

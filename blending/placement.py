@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import torch
 
-from .layout import MAX_LENGTH, Axis, TileLayout
+from .layout import MAX_LENGTH, Axis
 
 FAMILIAR_DENOMINATORS = (1, 2, 3, 4, 5, 8, 10, 20, 100)
 MAX_DENOMINATOR = 10_000

@@ -58,7 +58,10 @@ class SeamBlend(io.ComfyNode):
             is_input_list=True,
             has_intermediate_output=True,
             inputs=[
-                io.Image.Input("tiles", tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between."),
+                io.Image.Input(
+                    "tiles",
+                    tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
+                ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
                 *_method_inputs(),
                 io.Float.Input(
@@ -74,7 +77,12 @@ class SeamBlend(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", is_output_list=True, tooltip="The whole picture, one per layout."),
-                io.Mask.Output("seams", display_name="seams", is_output_list=True, tooltip="1 where two or more tiles mix, 0 elsewhere: ready for an inpaint or refine pass."),
+                io.Mask.Output(
+                    "seams",
+                    display_name="seams",
+                    is_output_list=True,
+                    tooltip="1 where two or more tiles mix, 0 elsewhere: ready for an inpaint or refine pass.",
+                ),
             ],
         )
 
@@ -148,9 +156,7 @@ class LatentSeamBlend(io.ComfyNode):
 def _check_trim_cells(plan: TileLayout, trim: int) -> None:
     if trim % plan.unit:
         low = trim // plan.unit * plan.unit
-        raise ValueError(
-            f"trim {trim} is not a whole number of latent cells of {plan.unit} image pixels: use {low} or {low + plan.unit}"
-        )
+        raise ValueError(f"trim {trim} is not a whole number of latent cells of {plan.unit} image pixels: use {low} or {low + plan.unit}")
 
 
 def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[Span]], mosaic: Mosaic) -> torch.Tensor:

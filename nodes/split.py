@@ -23,7 +23,14 @@ def _size_inputs() -> list[io.Input]:
             step=8,
             tooltip="Width of every tile in image pixels. Take the size your model was made for (512 to 1024 for most); smaller tiles need less VRAM.",
         ),
-        io.Int.Input("tile_height", default=1024, min=1, max=32768, step=8, tooltip="Height of every tile in image pixels; usually the same as the width."),
+        io.Int.Input(
+            "tile_height",
+            default=1024,
+            min=1,
+            max=32768,
+            step=8,
+            tooltip="Height of every tile in image pixels; usually the same as the width.",
+        ),
         io.Int.Input(
             "overlap",
             default=128,
@@ -67,10 +74,23 @@ class TileSplit(io.ComfyNode):
             ),
             search_aliases=ALIASES,
             has_intermediate_output=True,
-            inputs=[io.Image.Input("image", tooltip="The picture, or batch of pictures, to cut. RGB, RGBA or grey."), *_size_inputs(), _layout_input("picture")],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture, or batch of pictures, to cut. RGB, RGBA or grey."),
+                *_size_inputs(),
+                _layout_input("picture"),
+            ],
             outputs=[
-                io.Image.Output("tiles", display_name="tiles", is_output_list=True, tooltip="The tiles as a list, row by row: the next node runs once for each."),
-                Layout.Output("layout", display_name="layout", tooltip="Where each tile belongs. Connect it to Seam Blend, and to anything else that must be cut the same way."),
+                io.Image.Output(
+                    "tiles",
+                    display_name="tiles",
+                    is_output_list=True,
+                    tooltip="The tiles as a list, row by row: the next node runs once for each.",
+                ),
+                Layout.Output(
+                    "layout",
+                    display_name="layout",
+                    tooltip="Where each tile belongs. Connect it to Seam Blend, and to anything else that must be cut the same way.",
+                ),
                 io.Int.Output("count", display_name="count", tooltip="How many tiles there are."),
             ],
         )
@@ -110,7 +130,9 @@ class LatentTileSplit(io.ComfyNode):
             search_aliases=[*ALIASES, "latent tile", "split latent"],
             has_intermediate_output=True,
             inputs=[
-                io.Latent.Input("samples", tooltip="The latent to cut. A noise mask is cut in proportion; everything else it carries is kept."),
+                io.Latent.Input(
+                    "samples", tooltip="The latent to cut. A noise mask is cut in proportion; everything else it carries is kept."
+                ),
                 *_size_inputs(),
                 io.Int.Input(
                     "downscale",
@@ -123,7 +145,12 @@ class LatentTileSplit(io.ComfyNode):
                 _layout_input("picture or latent"),
             ],
             outputs=[
-                io.Latent.Output("tiles", display_name="tiles", is_output_list=True, tooltip="The latent tiles as a list, row by row: the next node runs once for each."),
+                io.Latent.Output(
+                    "tiles",
+                    display_name="tiles",
+                    is_output_list=True,
+                    tooltip="The latent tiles as a list, row by row: the next node runs once for each.",
+                ),
                 Layout.Output("layout", display_name="layout", tooltip="Where each tile belongs. Connect it to Latent Seam Blend."),
                 io.Int.Output("count", display_name="count", tooltip="How many tiles there are."),
             ],
@@ -146,9 +173,7 @@ class LatentTileSplit(io.ComfyNode):
         if given is not None:
             plan = given.fit(height, width, batch, unit, mask_size)
         else:
-            plan = TileLayout.grid(
-                height * unit, width * unit, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size
-            )
+            plan = TileLayout.grid(height * unit, width * unit, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
         tiles = [{**samples, "samples": tile} for tile in cut_cells(cells, plan)]
         if mask is not None:
             for tile, part in zip(tiles, cut_mask(mask, plan), strict=True):

@@ -17,7 +17,11 @@ FILE = Path(__file__).with_name("contract.json")
 
 def contract(object_info):
     """What a saved workflow depends on, of every node of the pack."""
-    return {name: node_contract(info) for name, info in sorted(object_info.items()) if name.startswith("Tilework") and not name.startswith("TileworkTest")}
+    return {
+        name: node_contract(info)
+        for name, info in sorted(object_info.items())
+        if name.startswith("Tilework") and not name.startswith("TileworkTest")
+    }
 
 
 def node_contract(info):

@@ -1,9 +1,8 @@
 """Latent Tile Split and Latent Seam Blend through the real server."""
 
 import pytest
-
-from tilework.tools.workflow import WorkflowError as HostRunError
 from tilework.tests.host.prompts import node
+from tilework.tools.workflow import WorkflowError as HostRunError
 
 
 def latent(width=61, height=90, batch=1, channels=4, frames=0, ratio=0, mask="", mask_batch=1, seed=3):
@@ -84,7 +83,14 @@ def test_a_latent_is_cut_like_its_photograph_and_decoded_tiles_blend_as_pictures
         "2": node("TileworkTileSplit", image=["1", 0], tile_width=256, tile_height=256, overlap=64, multiple_of=8),
         "3": latent(width=64, height=48),
         "6": node(
-            "TileworkLatentTileSplit", samples=["3", 0], tile_width=64, tile_height=64, overlap=0, multiple_of=8, downscale=0, layout=["2", 1]
+            "TileworkLatentTileSplit",
+            samples=["3", 0],
+            tile_width=64,
+            tile_height=64,
+            overlap=0,
+            multiple_of=8,
+            downscale=0,
+            layout=["2", 1],
         ),
         "7": node("TileworkTestModel", kind="conv denoiser"),
         "8": node("VAEDecode", samples=["6", 0], vae=["7", 3]),

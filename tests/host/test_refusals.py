@@ -1,9 +1,8 @@
 """What does not fit reaches the user as the node's error, in words."""
 
 import pytest
-
-from tilework.tools.workflow import WorkflowError as HostRunError
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
+from tilework.tools.workflow import WorkflowError as HostRunError
 
 
 def refused(run_prompt, prompt):

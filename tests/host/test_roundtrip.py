@@ -1,7 +1,6 @@
 """Split then blend through the real server: lists, batches, rebatched, several pictures at once."""
 
 import pytest
-
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
 
 METHODS = ["hann", "linear", "gaussian", "average", "none"]

@@ -1,13 +1,14 @@
 """Nodes that change the tiles' size stand between split and blend without a size being typed."""
 
 import pytest
-
 from tilework.tests.host.prompts import node, roundtrip, source
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 3.0, 4.0])
 def test_whole_scales_equal_the_whole_picture_resized(report, scale):
-    prompt = roundtrip(source(600, 400, kind="smooth"), via=node("TileworkTestResize", image=["2", 0], scale=scale, mode="bicubic"), tile=256)
+    prompt = roundtrip(
+        source(600, 400, kind="smooth"), via=node("TileworkTestResize", image=["2", 0], scale=scale, mode="bicubic"), tile=256
+    )
     prompt["6"] = node("TileworkTestResize", image=["1", 0], scale=scale, mode="bicubic")
     prompt["5"]["inputs"]["b"] = ["6", 0]
     (said,) = report(prompt, "5")
@@ -30,7 +31,9 @@ def test_a_typed_scale_is_used(run_prompt):
 
 
 def test_the_core_scales_tiles_too(report):
-    prompt = roundtrip(source(600, 400, kind="smooth"), via=node("ImageScaleBy", image=["2", 0], upscale_method="bicubic", scale_by=1.5), tile=256)
+    prompt = roundtrip(
+        source(600, 400, kind="smooth"), via=node("ImageScaleBy", image=["2", 0], upscale_method="bicubic", scale_by=1.5), tile=256
+    )
     prompt["6"] = node("ImageScaleBy", image=["1", 0], upscale_method="bicubic", scale_by=1.5)
     prompt["5"]["inputs"]["b"] = ["6", 0]
     (said,) = report(prompt, "5")

@@ -54,7 +54,7 @@ def test_masks_that_do_not_divide_come_back_at_their_resolution(size):
     layout = TileLayout.grid(480, 720, 240, 240, 80, 8, 1, 8, mask_size=size)
     out = masks_through(mask, layout, 1)
     assert out.shape == mask.shape
-    assert 0 <= float(out.min()) and float(out.max()) <= 1
+    assert float(out.min()) >= 0 and float(out.max()) <= 1
     if min(size) > 50:
         assert float((out - mask).abs().max()) < 5e-3
     ones = masks_through(torch.ones_like(mask), layout, 1)

@@ -101,7 +101,9 @@ def rounded_placement(image, layout, scale):
         stop_y, stop_x = min(y.stop, top + tile.shape[1]), min(x.stop, left + tile.shape[2])
         start_y, start_x = max(y.start, top), max(x.start, left)
         weight = (y.weight[start_y - y.start : stop_y - y.start, None] * x.weight[start_x - x.start : stop_x - x.start]).float()
-        total[:, start_y:stop_y, start_x:stop_x] += tile[:, start_y - top : stop_y - top, start_x - left : stop_x - left] * weight[..., None]
+        total[:, start_y:stop_y, start_x:stop_x] += (
+            tile[:, start_y - top : stop_y - top, start_x - left : stop_x - left] * weight[..., None]
+        )
         weights[start_y:stop_y, start_x:stop_x] += weight
     return total / weights[..., None]
 
