@@ -1,7 +1,7 @@
 """Putting tiles together into one picture, streaming.
 
 Tiles arrive one at a time, row by row, and are let go as soon as they are blended in
-(`rows.py`). Held at a time: the output, a tile and its left neighbour, and the rows in which two tile rows
+(`rows.py`). Held at a time: the output, one tile, and the rows in which two tile rows
 overlap (with alpha: one tile row of colour beside them).
 """
 
@@ -40,6 +40,7 @@ def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[t
                 f"tile {count} is {_size(tile.shape)} and tile 0 is {_size(shape)}: all tiles must come back alike; "
                 "look for a node between split and blend that treats tiles differently"
             )
+        tile = tile.detach()
         yield tile
         _check_finite(tile, count)
         count += 1

@@ -32,12 +32,18 @@ def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int]) -> torch.Tenso
         rect: in units of its pixels.
         dims: which of its dimensions are y and x.
     """
+    # Both directions are narrowed before anything is copied, so that a border tile costs a tile and not a strip of the picture.
+    outside = []
     for dim, start, length in ((dims[0], rect.y, rect.height), (dims[1], rect.x, rect.width)):
-        size = pixels.shape[dim]
-        if start + length <= size:
+        if start + length <= pixels.shape[dim]:
             pixels = pixels.narrow(dim, start, length)
-        else:
-            pixels = pixels.index_select(dim, mirrored(start, length, size).to(pixels.device))
+            continue
+        at = mirrored(start, length, pixels.shape[dim])
+        first = int(at.min())
+        pixels = pixels.narrow(dim, first, int(at.max()) - first + 1)
+        outside.append((dim, at - first))
+    for dim, at in outside:
+        pixels = pixels.index_select(dim, at.to(pixels.device))
     return pixels
 
 

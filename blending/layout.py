@@ -21,10 +21,12 @@ RECORD_VERSION = 1
 MAX_TILES = 65_536
 MAX_LENGTH = 1 << 20
 
-# A tile larger than the picture is filled up with mirrored picture; beyond this, and beyond MAX_PADDING times
-# the picture itself, that is a mistake or an attack on the memory.
-MAX_PADDED_TILE = 1 << 26
-MAX_PADDING = 4
+# Tiles that reach over the picture are copies, filled up with mirrored picture. More pixels of those than this, and
+# than MAX_PADDING times the picture itself, are a mistake or an attack on the memory.
+MAX_PADDED = 1 << 26
+MAX_PADDING = 8
+
+FAMILIAR_DENOMINATORS = (1, 2, 3, 4, 5, 8, 10, 20, 100)
 
 
 class Rect(NamedTuple):
@@ -65,9 +67,10 @@ def plan_axis(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int
     lattice_steps = math.ceil((size - tile) / multiple_of)
     longest_stride = (tile - overlap) // multiple_of
     if longest_stride < 1:
+        room = f"an overlap of {tile - multiple_of} or less, " if tile >= multiple_of else ""
         raise ValueError(
             f"tile {tile} with overlap {overlap} moves on by {tile - overlap} px, less than multiple_of {multiple_of}: "
-            f"use an overlap of {max(tile - multiple_of, 0)} or less, a larger tile, or multiple_of {tile - overlap} or less"
+            f"use {room}a larger tile, or multiple_of {tile - overlap} or less"
         )
     strides = math.ceil(lattice_steps / longest_stride)
     return tuple(multiple_of * (i * lattice_steps // strides) for i in range(strides + 1))
@@ -116,8 +119,10 @@ class TileLayout:
     def __post_init__(self) -> None:
         if self.kind != "grid":
             raise ValueError(f"a layout of kind {self.kind!r} is not known to this Tilework, which knows 'grid': update Tilework")
-        if any(self.wrap) or self.present is not None:
+        if len(self.wrap) != 2 or any(self.wrap) or self.present is not None:
             raise ValueError("this layout wraps around or lacks tiles, which this version of Tilework cannot place: update Tilework")
+        if self.mask_size is not None and min(self.mask_size) < 1:
+            raise ValueError(f"a layout's mask_size is at least 1 x 1, and this one is {self.mask_size}")
         if self.batch < 1 or self.unit < 1:
             raise ValueError(f"a layout needs a batch and a unit of 1 or more, and has batch {self.batch}, unit {self.unit}")
         if not 1 <= len(self.tiles) <= MAX_TILES:
@@ -134,13 +139,24 @@ class TileLayout:
             ends = [0, *(o + tile for o in origins)]
             if any(o > end for o, end in zip(origins, ends, strict=False)) or origins[0] != 0 or ends[-1] < size:
                 raise ValueError(f"the tiles do not cover the canvas along {name}: {tile} px tiles at {origins} over {size} px")
-        if height * width > max(MAX_PADDED_TILE, MAX_PADDING * self.canvas[0] * self.canvas[1]):
-            raise ValueError(
-                f"a tile of {width} x {height} would be nearly all padding around a picture of {self.canvas[1]} x {self.canvas[0]}: "
-                f"use a tile of about the picture's size or smaller"
-            )
+        if len(ys) * len(xs) != len(self.tiles):
+            raise ValueError(f"the tiles are not a grid: {len(self.tiles)} tiles in {len(ys)} rows and {len(xs)} columns")
+        if any(length % self.unit for length in (height, width, *ys, *xs)):
+            raise ValueError(f"the tiles do not fall on whole cells of {self.unit} px")
+        self._check_padding(len(ys), len(xs))
         if self.tiles != tuple(Rect(y, x, height, width) for y in ys for x in xs):
             raise ValueError("the tiles are not a grid of equal tiles in row order")
+
+    def _check_padding(self, rows: int, columns: int) -> None:
+        (height, width), last = self.tile_size, self.tiles[-1]
+        inside_rows = rows - (last.y + height > self.canvas[0])
+        inside_columns = columns - (last.x + width > self.canvas[1])
+        copied = (rows * columns - inside_rows * inside_columns) * height * width * self.batch
+        if copied > max(MAX_PADDED * self.unit**2, MAX_PADDING * self.canvas[0] * self.canvas[1] * self.batch):
+            raise ValueError(
+                f"tiles of {width} x {height} would be nearly all padding around a picture of {self.canvas[1]} x {self.canvas[0]}: "
+                "use tiles of about the picture's size or smaller"
+            )
 
     @classmethod
     def grid(
@@ -162,6 +178,8 @@ class TileLayout:
 
         Raises ValueError, naming the value and the mend, for anything that cannot be planned.
         """
+        if unit < 1:
+            raise ValueError(f"unit {unit} is not a number of pixels per cell: use 1 or more")
         _check_plan(height, width, tile_height, tile_width, overlap, multiple_of)
         for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
             if value % unit:
@@ -202,9 +220,12 @@ class TileLayout:
 
         Raises ValueError naming the first length that does not.
         """
-        factor = Fraction(scale)
-        if factor <= 0:
-            raise ValueError(f"a layout cannot be scaled by {scale}: the scale must be above 0")
+        try:
+            factor = Fraction(scale)
+        except (ValueError, OverflowError, ZeroDivisionError) as error:
+            raise ValueError(f"a layout cannot be scaled by {scale}: use a finite number above 0") from error
+        if not 0 < factor <= MAX_LENGTH:
+            raise ValueError(f"a layout cannot be scaled by {float(factor):g}: use a number above 0")
         for index, tile in enumerate(self.tiles):
             for name, value in zip(Rect._fields, tile, strict=True):
                 if (value * factor).denominator != 1:
@@ -215,6 +236,14 @@ class TileLayout:
         tiles = tuple(Rect(*(int(value * factor) for value in tile)) for tile in self.tiles)
         canvas = tuple(max(1, round(size * factor)) for size in self.canvas)
         return replace(self, canvas=canvas, tiles=tiles)
+
+    def _scale_to(self, canvas: tuple[int, int]) -> Fraction | None:
+        """The scale that makes this canvas into that one, rounded or floored; a familiar one before an exact one."""
+        for denominator in (*FAMILIAR_DENOMINATORS, self.canvas[0]):
+            scale = Fraction(round(Fraction(canvas[0] * denominator, self.canvas[0])), denominator)
+            if scale > 0 and all(abs(have * scale - want) < 1 for have, want in zip(self.canvas, canvas, strict=True)):
+                return scale
+        return None
 
     def in_pixels(self) -> TileLayout:
         """The same plan counted in pixels: what decoded tiles of a latent layout belong to."""
@@ -235,8 +264,8 @@ class TileLayout:
         canvas = (height * unit, width * unit)
         plan = self
         if any(abs(have - want) >= unit for have, want in zip(self.canvas, canvas, strict=True)):
-            scale = Fraction(canvas[0], self.canvas[0])
-            if abs(self.canvas[1] * scale - canvas[1]) >= 1:
+            scale = self._scale_to(canvas)
+            if scale is None:
                 raise ValueError(
                     f"the layout was planned for a picture of {self.canvas[1]} x {self.canvas[0]} and this one is {canvas[1]} x "
                     f"{canvas[0]}, which is not one scale for both sides: resize one of them, or split without the layout"
@@ -270,7 +299,7 @@ class TileLayout:
 
         Raises ValueError for a record that is malformed or of a later version.
         """
-        if not isinstance(record, dict) or not isinstance(record.get("version"), int):
+        if not isinstance(record, dict) or type(record.get("version")) is not int or record["version"] < 1:
             raise ValueError("this is not a Tilework layout: it has no version number")
         if record["version"] > RECORD_VERSION:
             raise ValueError(
@@ -294,7 +323,7 @@ class TileLayout:
                 mask_size=None if mask_size is None else _ints(mask_size, 2),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this is not a Tilework layout: {error}") from error
+            raise ValueError(f"this is not a Tilework layout: {str(error)[:200]}") from error
 
     def to_json(self) -> str:
         """`to_record` as JSON text."""
@@ -305,8 +334,8 @@ class TileLayout:
         """`from_record` of JSON text."""
         try:
             return cls.from_record(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"this is not a Tilework layout: {error}") from error
+        except (json.JSONDecodeError, RecursionError, TypeError) as error:
+            raise ValueError(f"this is not a Tilework layout: {str(error)[:200]}") from error
 
 
 def _ints(values: Any, count: int) -> tuple[int, ...]:

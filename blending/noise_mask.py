@@ -107,9 +107,10 @@ def compose_masks(
         parts = (planes[spans[0].item] for spans in tiles)
     mosaic = Mosaic(layout, tile_size, method, trim, size=size)
     blended = compose((part.flatten(0, 1)[..., None] for part in parts), layout, mosaic=mosaic)[..., 0]
-    if given.ndim == 2:
-        return blended[0]
-    return blended.reshape(-1, *given.shape[1:-2], *blended.shape[-2:])
+    if all(masks[item] is None or masks[item].ndim == 2 for item in used):
+        return blended[0] if len(blended) == 1 else blended
+    template = max((masks[item] for item in used if masks[item] is not None), key=lambda mask: mask.ndim)
+    return blended.reshape(-1, *template.shape[1:-2], *blended.shape[-2:])
 
 
 def _planes(mask: torch.Tensor) -> torch.Tensor:

@@ -14,9 +14,8 @@ from fractions import Fraction
 
 import torch
 
-from .layout import MAX_LENGTH, Axis
+from .layout import FAMILIAR_DENOMINATORS, MAX_LENGTH, Axis
 
-FAMILIAR_DENOMINATORS = (1, 2, 3, 4, 5, 8, 10, 20, 100)
 MAX_DENOMINATOR = 10_000
 
 KERNEL_RADIUS = 3

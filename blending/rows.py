@@ -11,7 +11,6 @@ import torch
 
 from .memory import empty
 from .mosaic import Mosaic
-from .windows import AxisWindow
 
 
 class RowBlend:
@@ -24,9 +23,7 @@ class RowBlend:
         c = target.shape[-1]
         self.x_blend = [w.blend[: w.fresh].float().repeat_interleave(c).to(target.device) for w in self.columns]
         self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
-        self.lent = [_lent(self.columns, i) * c for i in range(len(self.columns))]
         self.band = self.before = self.target[:, :0]
-        self.left: torch.Tensor | None = None
 
     def begin(self, row: int) -> None:
         """Start tile row `row`: what rows before left where it begins is put aside, and the row written over it."""
@@ -36,7 +33,6 @@ class RowBlend:
             batch, _, width = self.target.shape
             self.before = empty((batch, y.fresh, width), device=self.target.device)
         self.before[:, : y.fresh].copy_(self.band[:, : y.fresh])
-        self.left = None
 
     def add(self, column: int, pixels: torch.Tensor) -> None:
         """Blend in the tile of this row at `column`: `pixels` [P, h, w, C] of exactly the windows' size."""
@@ -44,31 +40,13 @@ class RowBlend:
         pixels = pixels.flatten(2)
         if fresh:
             mixed = self.band[:, :, start : start + fresh]
-            own = pixels[:, :, :fresh].to(mixed.device, mixed.dtype)
-            left = mixed if self.left is None else self.left.to(mixed.device, mixed.dtype)
-            torch.lerp(left, own, self.x_blend[column], out=mixed)
-        lent = self.lent[column]
-        self.band[:, :, start + fresh : stop - lent].copy_(pixels[:, :, fresh : pixels.shape[2] - lent])
-        self.left = pixels[:, :, pixels.shape[2] - lent :] if lent else None
+            mixed.lerp_(pixels[:, :, :fresh].to(mixed.device, mixed.dtype), self.x_blend[column])
+        self.band[:, :, start + fresh : stop].copy_(pixels[:, :, fresh:])
 
     def end(self, row: int) -> None:
         """All tiles of the row are in: blend it with what was put aside."""
         y = self.rows[row]
-        self.left = None
         if y.fresh:
             weight = y.blend[: y.fresh, None].to(self.target.device, torch.float32)
             fresh = self.band[:, : y.fresh]
             torch.lerp(self.before[:, : y.fresh], fresh, weight, out=fresh)
-
-
-def _lent(columns: list[AxisWindow], column: int) -> int:
-    """How many of a tile's last pixels need not be written, because the next tile mixes with them right away.
-
-    None where a third tile has a share in them, before or after.
-    """
-    if column + 1 == len(columns):
-        return 0
-    own, neighbour = columns[column], columns[column + 1]
-    shared = own.stop - neighbour.start
-    after = columns[column + 2].start if column + 2 < len(columns) else own.stop
-    return shared if 0 < shared == neighbour.fresh <= len(own.weight) - own.fresh and after >= own.stop else 0

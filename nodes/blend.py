@@ -14,7 +14,7 @@ from ..blending.noise_mask import compose_masks
 from ..blending.regroup import Span, gather, tile_spans
 from ..blending.windows import METHODS
 from .layout_picture import describe_blend, join_ui, show
-from .types import Layout, check_image, check_layout, latent_samples, watched
+from .types import Layout, check_image, check_layout, latent_mask, latent_samples, watched
 
 ALIASES = ["untile", "stitch", "merge tiles", "seam", "feather", "blend tiles", "assemble", "join tiles", "unsplit"]
 METHOD_TIP = (
@@ -135,6 +135,7 @@ class LatentSeamBlend(io.ComfyNode):
         """Blend the tiles of each layout."""
         plans = _layouts(layout)
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+        masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]
         latents, pictures = [], []
         for plan, spans in zip(plans, tile_spans(sizes, plans), strict=True):
@@ -143,11 +144,14 @@ class LatentSeamBlend(io.ComfyNode):
             mosaic = Mosaic(plan, tuple(items[first].shape[-2:]), method[0], trim[0])
             latent = dict(tiles[first])
             latent["samples"] = _blend_samples(items, plan, spans, mosaic)
-            mask = compose_masks([tile.get("noise_mask") for tile in tiles], sizes, spans, plan, method[0], trim[0])
+            latent.pop("noise_mask", None)
+            mask = compose_masks(masks, sizes, spans, plan, method[0], trim[0])
             if mask is not None:
                 latent["noise_mask"] = mask
-            if all("batch_index" in tiles[span.item] for span in spans[0]):
-                latent["batch_index"] = _batch_index(tiles, spans[0])
+            latent.pop("batch_index", None)
+            index = _batch_index(tiles, spans[0])
+            if index is not None:
+                latent["batch_index"] = index
             latents.append(latent)
             pictures.append(show(latent["samples"], plan, describe_blend(plan, mosaic, method[0], typed=False)))
         return io.NodeOutput(latents, ui=join_ui(pictures))
@@ -172,5 +176,12 @@ def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list
     return blended.reshape(-1, *items[spans[0][0].item].shape[1:-2], *mosaic.size)
 
 
-def _batch_index(tiles: list[dict], spans: list[Span]) -> list[int]:
-    return [i for span in spans for i in tiles[span.item]["batch_index"][span.start : span.stop]]
+def _batch_index(tiles: list[dict], spans: list[Span]) -> list[int] | None:
+    """The batch_index of the pictures of one tile, None where it cannot be put together."""
+    index = []
+    for span in spans:
+        given = tiles[span.item].get("batch_index")
+        if given is None or len(given) < span.stop:
+            return None
+        index += [int(i) for i in given[span.start : span.stop]]
+    return index

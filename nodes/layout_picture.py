@@ -104,7 +104,7 @@ def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
 
 def _every(planes: torch.Tensor, step: int) -> np.ndarray:
     """float32 copy of every `step`-th pixel of [H, W, C], both ways."""
-    if planes.dtype == torch.bfloat16 or not planes.is_contiguous():
+    if planes.dtype not in (torch.float32, torch.float16, torch.float64) or not planes.is_contiguous():
         return np.ascontiguousarray(planes[::step, ::step].float().cpu().numpy())
     whole = planes.cpu().numpy()
     # Whole pixels are moved at once: number by number it takes five times as long.

@@ -8,7 +8,7 @@ from ..blending.cutting import cut, cut_cells
 from ..blending.layout import TileLayout
 from ..blending.noise_mask import cut_mask
 from .layout_picture import describe_split, show
-from .types import Layout, check_image, check_layout, downscale_ratio, latent_samples
+from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples
 
 ALIASES = ["tile", "split", "split image into tiles", "crop tiles", "slice", "grid", "large image", "upscale tiles"]
 
@@ -168,7 +168,7 @@ class LatentTileSplit(io.ComfyNode):
         given = None if layout is None else check_layout(layout)
         unit = downscale_ratio(samples, downscale, given)
         batch, height, width = cells.shape[0], cells.shape[-2], cells.shape[-1]
-        mask = samples.get("noise_mask")
+        mask = latent_mask(samples)
         mask_size = None if mask is None else (mask.shape[-2], mask.shape[-1])
         if given is not None:
             plan = given.fit(height, width, batch, unit, mask_size)

@@ -17,7 +17,7 @@ DEFAULT_DOWNSCALE = 8
 
 def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
     """An IMAGE as it must be, or ValueError."""
-    if not isinstance(image, torch.Tensor) or image.ndim != 4 or not image.is_floating_point() or image.shape[0] < 1:
+    if not isinstance(image, torch.Tensor) or image.ndim != 4 or not image.is_floating_point() or 0 in image.shape:
         what = f"{image.dtype} of shape {tuple(image.shape)}" if isinstance(image, torch.Tensor) else type(image).__name__
         raise ValueError(f"{name} is {what}: expected a picture, floating point [batch, height, width, channels]")
     return image
@@ -42,14 +42,34 @@ def latent_samples(latent: dict[str, Any], name: str = "samples") -> torch.Tenso
             f"{name} has {samples.ndim} dimensions or is packed from several latents, and has no plane to cut: "
             "expected [batch, channels, height, width], with frames before height for video"
         )
+    if 0 in samples.shape or not samples.is_floating_point():
+        raise ValueError(f"{name} is {samples.dtype} of shape {tuple(samples.shape)}: expected floating point with no side of 0")
     return samples
+
+
+def latent_mask(latent: dict[str, Any], name: str = "samples") -> torch.Tensor | None:
+    """The noise mask of a LATENT as floating point [..., H, W], None where it has none, or ValueError."""
+    mask = latent.get("noise_mask")
+    if mask is None:
+        return None
+    if not isinstance(mask, torch.Tensor) or getattr(mask, "is_nested", False) or mask.ndim < 2 or 0 in mask.shape:
+        what = f"of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) and not mask.is_nested else f"a {type(mask).__name__}"
+        raise ValueError(f"the noise mask of {name} is {what}: expected a mask [height, width], or a batch of them; set it again")
+    mask = mask if mask.is_floating_point() else mask.float()
+    if not torch.isfinite(mask).all():
+        raise ValueError(f"the noise mask of {name} has NaN or Inf in it: look at the node that made the mask")
+    return mask
 
 
 def downscale_ratio(latent: dict[str, Any], asked: int, layout: TileLayout | None = None) -> int:
     """Image pixels per latent cell: what the latent says, else what was asked, else what the layout says, else 8."""
     carried = latent.get("downscale_ratio_spacial")
     if carried:
+        if carried < 1 or carried != int(carried):
+            raise ValueError(f"the latent says that it has {carried} image pixels per cell, which is no whole number: encode it again")
         return int(carried)
+    if asked < 0:
+        raise ValueError(f"downscale {asked} is no number of image pixels per cell: use 0 to take it from the latent, or 8, 16, 32")
     return asked or (layout.unit if layout is not None and layout.unit > 1 else DEFAULT_DOWNSCALE)
 
 

@@ -7,7 +7,7 @@
 
 The first run sets up a ComfyUI of its own in .host/ (about 6 GB, some minutes); later runs
 start in seconds. COMFYUI_PATH names a ComfyUI to use instead, TILEWORK_HOST another folder
-than .host. Deleting that folder undoes everything.
+than .host. Deleting that folder undoes it all but for pip's own cache.
 """
 
 from __future__ import annotations

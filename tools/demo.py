@@ -156,6 +156,8 @@ def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) 
     write(OUTPUT / RESULT, files["Hann"])
     write(OUTPUT / STRIP, drawn.getvalue())
     say("\n" + "\n".join(table([(title, errors[name]) for name, title in names.items()], seam, places)))
+    say("  This model sees only a few pixels, so its tiles agree in the middle of the overlap and a cut there shows nothing;")
+    say("  where tiles differ in tone, a cut shows the whole difference and Hann a gentle slope.")
     say(f"\n  {width} x {height} -> {pictures['Hann'].shape[1]} x {pictures['Hann'].shape[0]}:  {OUTPUT / RESULT}")
     say(f"  before and after at a seam:  {OUTPUT / STRIP}")
 

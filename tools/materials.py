@@ -28,7 +28,7 @@ def ensure_upscaler(host: Host, report: Report = print) -> Path:
         return model.is_file() and _stamp(model) == script
 
     def make() -> None:
-        report("Training the small upscaler that the example uses (once, about 80 seconds).")
+        report("Training the small upscaler that the example uses (once, about half a minute).")
         _run(host, [str(TRAINER)], ["--out"], model, report)
         _stamp_file(model).write_text(json.dumps({"script": script}), "utf-8")
 

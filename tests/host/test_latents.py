@@ -99,3 +99,63 @@ def test_a_latent_is_cut_like_its_photograph_and_decoded_tiles_blend_as_pictures
     }
     text = run_prompt(prompt)["4"]["text"][0]
     assert "final size 512 x 384" in text and "scale 1 (from the tiles)" in text
+
+
+def in_process(code):
+    """Run `code` with the nodes at hand, in a process that has the host but no server."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    from tilework.tools.environment import find_host
+
+    root = str(Path(__file__).resolve().parents[2])
+    setup = f"""
+import sys, tempfile
+sys.path.insert(0, {str(find_host().comfy)!r}); sys.argv = ["x", "--cpu"]
+import comfy.options; comfy.options.enable_args_parsing()
+import importlib.util, torch, folder_paths
+folder_paths.set_temp_directory(tempfile.mkdtemp())
+spec = importlib.util.spec_from_file_location("tilework", {root!r} + "/__init__.py", submodule_search_locations=[{root!r}])
+pack = importlib.util.module_from_spec(spec); sys.modules["tilework"] = pack; spec.loader.exec_module(pack)
+from tilework.nodes.split import LatentTileSplit, TileSplit
+from tilework.nodes.blend import LatentSeamBlend, SeamBlend
+def split(**latent):
+    return LatentTileSplit.execute(latent, 128, 128, 32, 8, 0).result
+def refusal(**latent):
+    try: split(**latent)
+    except ValueError as error: return str(error)
+z = torch.zeros
+"""
+    done = subprocess.run([sys.executable, "-c", setup + code], capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_odd_latents_are_refused_in_words():
+    said = in_process(
+        """
+s = torch.rand(2, 4, 40, 40)
+for latent in ({}, {"samples": z(1, 0, 9, 9)}, {"samples": z(1, 4, 0, 9, 9)}, {"samples": z(1, 1, 4096)},
+        {"samples": s, "noise_mask": z(40)}, {"samples": s, "noise_mask": z(1, 0, 0)}, {"samples": s, "noise_mask": "mask"},
+        {"samples": s, "noise_mask": z(2, 40, 40) / 0}, {"samples": s, "downscale_ratio_spacial": 0.5}):
+    print(refusal(**latent))
+"""
+    )
+    words = ["not a latent", "no side of 0", "no side of 0", "no plane to cut", *["noise mask of samples is"] * 3]
+    words += ["noise mask of samples has NaN", "0.5 image pixels per cell"]
+    for line, expected in zip(said, words, strict=True):
+        assert expected in line, (line, expected)
+
+
+def test_batch_index_is_put_together_or_dropped_and_bool_masks_work():
+    said = in_process(
+        """
+with torch.inference_mode():
+    for index in ([3, 4], torch.tensor([3, 4]), [7], None):
+        tiles, layout, _ = split(samples=torch.rand(2, 4, 40, 40), batch_index=index, noise_mask=torch.rand(2, 91, 71) > 0.5)
+        (out,) = LatentSeamBlend.execute(tiles, [layout], ["hann"], [0]).result[0]
+        print(out.get("batch_index"), tuple(out["noise_mask"].shape))
+"""
+    )
+    assert said == ["[3, 4] (2, 91, 71)", "[3, 4] (2, 91, 71)", "None (2, 91, 71)", "None (2, 91, 71)"]

@@ -86,3 +86,11 @@ def test_a_mask_replaced_per_tile_gives_one_in_proportion():
     (spans,) = tile_spans([1] * len(layout), [layout])
     out = compose_masks([torch.ones(1, 1, 120, 120)] * len(layout), [1] * len(layout), spans, layout, "hann")
     assert out.shape == (1, 1, 240, 360)
+
+
+def test_masks_of_different_batches_lose_no_plane():
+    layout = TileLayout.grid(320, 320, 128, 128, 32, 8, 2, 8, mask_size=(40, 40))
+    masks = [torch.zeros(16, 16), *[torch.stack([torch.zeros(16, 16), torch.ones(16, 16)])] * (len(layout) - 1)]
+    (spans,) = tile_spans([2] * len(layout), [layout])
+    out = compose_masks(masks, [2] * len(layout), spans, layout, "hann")
+    assert out.shape == (2, 40, 40) and float(out[1, -1, -1]) == 1

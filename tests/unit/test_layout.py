@@ -79,6 +79,12 @@ def test_the_record_of_version_1_stays_readable():
         ({"wrap": [True, False]}, "wraps around"),
         ({"present": [0]}, "lacks tiles"),
         ({"batch": True}, "whole numbers"),
+        ({"wrap": []}, "wraps around"),
+        ({"version": True}, "no version"),
+        ({"version": -3}, "no version"),
+        ({"mask_size": [0, 4]}, "mask_size"),
+        ({"unit": 7}, "whole cells of 7 px"),
+        ({"tiles": [[i, i, 1, 1] for i in range(60000)], "canvas": [60000, 60000]}, "60000 tiles in 60000 rows and 60000 columns"),
     ],
 )
 def test_a_hostile_record_is_refused_in_words(change, words):
@@ -86,6 +92,18 @@ def test_a_hostile_record_is_refused_in_words(change, words):
     assert TileLayout.from_record(record)
     with pytest.raises(ValueError, match=words):
         TileLayout.from_record({**record, **change})
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "null", "{", '"x"'])
+def test_text_that_is_no_record_is_refused_in_words(text):
+    with pytest.raises(ValueError, match="not a Tilework layout"):
+        TileLayout.from_json(text)
+
+
+@pytest.mark.parametrize("scale", [0, -1, "nan", "1/0", float("inf"), "x", 1e300])
+def test_a_scale_that_is_none_is_refused_in_words(scale):
+    with pytest.raises(ValueError, match="a layout cannot be scaled by"):
+        TileLayout.grid(100, 100, 64, 64, 16).scaled(scale)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +117,8 @@ def test_a_hostile_record_is_refused_in_words(change, words):
         ((1000, 1000, 512, 512, 64, 0), "multiple_of 0"),
         ((1000, 1000, 512, 512, 500, 64), "moves on by 12 px, less than multiple_of 64"),
         ((15000, 15000, 1, 1, 0), "more than 65536: use a larger tile"),
+        ((8, 8, 8192, 8192, 0, 8, 64), "nearly all padding around a picture of 8 x 8"),
+        ((64, 1024, 32768, 256, 248, 8), "nearly all padding around a picture of 1024 x 64"),
         ((64, 64, 32768, 32768, 64), "32768 x 32768 would be nearly all padding around a picture of 64 x 64"),
         ((1000, 1000, 500, 512, 64, 8, 1, 16), "tile_height 500 is not a whole number of latent cells of 16 px: use 496 or 512"),
     ],
@@ -150,6 +170,9 @@ def test_a_layout_fits_other_pictures_of_the_scene():
     assert layout.fit(1554, 2000, 1) == layout.scaled(2)
     latent = layout.fit(97, 125, 1, 8)
     assert latent.canvas == (776, 1000) and latent.tiles == layout.tiles and latent.unit == 8
+    odd = TileLayout.grid(1999, 3000, 512, 512, 64, 8)
+    assert odd.fit(1000, 1500, 1).tiles == odd.scaled(Fraction(1, 2)).tiles, "a half-size map of an odd-sized photograph"
+    assert odd.fit(999, 1500, 1).canvas == (999, 1500)
     with pytest.raises(ValueError, match="planned for a picture of 1000 x 777 and this one is 1000 x 1000"):
         layout.fit(1000, 1000, 1)
     with pytest.raises(ValueError, match="latent cells of 16 px"):

@@ -122,3 +122,36 @@ def test_half_precision_tiles_give_a_float32_picture_with_sound_corners(dtype, b
         assert float(error.max()) <= bound
         corner = out[:, -1, -1] - image[:, -1, -1]
         assert float(corner.abs().max()) <= bound, "corners are not black"
+
+
+def test_a_tile_may_be_overwritten_as_soon_as_the_next_is_asked_for():
+    image = picture(100, 100)
+    layout = TileLayout.grid(100, 100, 40, 40, 12, 4)
+    buffer = torch.empty(1, 40, 40, 3)
+
+    def stream():
+        for tile in cut(image, layout):
+            buffer.copy_(tile)
+            yield buffer
+
+    assert float((compose(stream(), layout) - image).abs().max()) <= 1e-6
+
+
+@pytest.mark.parametrize(("height", "width"), [(1000, 3000), (1, 6000), (700, 64)])
+def test_a_border_tile_costs_a_tile_and_not_a_strip(height, width):
+    layout = TileLayout.grid(height, width, 256, 256, 32, 64)
+    copies = {}
+    image = torch.zeros(1, height, width, 3)
+    for tile in cut(image, layout):
+        storage = tile.untyped_storage()
+        if storage.data_ptr() != image.untyped_storage().data_ptr():
+            copies[storage.data_ptr()] = storage.nbytes()
+            assert storage.nbytes() <= 256 * 256 * 3 * 4
+    assert copies
+
+
+def test_tiles_that_require_grad_are_blended():
+    image = picture(100, 100)
+    layout = TileLayout.grid(100, 100, 40, 40, 12, 4)
+    out = compose((tile.clone().requires_grad_() for tile in cut(image, layout)), layout)
+    assert not out.requires_grad and float((out - image).abs().max()) <= 1e-6
