@@ -84,6 +84,5 @@ class Mosaic:
         """
         ys, xs = self.shared
         plane = empty(self.size, device=device)
-        plane[:] = xs.to(plane)
-        plane[ys.to(device)] = 1.0
+        torch.maximum(ys.to(plane)[:, None], xs.to(plane), out=plane)
         return plane.expand(batch, -1, -1)

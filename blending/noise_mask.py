@@ -88,10 +88,10 @@ def compose_masks(
         a mask of the same dimensions as those that came, or None where no tile had one.
     """
     used = {span.item for spans in tiles for span in spans}
-    given = next((masks[item] for item in sorted(used) if masks[item] is not None), None)
-    if given is None:
+    present = [masks[item] for item in sorted(used) if masks[item] is not None]
+    if not present:
         return None
-    tile_size = tuple(given.shape[-2:])
+    tile_size = tuple(present[0].shape[-2:])
     size = layout.mask_size
     if size is None or tile_mask_size(layout, size) != tile_size:
         size = tuple(max(1, round(Fraction(axis.size * n, axis.tile))) for axis, n in zip(layout.axes, tile_size, strict=True))
@@ -101,15 +101,15 @@ def compose_masks(
         or len({planes[item].shape[0] for item in used}) > 1
     ):
         # Pictures were taken apart or joined on the way: every picture needs its own plane.
-        planes = [_repeat(plane, size) for plane, size in zip(planes, sizes, strict=True)]
+        planes = [_repeat(plane, batch) for plane, batch in zip(planes, sizes, strict=True)]
         parts = (gather(planes, spans) for spans in tiles)
     else:
         parts = (planes[spans[0].item] for spans in tiles)
     mosaic = Mosaic(layout, tile_size, method, trim, size=size)
     blended = compose((part.flatten(0, 1)[..., None] for part in parts), layout, mosaic=mosaic)[..., 0]
-    if all(masks[item] is None or masks[item].ndim == 2 for item in used):
-        return blended[0] if len(blended) == 1 else blended
-    template = max((masks[item] for item in used if masks[item] is not None), key=lambda mask: mask.ndim)
+    template = max(present, key=lambda mask: mask.ndim)
+    if template.ndim == 2 and len(blended) == 1:
+        return blended[0]
     return blended.reshape(-1, *template.shape[1:-2], *blended.shape[-2:])
 
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tilework.blending.layout import Axis, TileLayout, plan_axis
+from tilework.blending.mosaic import Mosaic
 from tilework.blending.windows import METHODS, axis_windows, check_trim, shared
 
 
@@ -86,3 +87,17 @@ def test_a_trim_that_leaves_no_overlap_is_refused(trim, words):
     check_trim(layout, 15)
     with pytest.raises(ValueError, match=words):
         check_trim(layout, trim)
+
+
+@pytest.mark.parametrize(("method", "overlap"), [("hann", 24), ("average", 40), ("hann", 0), ("none", 24)])
+def test_seams_are_where_two_or_more_tiles_count(method, overlap):
+    layout = TileLayout.grid(150, 211, 64, 80, overlap, 1)
+    mosaic = Mosaic(layout, layout.tile_size, method)
+    count = torch.zeros(150, 211)
+    for y in mosaic.windows[0]:
+        for x in mosaic.windows[1]:
+            count[y.start : y.stop, x.start : x.stop] += 1
+    seams = mosaic.seams(2)
+    assert seams.shape == (2, 150, 211) and seams.dtype == torch.float32
+    assert torch.equal(seams[0], (count > 1).float()) and torch.equal(seams[1], seams[0])
+    assert bool(seams.any()) == (method != "none" and max(axis.overlap for axis in layout.axes) > 0)
