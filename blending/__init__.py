@@ -7,10 +7,9 @@ Knows nothing of ComfyUI, and works in a plain interpreter:
     picture = compose((model(tile) for tile in cut(image, layout)), layout)
 """
 
-from .canvas import compose
+from .canvas import METHODS, compose
 from .cutting import cut, cut_cells
 from .layout import Axis, Rect, TileLayout
 from .mosaic import Mosaic
-from .windows import METHODS
 
 __all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]

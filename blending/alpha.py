@@ -10,6 +10,7 @@ which also brings untouched hidden colour back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -21,36 +22,39 @@ LEAST_ALPHA = 1 / 1024
 # Within one tile the quotient is kept as long as it means anything: what a neighbour makes of it is not known yet.
 _LEAST_FILTERED_ALPHA = 1e-6
 _ROWS_AT_ONCE = 64
+_ROUNDING = 5e-7  # of planes that were added up from several tiles
 
 
 class AlphaRows:
-    """Alpha-weighted colour beside a straight RGBA composition; same protocol as `RowBlend`.
+    """RGBA composition by windows, colour weighted by alpha; same protocol as `RowBlend`.
 
-    `out` is composed straight by someone else. This keeps the sum of alpha-weighted colour
-    for one tile row, and overwrites the colour of each row of `out` once all its tiles are
-    in, where more than one tile counted.
+    `out` is composed straight. Beside it this keeps the sum of alpha-weighted colour for one
+    tile row, and overwrites the colour of each row of `out` once all its tiles are in, where
+    more than one tile counted.
     """
 
     def __init__(self, mosaic: Mosaic, out: torch.Tensor) -> None:
         self.out = out
+        self.straight = RowBlend(mosaic, out)
         self.windows = mosaic.windows[0]
         self.shared = tuple(s.to(out.device) for s in mosaic.shared)
         most = max(len(w.weight) for w in self.windows)
         self.band = empty((out.shape[0], most, out.shape[2], 3), device=out.device)
         self.rows = RowBlend(mosaic, self.band)
 
-    def begin(self, row: int) -> None:
-        """Start tile row `row`."""
-        self.rows.begin(row)
-
-    def add(self, column: int, pixels: torch.Tensor) -> None:
-        """Take in the tile of this row at `column`, RGBA [P, h, w, 4]."""
+    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Take in the tile at (row, column): RGBA [P, h, w, 4] of exactly the windows' size."""
+        self.straight.take(row, column, pixels)
         colour, alpha = pixels[..., :3].float(), pixels[..., 3:].float()
-        self.rows.add(column, colour * alpha)
+        self.rows.take(row, column, colour * alpha)
+        if column == len(self.rows.columns) - 1:
+            self._end(row)
 
-    def end(self, row: int) -> None:
-        """All tiles of the row are in, and `out` has its straight blend: finish what no later row touches."""
-        self.rows.end(row)
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def _end(self, row: int) -> None:
+        """All tiles of the row are in: finish what no later row touches."""
         top = self.rows.top
         last = row + 1 == len(self.windows)
         done = self.out.shape[1] if last else self.windows[row + 1].start
@@ -62,11 +66,51 @@ class AlphaRows:
 
     def _finish(self, start: int, stop: int) -> None:
         ys, xs = self.shared
-        pixels = self.out[:, start:stop]
-        colour, alpha = pixels[..., :3], pixels[..., 3:]
         weighted = self.band[:, start - self.rows.top : stop - self.rows.top]
-        seen = (alpha >= LEAST_ALPHA) & (ys[start:stop, None] | xs)[..., None]
-        colour.copy_(torch.where(seen, weighted / alpha.clamp_min(LEAST_ALPHA), colour))
+        _divide(self.out[:, start:stop], weighted, ys[start:stop, None] | xs)
+
+
+def _divide(pixels: torch.Tensor, weighted: torch.Tensor, shared: torch.Tensor) -> None:
+    """Overwrite the colour of RGBA `pixels` by `weighted` / alpha, where tiles mix and there is alpha to divide by."""
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    seen = (alpha >= LEAST_ALPHA) & shared[..., None]
+    colour.copy_(torch.where(seen, weighted / alpha.clamp_min(LEAST_ALPHA), colour))
+
+
+class PremultipliedPlanes:
+    """Any linear composition of RGBA: seven planes, straight colour, alpha, and colour times alpha, divided at the end.
+
+    Takes the seven planes beside the output.
+    """
+
+    def __init__(self, mosaic: Mosaic, out: torch.Tensor, make: Callable[[torch.Tensor, slice], Any]) -> None:
+        self.out = out
+        self.shared = tuple(s.to(out.device) for s in mosaic.shared)
+        self.planes = empty((*out.shape[:3], 7), device=out.device)
+        self.inner = make(self.planes, slice(3, 7))
+
+    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Take in the tile at (row, column): RGBA [P, h, w, 4] of exactly the windows' size."""
+        pixels = pixels.float()
+        self.inner.take(row, column, torch.cat((pixels, pixels[..., :3] * pixels[..., 3:]), -1))
+
+    def finish(self) -> None:
+        """All tiles are in: leave RGBA."""
+        self.inner.finish()
+        ys, xs = self.shared
+        for start in range(0, self.out.shape[1], _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            straight, weighted = self.planes[:, rows, :, :4], self.planes[:, rows, :, 4:]
+            self.out[:, rows] = straight
+            # Rounding is not to be divided by a small alpha: where both blends agree but for that, the straight one stands.
+            agreed = straight[..., :3] * straight[..., 3:]
+            weighted = torch.where((weighted - agreed).abs() < _ROUNDING, agreed, weighted)
+            _divide(self.out[:, rows], weighted, ys[rows, None] | xs)
+
+
+def over_alpha(mosaic: Mosaic, out: torch.Tensor, make: Callable[[torch.Tensor, slice], Any]) -> Any:
+    """The composer `make(target, channels that can be seen)`, writing to `out`, through premultiplied planes if that is RGBA."""
+    return PremultipliedPlanes(mosaic, out, make) if out.shape[3] == 4 else make(out, slice(None))
 
 
 def weighted_by_alpha(tile: torch.Tensor, linear: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

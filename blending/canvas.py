@@ -1,73 +1,47 @@
-"""Putting tiles together into one picture, streaming.
+"""Putting tiles together into one picture: the one entry for every method.
 
-Tiles arrive one at a time, row by row, and are let go as soon as they are blended in
-(`rows.py`). Held at a time: the output, one tile, and the rows in which two tile rows
-overlap (with alpha: one tile row of colour beside them).
+The window methods, the cut and the bands stream: tiles arrive one at a time, row by row, and
+are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
+which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them). The
+gradient and auto go over the tiles several times and hold two planes [H, W] more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import Protocol
 
 import torch
 
-from .alpha import AlphaRows
+from .alpha import AlphaRows, over_alpha
+from .auto import Choices
+from .checking import check_tiles, describe
+from .cut_rows import CutRows
+from .gradient_field import check_reference, correct
 from .layout import TileLayout
 from .memory import empty
 from .mosaic import Mosaic
+from .pyramid import LEAST_OVERLAP, Bands, smallest_overlap
 from .resample import on_grid
 from .rows import RowBlend
+from .survey import Finding, survey
+from .windows import METHODS as WINDOWS
+from .windows import METHODS_OVER_WINDOWS
+
+METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)
+USES_REFERENCE = ("gradient", "auto")
 
 
-def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[torch.Tensor]:
-    """Pass tiles on one by one, refusing a missing, odd-sized or broken one by its index.
+class Composer(Protocol):
+    """Takes tiles in and leaves a picture."""
 
-    Raises:
-        ValueError: naming the tile (counted from 0), what was expected and what came.
-    """
-    count, shape = 0, None
-    for tile in tiles:
-        if count == len(layout):
-            raise ValueError(f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them")
-        if tile.ndim != 4 or not tile.is_floating_point():
-            raise ValueError(f"tile {count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
-        if shape is None:
-            shape = tile.shape
-        elif tile.shape != shape:
-            raise ValueError(
-                f"tile {count} is {_size(tile.shape)} and tile 0 is {_size(shape)}: all tiles must come back alike; "
-                "look for a node between split and blend that treats tiles differently"
-            )
-        tile = tile.detach()
-        yield tile
-        _check_finite(tile, count)
-        count += 1
-    if count < len(layout):
-        raise ValueError(
-            f"{count} tiles came and the layout has {len(layout)}: tile {count} is missing; "
-            "pass every tile on, in order, from the Tile Split that made this layout"
-        )
+    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Take in the tile at (row, column), in row order: `pixels` [P, h, w, C] of exactly the windows' size."""
 
-
-def _check_finite(tile: torch.Tensor, index: int) -> None:
-    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely.
-
-    Called when the tile has been blended in: it is then in the cache, where the sum costs half.
-    """
-    total = tile.sum() if tile.dtype == torch.float32 else tile.sum(dtype=torch.float32)
-    if not math.isfinite(float(total)) and not torch.isfinite(tile).all():
-        what = "NaN" if torch.isnan(tile).any() else "Inf"
-        raise ValueError(
-            f"tile {index} has {what} in it ({int((~torch.isfinite(tile)).sum())} values): the node before the blend broke it; "
-            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
-        )
-
-
-def _size(shape: torch.Size) -> str:
-    batch, height, width, channels = shape
-    return f"{width} x {height} with {channels} channels, batch {batch}"
+    def finish(self) -> None:
+        """All tiles are in: leave the finished picture."""
 
 
 def compose(
@@ -79,47 +53,94 @@ def compose(
     out: torch.Tensor | None = None,
     device: torch.device | str | None = None,
     mosaic: Mosaic | None = None,
+    cut_feather: float = 0,
+    reference_scale: float = 0,
+    reference: torch.Tensor | None = None,
+    findings: Sequence[Finding] | None = None,
 ) -> torch.Tensor:
     """Blend tiles into one picture.
 
     Args:
-        tiles: iterator of floating point [P, h, w, C], in the layout's order; each is let go before the next is asked for.
+        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient" and
+            "auto", which go over them again and keep them; the others let each go before they ask for the next.
             P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
             C = 4 is RGBA, whose colour is weighted by alpha (`alpha.py`).
         layout: where they belong.
-        method: one of `windows.METHODS`.
+        method: one of METHODS.
         trim: source pixels to disregard at sides that face a neighbour: the receptive radius of the model in between.
         scale: output pixels per source pixel; 0 takes it from the tiles.
         out: float32 [P, H, W, C] to write to; made here where None.
         device: where to make it; the first tile's device where None.
-        mosaic: the geometry, where the caller has worked it out; method, trim and scale are then not looked at.
+        mosaic: the geometry, where the caller has worked it out; method, trim and scale must be those it was made with.
+        cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
+        reference_scale: source pixels; "gradient" and "auto" keep structure longer than this from the reference, or from the
+            windowed blend where there is none. 0 is the longer side of the tile.
+        reference: [P or 1, h, w, C'] of the same scene, any size, for "gradient" and "auto".
+        findings: what `survey` found, for "auto", where the caller has asked already.
 
     Returns:
         float32 [P, H, W, C], whatever the tiles' dtype; round(size * scale) per side.
 
     Raises:
         ValueError: for tiles that are missing, too many, of different sizes, not finite or of another layout,
-            and for a trim, scale or `out` that does not fit.
+            and for a method, trim, scale, feather, reference or `out` that does not fit.
     """
-    rows = alpha = None
+    if method not in METHODS:
+        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
+    if method in USES_REFERENCE and not isinstance(tiles, Sequence):
+        tiles = list(tiles)
+    composer = choices = None
     columns = len(layout.axes[1].origins)
     for index, tile in enumerate(check_tiles(tiles, layout)):
-        if rows is None:
+        if composer is None:
             mosaic = mosaic or Mosaic(layout, tuple(tile.shape[1:3]), method, trim, scale)
             if mosaic.tile_size != tuple(tile.shape[1:3]):
-                raise ValueError(f"the tiles are {_size(tile.shape)} and the composition was planned for {mosaic.tile_size}")
-            out = _output(out, (tile.shape[0], *mosaic.size, tile.shape[3]), device or tile.device)
-            rows = RowBlend(mosaic, out)
-            alpha = AlphaRows(mosaic, out) if tile.shape[3] == 4 else None
+                raise ValueError(f"the tiles are {describe(tile.shape)} and the composition was planned for {mosaic.tile_size}")
+            feather = _feather(cut_feather, method, mosaic)
+            shape = (tile.shape[0], *mosaic.size, tile.shape[3])
+            length = _length(reference_scale, mosaic)
+            check_reference(reference, shape)
+            if method == "auto":
+                choices = Choices(mosaic, survey(tiles, mosaic) if findings is None else findings)
+            out = _output(out, shape, device or tile.device)
+            composer = _composer(method, mosaic, out, feather, choices)
         row, column = divmod(index, columns)
-        pixels = on_grid(mosaic, tile, row, column)
-        for target in filter(None, (rows, alpha)):
-            if column == 0:
-                target.begin(row)
-            target.add(column, pixels)
-            if column == columns - 1:
-                target.end(row)
+        composer.take(row, column, on_grid(mosaic, tile, row, column))
+    composer.finish()
+    if method == "gradient" or (method == "auto" and (choices.corrects or reference is not None)):
+        correct(out, lambda: tiles, mosaic, length, reference, None if choices is None else choices.corrected)
     return out
+
+
+def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float, choices: Choices | None) -> Composer:
+    """Whoever takes the tiles in and leaves the picture in `out`."""
+    if method == "multiband" and (smallest_overlap(mosaic) or 0) >= LEAST_OVERLAP:
+        return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
+    if method == "optimal seam":
+        return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
+    if method == "auto" and choices.cuts:
+        return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen, choices.cut_x, choices.cut_y))
+    return AlphaRows(mosaic, out) if out.shape[3] == 4 else RowBlend(mosaic, out)
+
+
+def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:
+    """`cut_feather` in output pixels, or ValueError."""
+    if not 0 <= cut_feather < math.inf:
+        raise ValueError(f"cut_feather {cut_feather} is not a width: use 0 to take it from the overlap, or a few pixels, for example 8")
+    feather, overlap = cut_feather * float(mosaic.scale), smallest_overlap(mosaic)
+    if method in ("optimal seam", "auto") and feather and overlap is not None and feather > overlap - 2:
+        raise ValueError(
+            f"cut_feather {cut_feather:g} does not fit into the overlap: at scale {float(mosaic.scale):g} it is {feather:g} px and the "
+            f"smallest overlap {overlap} px; use 0 to take it from the overlap, or split with more overlap"
+        )
+    return feather
+
+
+def _length(reference_scale: float, mosaic: Mosaic) -> float:
+    """`reference_scale` in output pixels, or ValueError."""
+    if not 0 <= reference_scale < math.inf:
+        raise ValueError(f"reference_scale {reference_scale} is not a length: use 0 for the tile's size, or a number of pixels")
+    return (reference_scale or max(mosaic.layout.tile_size)) * float(mosaic.scale)
 
 
 def _output(out: torch.Tensor | None, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:

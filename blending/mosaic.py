@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import torch
 
@@ -86,3 +87,9 @@ class Mosaic:
         plane = empty(self.size, device=device)
         torch.maximum(ys.to(plane)[:, None], xs.to(plane), out=plane)
         return plane.expand(batch, -1, -1)
+
+
+def smallest_overlap(mosaic: Mosaic) -> int | None:
+    """The smallest overlap of neighbouring tiles in output pixels, trimmed pixels not counted; None where there is one tile."""
+    pairs = (pair for axis in mosaic.windows for pair in pairwise(axis))
+    return min((before.stop - after.start for before, after in pairs), default=None)

@@ -25,6 +25,17 @@ class RowBlend:
         self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
         self.band = self.before = self.target[:, :0]
 
+    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size."""
+        if column == 0:
+            self.begin(row)
+        self.add(row, column, pixels)
+        if column == len(self.columns) - 1:
+            self.end(row)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
     def begin(self, row: int) -> None:
         """Start tile row `row`: what rows before left where it begins is put aside, and the row written over it."""
         y = self.rows[row]
@@ -34,8 +45,8 @@ class RowBlend:
             self.before = empty((batch, y.fresh, width), device=self.target.device)
         self.before[:, : y.fresh].copy_(self.band[:, : y.fresh])
 
-    def add(self, column: int, pixels: torch.Tensor) -> None:
-        """Blend in the tile of this row at `column`: `pixels` [P, h, w, C] of exactly the windows' size."""
+    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Blend the tile at (row, column) into its row."""
         start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)
         if fresh:

@@ -25,6 +25,9 @@ from .layout import Axis, TileLayout
 
 METHODS = ("hann", "linear", "gaussian", "average", "none")
 
+# Methods that are more than a window, and still change tone over by one.
+METHODS_OVER_WINDOWS = ("optimal seam", "multiband", "gradient", "auto")
+
 # The Gaussian-integral ramp's sigma, as a share of the overlap: wide enough to stay below
 # linear's steepness times 1.2, narrow enough that its jump where the tile ends is 0.6 % of a step.
 GAUSSIAN_SIGMA = 0.2
@@ -63,9 +66,10 @@ def _rise(method: str, u: torch.Tensor) -> torch.Tensor:
 
 
 def check_method(method: str) -> None:
-    """Raise ValueError unless `method` is one of METHODS."""
-    if method not in METHODS:
-        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
+    """Raise ValueError unless `method` is one of METHODS or METHODS_OVER_WINDOWS."""
+    known = (*METHODS, *METHODS_OVER_WINDOWS)
+    if method not in known:
+        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(known)}")
 
 
 def check_trim(layout: TileLayout, trim: int) -> None:
@@ -87,13 +91,14 @@ def axis_windows(axis: Axis, centres: torch.Tensor, method: str, trim: int = 0) 
     Args:
         axis: the grid along this direction.
         centres: float64 [n], increasing, in source pixels (pixel k of the source is centred on k + 1/2).
-        method: one of METHODS. "average" weighs all tiles alike, "none" cuts in the middle of each overlap.
+        method: "average" weighs all tiles alike, "none" cuts in the middle of each overlap; METHODS_OVER_WINDOWS take "hann".
         trim: source pixels to disregard at each side that faces a neighbour.
 
     Returns:
         one window per tile, in order.
     """
     check_method(method)
+    method = "hann" if method in METHODS_OVER_WINDOWS else method
     lows = [float(o + trim) for o in axis.origins]
     highs = [float(o + axis.tile - trim) for o in axis.origins]
     lows[0], highs[-1] = -math.inf, math.inf

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
-from ..blending.canvas import compose
+from ..blending.canvas import METHODS, USES_REFERENCE, compose
 from ..blending.layout import TileLayout
 from ..blending.mosaic import Mosaic
 from ..blending.noise_mask import compose_masks
 from ..blending.regroup import Span, gather, tile_spans
-from ..blending.windows import METHODS
+from ..blending.survey import summary, survey
+from ..blending.windows import METHODS as WINDOWS
 from .layout_picture import describe_blend, join_ui, show
-from .types import Layout, check_image, check_layout, latent_mask, latent_samples, watched
+from .types import Layout, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
 
 ALIASES = ["untile", "stitch", "merge tiles", "seam", "feather", "blend tiles", "assemble", "join tiles", "unsplit"]
 METHOD_TIP = (
     "How neighbours mix where they overlap. hann: smooth at both ends, the right choice nearly always; linear: a straight ramp; "
     "gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a hard cut in the middle "
     "of the overlap, to see what the seams are."
+)
+IMAGE_METHOD_TIP = METHOD_TIP + (
+    " optimal seam: cuts where neighbours differ least, for tiles with different detail (texture, hair, chains); multiband: fine detail "
+    "changes over sharply and tone softly; gradient: takes tone steps out of the whole picture at once (studio grey, sky, metal, skin); "
+    "auto: looks at every overlap, cuts where the content differs, corrects where only the tone does, and says what it found."
 )
 TRIM_TIP = (
     "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "
@@ -29,9 +36,9 @@ TRIM_TIP = (
 )
 
 
-def _method_inputs() -> list[io.Input]:
+def _method_inputs(methods: tuple[str, ...], tip: str) -> list[io.Input]:
     return [
-        io.Combo.Input("method", options=list(METHODS), default=METHODS[0], tooltip=METHOD_TIP),
+        io.Combo.Input("method", options=list(methods), default=methods[0], tooltip=tip),
         io.Int.Input("trim", default=0, min=0, max=4096, advanced=True, tooltip=TRIM_TIP),
     ]
 
@@ -63,7 +70,7 @@ class SeamBlend(io.ComfyNode):
                     tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
                 ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
-                *_method_inputs(),
+                *_method_inputs(METHODS, IMAGE_METHOD_TIP),
                 io.Float.Input(
                     "scale",
                     default=0.0,
@@ -73,6 +80,32 @@ class SeamBlend(io.ComfyNode):
                     round=False,
                     advanced=True,
                     tooltip="How much larger the tiles came back. 0 finds it from their size (and shows it in the node); type it only for an odd factor such as 1.37 where rounding left a doubt.",
+                ),
+                # Added later, and optional so that prompts saved before still run.
+                io.Float.Input(
+                    "cut_feather",
+                    default=0.0,
+                    min=0.0,
+                    max=1024.0,
+                    step=1.0,
+                    round=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For optimal seam and auto: source pixels that fine detail takes to change over at a cut. 0 takes an eighth of the overlap, 8 at most. Wider is softer and may ghost.",
+                ),
+                io.Int.Input(
+                    "reference_scale",
+                    default=0,
+                    min=0,
+                    max=1 << 20,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For gradient and auto: source pixels. Structure larger than this keeps the tone of the reference (or of the plain blend, if none is connected). 0 is the tile's size; larger evens out more, and lets the tone wander more.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="For gradient and auto: the picture whose overall tone is right, usually the one that was split. Any size, same shape.",
                 ),
             ],
             outputs=[
@@ -87,22 +120,51 @@ class SeamBlend(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, tiles, layout, method, trim, scale) -> io.NodeOutput:
+    def execute(cls, tiles, layout, method, trim, scale, cut_feather=(0.0,), reference_scale=(0,), reference=()) -> io.NodeOutput:
         """Blend the tiles of each layout."""
         import comfy.model_management
 
         device = comfy.model_management.intermediate_device()
+        method = method[0]
         plans = [plan.in_pixels() for plan in _layouts(layout)]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+        references = _references(reference, method, len(plans))
         images, masks, pictures = [], [], []
-        for plan, spans in zip(plans, tile_spans([len(item) for item in items], plans), strict=True):
-            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method[0], trim[0], scale[0])
-            stream = (gather(items, parts) for parts in spans)
-            image = compose(watched(stream, len(plan)), plan, mosaic=mosaic, device=device)
+        for plan, spans, like in zip(plans, tile_spans([len(item) for item in items], plans), references, strict=True):
+            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method, trim[0], scale[0])
+            stream = WatchedTiles(lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, items))
+            found = survey(stream, mosaic) if method == "auto" else None
+            image = compose(
+                stream,
+                plan,
+                method,
+                device=device,
+                mosaic=mosaic,
+                cut_feather=cut_feather[0],
+                reference_scale=reference_scale[0],
+                reference=like,
+                findings=found,
+            )
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
-            pictures.append(show(image, plan, describe_blend(plan, mosaic, method[0], typed=scale[0] > 0)))
+            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0)
+            pictures.append(show(image, plan, lines + (summary(found) if found is not None else []), found or ()))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
+
+
+def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> list[torch.Tensor | None]:
+    """One reference per layout; None for methods that have no use for one."""
+    if method not in USES_REFERENCE or not reference:
+        return [None] * count
+    checked = [check_image(picture, "reference") for picture in reference]
+    if len(checked) not in (1, count):
+        raise ValueError(f"{len(checked)} references came for {count} pictures: connect one for all, or one for each")
+    return checked * count if len(checked) == 1 else checked
+
+
+def _rounds(method: str, items: list[torch.Tensor]) -> int:
+    """How often the tiles are gone over at most: once to blend, for a gradient once more per channel, for auto once to look."""
+    return 1 + min(items[0].shape[-1], 3) + (method == "auto") if method in USES_REFERENCE and items else 1
 
 
 class LatentSeamBlend(io.ComfyNode):
@@ -125,7 +187,7 @@ class LatentSeamBlend(io.ComfyNode):
             inputs=[
                 io.Latent.Input("tiles", tooltip="The processed latent tiles, in the order Latent Tile Split gave them."),
                 Layout.Input("layout", tooltip="The layout output of the Latent Tile Split that cut the tiles."),
-                *_method_inputs(),
+                *_method_inputs(WINDOWS, METHOD_TIP),
             ],
             outputs=[io.Latent.Output("samples", display_name="samples", is_output_list=True, tooltip="The whole latent, one per layout.")],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -63,8 +64,8 @@ def _scale_text(scale: Fraction) -> str:
     return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
 
 
-def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str]) -> dict[str, Any]:
-    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples) and its caption.
+def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = ()) -> dict[str, Any]:
+    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples), its caption, and `details` as text.
 
     A JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it.
     """
@@ -75,7 +76,7 @@ def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str]) -> dict[str, 
     os.makedirs(folder, exist_ok=True)
     name = f"tilework_{uuid.uuid4().hex}.jpg"
     picture.save(os.path.join(folder, name), quality=88, subsampling=0)
-    return {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "text": [" | ".join(lines)]}
+    return {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "text": ["\n".join([" | ".join(lines), *map(str, details)])]}
 
 
 def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:

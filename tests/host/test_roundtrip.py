@@ -87,3 +87,22 @@ def test_half_precision_tiles(report, dtype):
     prompt = roundtrip(source(500, 400), via=node("TileworkTestDtype", image=["2", 0], dtype=dtype), tile=256)
     (said,) = report(prompt, "5")
     assert said["dtype_a"] == "float32" and said["max_abs"] <= {"float16": 2e-3, "bfloat16": 8e-3}[dtype]
+
+
+@pytest.mark.parametrize(
+    ("method", "bound"),
+    [("optimal seam", 1e-5), ("multiband", 1e-5), ("gradient", 1e-4), ("auto", 1e-4)],
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_methods_beyond_windows_give_untouched_tiles_back(report, method, bound, channels):
+    prompt = roundtrip(source(777, 500, batch=2, channels=channels), method=method, tile=256, overlap=64)
+    prompt["4"]["inputs"] |= {"cut_feather": 4.0, "reference_scale": 300, "reference": ["1", 0]}
+    (found,) = report(prompt, "5")
+    assert found["shape_a"] == [2, 500, 777, channels] and found["max_abs"] <= bound
+
+
+def test_auto_says_what_it_found_at_every_overlap(run_entry):
+    prompt = roundtrip(source(500, 300), method="auto", tile=256, overlap=64)
+    (text,) = run_entry(prompt)["outputs"]["4"]["text"]
+    assert "x feather; most: tiles" in text and "tiles 0|1: feather, they agree" in text
+    assert text.count("\n") >= 4, "a line for every overlap"

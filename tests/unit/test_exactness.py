@@ -37,7 +37,7 @@ def test_with_the_radius_trimmed_tiled_equals_untiled(radius):
         wrong = float((untrimmed - whole).abs()[inner].max())
         print(f"radius {radius}, {method}: largest error {exact:.1e} with trim {radius}, {wrong:.1e} with trim 0")
         assert exact <= 1e-5
-        if method != "none":  # a cut in the middle of an overlap of 2R + 16 trims 8 more than R by itself
+        if method not in ("none", "multiband"):  # a cut in the middle of an overlap of 2R + 16 trims 8 more than R by itself
             assert wrong > 1e-5
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from tilework.blending import METHODS, TileLayout, compose, cut_cells
+from tilework.blending import TileLayout, compose, cut_cells
 from tilework.blending.noise_mask import compose_masks, cut_mask
 from tilework.blending.regroup import tile_spans
+from tilework.blending.windows import METHODS
 
 
 def noise(*shape, seed=0):

