@@ -29,17 +29,29 @@ def _whole(axis: Axis, size: int) -> bool:
     return all(length * size % axis.size == 0 for length in (axis.tile, *axis.origins))
 
 
-def _sample(mask: torch.Tensor, dim: int, start: float, step: float, length: int) -> torch.Tensor:
-    """`length` linear samples along `dim`, whose pixel centres lie at start + (k + 1/2) step; mirrored beyond the end."""
-    at = start + (torch.arange(length, dtype=torch.float64) + 0.5) * step - 0.5
-    low = torch.floor(at)
-    share = (at - low).to(mask.dtype).to(mask.device)
-    first = int(low.min())
-    line = mirrored(first, int(low.max()) - first + 2, mask.shape[dim]).to(mask.device)
-    left = (low.long() - first).to(mask.device)
-    shape = [1] * mask.ndim
-    shape[dim] = -1
-    return torch.lerp(mask.index_select(dim, line[left]), mask.index_select(dim, line[left + 1]), share.view(shape))
+def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int]]) -> torch.Tensor:
+    """Linear samples of `mask`, mirrored beyond its ends.
+
+    Args:
+        mask: any tensor.
+        spans: per dimension (dim, start, step, length): samples whose pixel centres lie at start + (k + 1/2) step.
+    """
+    taps = []
+    for dim, start, step, length in spans:
+        at = start + (torch.arange(length, dtype=torch.float64) + 0.5) * step - 0.5
+        low = torch.floor(at)
+        first = int(low.min())
+        line = mirrored(first, int(low.max()) - first + 2, mask.shape[dim])
+        # All directions are narrowed before anything is copied, so that a tile costs a tile and not a strip of the mask.
+        begin = int(line.min())
+        mask = mask.narrow(dim, begin, int(line.max()) - begin + 1)
+        taps.append((dim, line - begin, low.long() - first, at - low))
+    for dim, line, left, share in taps:
+        shape = [1] * mask.ndim
+        shape[dim] = -1
+        a, b = (mask.index_select(dim, line[at].to(mask.device)) for at in (left, left + 1))
+        mask = torch.lerp(a, b, share.to(mask.dtype).to(mask.device).view(shape))
+    return mask
 
 
 def cut_mask(mask: torch.Tensor, layout: TileLayout) -> Iterator[torch.Tensor]:
@@ -56,11 +68,11 @@ def cut_mask(mask: torch.Tensor, layout: TileLayout) -> Iterator[torch.Tensor]:
             yield crop(mask, place, (mask.ndim - 2, mask.ndim - 1))
         return
     for rect in layout.tiles:
-        part = mask
+        spans = []
         for dim, axis, n, start, length in zip((mask.ndim - 2, mask.ndim - 1), layout.axes, size, (rect.y, rect.x), tile_size, strict=True):
             ratio = n / axis.size
-            part = _sample(part, dim, start * ratio, axis.tile * ratio / length, length)
-        yield part
+            spans.append((dim, start * ratio, axis.tile * ratio / length, length))
+        yield _sample(mask, spans)
 
 
 def compose_masks(
