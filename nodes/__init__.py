@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .blend import LatentSeamBlend, SeamBlend
+from .inspect import SeamCheck
 from .split import LatentTileSplit, TileSplit
 
 
@@ -11,7 +12,7 @@ class Tilework(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack."""
-        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend]
+        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend, SeamCheck]
 
 
 async def comfy_entrypoint() -> Tilework:

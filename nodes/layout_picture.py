@@ -64,14 +64,19 @@ def _scale_text(scale: Fraction) -> str:
     return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
 
 
-def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = ()) -> dict[str, Any]:
+def show(
+    pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = (), grid: bool = True
+) -> dict[str, Any]:
     """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples), its caption, and `details` as text.
+
+    With `grid` off, `pixels` as they are.
 
     A JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it.
     """
     import folder_paths
 
-    picture = _with_caption(_with_grid(_small(pixels, plan), plan), lines)
+    picture = _small(pixels, plan)
+    picture = _with_caption(_with_grid(picture, plan) if grid else picture, lines)
     folder = folder_paths.get_temp_directory()
     os.makedirs(folder, exist_ok=True)
     name = f"tilework_{uuid.uuid4().hex}.jpg"

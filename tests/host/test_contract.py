@@ -27,7 +27,8 @@ def contract(object_info):
 def node_contract(info):
     inputs = []
     for category, names in info["input_order"].items():
-        for name in names:
+        # "hidden" is what the host tells a node by itself; it is no part of a workflow.
+        for name in names if category != "hidden" else ():
             kind, options = info["input"][category][name]
             inputs.append(
                 {"name": name, "category": category, "type": kind, "default": options.get("default"), "options": options.get("options")}
@@ -83,8 +84,8 @@ def test_every_input_and_output_has_a_tooltip(object_info):
     for name in names:
         info = object_info[name]
         assert info["display_name"] and info["description"] and info["category"] == "Tilework"
-        for category in info["input"].values():
-            for key, (_, options) in category.items():
+        for category, inputs in info["input"].items():
+            for key, (_, options) in inputs.items() if category != "hidden" else ():
                 assert len(options.get("tooltip", "")) > 15, f"{name}.{key}"
         assert all(len(tip or "") > 10 for tip in info["output_tooltips"]), name
         assert info["search_aliases"], name

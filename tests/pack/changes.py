@@ -128,6 +128,22 @@ class Poison(io.ComfyNode):
         return io.NodeOutput(_with(images, at, poisoned))
 
 
+class Lighten(io.ComfyNode):
+    """List of IMAGE -> the list with one of them lighter."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        amount = io.Float.Input("levels", default=6.0, min=-255.0, max=255.0, step=0.1, tooltip="How much, in 8-bit levels.")
+        return _schema("Lighten", "Makes one picture lighter than it was.", [_index_input(), amount], lists=True)
+
+    @classmethod
+    def execute(cls, images, index, levels) -> io.NodeOutput:
+        """Add to every value of a copy."""
+        at = _check_index(index[0], images)
+        return io.NodeOutput(_with(images, at, images[at] + levels[0] / 255))
+
+
 class Stretch(io.ComfyNode):
     """List of IMAGE -> the list with one of them a pixel wider."""
 

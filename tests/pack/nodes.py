@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .changes import Conv, Drop, Dtype, Poison, Resize, Slow, Stretch
+from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
 from .reports import Compare, CompareLatent, Count
 from .sources import TestImage, TestImageList, TestLatent, TestModel
 
-NODES = [TestModel, TestImage, TestImageList, TestLatent, Dtype, Resize, Conv, Drop, Poison, Stretch, Slow, Compare, CompareLatent, Count]
+NODES = [
+    TestModel, TestImage, TestImageList, TestLatent,
+    Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
+    Compare, CompareLatent, Count,
+]  # fmt: skip
 
 
 class TileworkTestExtension(ComfyExtension):

@@ -1,0 +1,125 @@
+"""Seam Check for a folder of pictures, from the command line.
+
+    python -m blending.check_folder FOLDER LAYOUT.json [--reference FOLDER] [--threshold 5]
+
+Run it in the pack's folder. LAYOUT.json is what `TileLayout.to_json` writes; all pictures of the folder were tiled by
+it (at any one scale each). A reference is looked for under the picture's own name, whatever its extension.
+
+Prints one line per picture, and the table of those that fail. Exit status: 0 no seam, 1 a seam was found, 2 something
+could not be read or does not fit (said in words, the other pictures are still checked).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from .layout import TileLayout
+from .metrics import THRESHOLD, check_seams
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+CLEAN, FOUND, BAD = 0, 1, 2
+
+
+def read_picture(path: Path) -> torch.Tensor:
+    """A picture file as float32 [1, H, W, C] in 0..1; C = 1 for grey, 4 with alpha, else 3.
+
+    Raises:
+        ValueError: where it cannot be read.
+    """
+    import numpy
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            mode = opened.mode
+            if mode.startswith("I;16") or mode == "I":
+                deep = numpy.asarray(opened, dtype=numpy.float32) / 65535
+                return torch.from_numpy(deep)[None, :, :, None]
+            alpha = mode in ("RGBA", "LA", "PA") or "transparency" in opened.info
+            kind = "RGBA" if alpha else "L" if mode in ("L", "1") else "RGB"
+            values = numpy.asarray(opened.convert(kind), dtype=numpy.float32) / 255
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot be read as a picture: {str(error)[:200]}") from error
+    return torch.from_numpy(values).reshape(1, *values.shape[:2], -1)
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The picture files of a folder, by name.
+
+    Raises:
+        ValueError: where there are none.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give the folder that holds the pictures")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise ValueError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
+    return found
+
+
+def read_layout(path: Path) -> TileLayout:
+    """The layout in a JSON file.
+
+    Raises:
+        ValueError: where it cannot be read or is no layout.
+    """
+    try:
+        return TileLayout.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None, threshold: float) -> int:
+    """Check one file and say what was found; returns its exit status."""
+    try:
+        reference = None
+        if references is not None:
+            if path.stem not in references:
+                raise ValueError("has no reference of the same name")
+            reference = read_picture(references[path.stem])
+        report = check_seams(read_picture(path), layout, reference, threshold=threshold)
+    except ValueError as error:
+        _complain(f"{path.name}: {error}")
+        return BAD
+    _say(f"{path.name}: {report.summary()}")
+    if report.passed:
+        return CLEAN
+    _say(report.text().partition("\n")[2].strip("\n") + "\n")
+    return FOUND
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m blending.check_folder", description="Look for seams in every picture of a folder.")
+    parser.add_argument("folder", type=Path, help="the pictures")
+    parser.add_argument("layout", type=Path, help="JSON file of the layout they were tiled by")
+    parser.add_argument("--reference", type=Path, help="folder of the same pictures before they were tiled, by the same names")
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, help="the z from which a boundary fails (default %(default)g)")
+    asked = parser.parse_args(arguments)
+    try:
+        layout = read_layout(asked.layout)
+        paths = pictures(asked.folder)
+        references = None if asked.reference is None else {path.stem: path for path in pictures(asked.reference)}
+    except ValueError as error:
+        _complain(str(error))
+        return BAD
+    return max(check_one(path, layout, references, asked.threshold) for path in paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

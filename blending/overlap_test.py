@@ -1,0 +1,192 @@
+"""What the tiles themselves say about a boundary, where their overlap was kept.
+
+Two neighbours show the same scene in their overlap. An edge that both have belongs to the
+scene. Where they differ in tone, that difference is the drift the blend had to hide; where
+they differ in detail, a blend of both shows it twice (a ghost).
+
+The shift between them is found by phase correlation (C. D. Kuglin, D. C. Hines, "The phase
+correlation image alignment method", IEEE Conf. Cybernetics and Society, 1975), to a whole pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import avg_pool2d
+
+from .boundaries import Boundary
+from .layout import TileLayout
+from .mosaic import Mosaic
+from .resample import on_grid
+from .step_test import SHARP, along, opponent, steps
+from .strips import SEGMENT, levels, luminance
+
+LEAST_OVERLAP = 8
+VISIBLE_GHOST = 3.0  # levels of detail seen twice
+DISAGREEMENT = 0.7  # of the detail's own height
+SURE_SHIFT = 0.15
+NOTABLE_DRIFT = 0.5
+SAME_STEP = 0.25
+_ALONG_AT_ONCE = 512
+_TILES_KEPT = 2
+
+
+class TilesApart:
+    """The tiles of a layout, laid on the picture's own pixel grid one at a time.
+
+    Args:
+        tiles: one [B, h, w, C] per tile, in the layout's order, all of one size.
+        layout: where they are, in pixels.
+        image: the picture that was made of them, [B, H, W, C].
+
+    Raises:
+        ValueError: where they are not the tiles of that layout and picture.
+    """
+
+    def __init__(self, tiles: Sequence[torch.Tensor], layout: TileLayout, image: torch.Tensor) -> None:
+        if len(tiles) != len(layout):
+            raise ValueError(f"{len(tiles)} tiles came and the layout has {len(layout)}: connect the list of tiles that was blended")
+        for index, tile in enumerate(tiles):
+            if tile.ndim != 4 or tile.shape[1:3] != tiles[0].shape[1:3] or len(tile) != len(image):
+                raise ValueError(
+                    f"tile {index} is of shape {tuple(tile.shape)} and tile 0 of shape {tuple(tiles[0].shape)}, for {len(image)} "
+                    "pictures: all tiles must be alike, one for each picture of the batch"
+                )
+            if not torch.isfinite(tile.sum(dtype=torch.float64)):
+                raise ValueError(f"tile {index} has NaN or Inf in it: look at the node before the blend (fp16 overflow is the usual cause)")
+        self.mosaic = Mosaic(layout, tuple(tiles[0].shape[1:3]), "average")
+        if self.mosaic.size != tuple(image.shape[1:3]):
+            raise ValueError(
+                f"the tiles make a picture of {self.mosaic.size[1]} x {self.mosaic.size[0]} and image is {image.shape[2]} x "
+                f"{image.shape[1]}: connect the tiles that were blended into this picture, or leave tiles unconnected"
+            )
+        self.tiles, self.image = tiles, image
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def _placed(self, index: int) -> tuple[torch.Tensor, int, int]:
+        """Tile `index` on the picture's grid, and the row and column at which it begins."""
+        row, column = divmod(index, len(self.mosaic.layout.axes[1].origins))
+        if index not in self._kept:
+            while len(self._kept) >= _TILES_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[index] = on_grid(self.mosaic, self.tiles[index].detach(), row, column).to(self.image.device)
+        return self._kept[index], self.mosaic.windows[0][row].start, self.mosaic.windows[1][column].start
+
+    def _piece(self, index: int, boundary: Boundary, part: slice, span: tuple[int, int], rows: tuple[int, int]) -> torch.Tensor | None:
+        """Tile `index` on columns `span` across and `rows` along, as levels [N, c, rows, columns]; None where it does not reach."""
+        tile, top, left = self._placed(index)
+        across, start = (left, top) if boundary.vertical else (top, left)
+        tile = tile[part] if boundary.vertical else tile[part].transpose(1, 2)
+        low, high = span[0] - across, span[1] - across
+        if low < 0 or high > tile.shape[2] or rows[0] < start or rows[1] - start > tile.shape[1]:
+            return None
+        return levels(tile[:, rows[0] - start : rows[1] - start, low:high])
+
+    def pair(self, boundary: Boundary, part: slice) -> Apart | None:
+        """What the two tiles of a boundary say, for the pictures `part`; None where they share too little."""
+        if boundary.band[1] - boundary.band[0] < LEAST_OVERLAP:
+            return None
+        rows = (boundary.along[0], min(boundary.along[1], boundary.along[0] + _ALONG_AT_ONCE))
+        first, second = (self._piece(index, boundary, part, boundary.band, rows) for index in boundary.tiles)
+        if first is None or second is None:
+            return None
+        image = self.image[part] if boundary.vertical else self.image[part].transpose(1, 2)
+        blend = levels(image[:, rows[0] : rows[1], boundary.band[0] : boundary.band[1]])
+        natural = {line: self._natural(boundary, part, line) for line in boundary.lines}
+        return Apart(first, second, blend, natural)
+
+    def _natural(self, boundary: Boundary, part: slice, line: int) -> torch.Tensor | None:
+        """The step [N, planes] that the scene has on `line`, as the tiles that reach over it show it."""
+        span = (line - SHARP[0], line + SHARP[0])
+        seen = [self._piece(index, boundary, part, span, boundary.along) for index in boundary.tiles]
+        found = [_step(piece) for piece in seen if piece is not None]
+        if not found:
+            return None
+        # An edge that only one of the tiles has is no edge of the scene.
+        return found[0] if len(found) == 1 else torch.where(found[0].abs() < found[1].abs(), found[0], found[1])
+
+
+def _step(piece: torch.Tensor) -> torch.Tensor:
+    n, c, rows, columns = piece.shape
+    each = min(SEGMENT, rows)
+    mean = piece[:, :, : rows // each * each].reshape(n, c, -1, each, columns).mean(3)
+    return along(steps(opponent(mean), SHARP))[..., SHARP[0]]
+
+
+class Apart:
+    """How far two tiles are apart in their overlap, of N pictures.
+
+    Args:
+        first, second, blend: levels [N, c, rows, columns] of both tiles and of the picture.
+        natural: per line, the scene's own step [N, planes].
+
+    Attributes:
+        drift: [N, c], second minus first, in levels.
+        ghost: [N], levels of detail that the picture shows twice.
+        ghostly: bool [N], whether that is enough to be seen.
+        shift: per picture (across, along) in whole pixels, None where it cannot be told.
+    """
+
+    def __init__(self, first: torch.Tensor, second: torch.Tensor, blend: torch.Tensor, natural: dict[int, torch.Tensor | None]) -> None:
+        self.natural = natural
+        self.drift = (second - first).mean((2, 3))
+        one, two, mixed = (luminance(pixels) for pixels in (first, second, blend))
+        self.ghost, self.ghostly = _ghost(*(_detail(pixels) for pixels in (one, two, mixed)))
+        self.shift = _shifts(one, two)
+
+    def explains(self, picture: int, line: int, step: torch.Tensor) -> bool | None:
+        """Whether the scene itself has the `step` [planes] on that line; None where no tile reaches over it."""
+        own = self.natural[line]
+        if own is None:
+            return None
+        return bool((step - own[picture]).abs().max() < max(0.5, SAME_STEP * float(step.abs().max())))
+
+    def note(self, picture: int) -> str:
+        """What a person wants to know of these two tiles; empty where they agree."""
+        said = []
+        drift = self.drift[picture]
+        if float(drift.abs().max()) > NOTABLE_DRIFT:
+            said.append("tiles differ by " + "/".join(f"{value:+.1f}" for value in drift.tolist()) + " levels")
+        if self.shift[picture] not in (None, (0, 0)):
+            said.append(f"tiles shifted by {self.shift[picture][0]:+d} px across, {self.shift[picture][1]:+d} px along")
+        if float(self.ghost[picture]) > 1:
+            said.append(f"ghost {float(self.ghost[picture]):.1f} levels")
+        return ", ".join(said)
+
+
+def _detail(light: torch.Tensor) -> torch.Tensor:
+    """[N, h, w] between grain and tone: what an eye follows as texture and edges."""
+    planes = light[:, None]
+    return (avg_pool2d(planes, 3, 1, 1, count_include_pad=False) - avg_pool2d(planes, 11, 1, 5, count_include_pad=False))[:, 0]
+
+
+def _ghost(one: torch.Tensor, two: torch.Tensor, mixed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Levels of detail seen twice, [N], and whether that is enough to be seen.
+
+    Per column the picture's share w of the first tile is fitted; what is seen twice is the
+    tiles' difference times 2 min(w, 1 - w), which is nothing where the picture shows one tile only.
+    """
+    apart = one - two
+    energy = apart.square().mean(1)
+    share = ((mixed - two) * apart).mean(1) / energy.clamp_min(1e-6)
+    left_over = (mixed - two - share[:, None] * apart).square().mean(1)
+    twice = 2 * torch.minimum(share, 1 - share).clamp_min(0)
+    twice = torch.where(left_over < 0.25 * energy, twice, 0.0)  # changed after the blend: nothing can be said
+    ghost = (twice * energy.sqrt()).mean(-1)
+    own = ((one.square() + two.square()) / 2).mean((1, 2)).sqrt()
+    return ghost, (ghost > VISIBLE_GHOST) & (energy.mean(-1).sqrt() > DISAGREEMENT * own)
+
+
+def _shifts(one: torch.Tensor, two: torch.Tensor) -> list[tuple[int, int] | None]:
+    rows, columns = one.shape[1:]
+    window = torch.hann_window(rows, device=one.device)[:, None] * torch.hann_window(columns, device=one.device)
+    spectra = [torch.fft.rfft2((light - light.mean((1, 2), keepdim=True)) * window) for light in (one, two)]
+    cross = spectra[1] * spectra[0].conj()
+    peaks = torch.fft.irfft2(cross / cross.abs().clamp_min(1e-3), s=(rows, columns)).flatten(1)
+    found = []
+    for height, at in zip(*(part.tolist() for part in peaks.max(-1)), strict=True):
+        y, x = divmod(at, columns)
+        shift = (x - columns if x > columns // 2 else x, y - rows if y > rows // 2 else y)
+        found.append(shift if height > SURE_SHIFT else None)
+    return found

@@ -1,0 +1,192 @@
+"""What a seam check found, as rows, text and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MOST_ROWS = 40
+SEAM, EITHER, CLEAN, UNJUDGED = "seam", "edge or seam", "clean", "not judged"
+FAILING = (SEAM, EITHER)
+_COLUMNS = ("verdict", "boundary", "where", "step", "dE2000", "z", "test", "worst at", "3x rule")
+
+
+@dataclass(frozen=True)
+class SeamRow:
+    """One boundary of one picture.
+
+    Attributes:
+        picture: its number in the batch, from 0.
+        tiles: the two tiles that meet, as the layout numbers them.
+        vertical: whether the line runs from top to bottom.
+        line: the line's position across (x of a vertical one), the first pixel after it.
+        middle: the same of the middle of the overlap.
+        along: (start, stop) along the line.
+        worst: (start, stop) along the line where it is strongest.
+        step: in 8-bit levels, signed for tone (after minus before), else the strength of what was found.
+        delta_e: CIEDE2000 of a step or drift, 0 for tests of detail.
+        z: how far it stands out from the picture beside it.
+        test: the test that fired, or the one that came nearest.
+        verdict: "seam", "edge or seam", "clean", or "not judged" where there is too little picture.
+        rule: boundary gradient over mean gradient, which the 3x rule calls a seam from 3 on.
+        note: what else is known: drift and shift of the tiles, an edge that the reference has too.
+    """
+
+    picture: int
+    tiles: tuple[int, int]
+    vertical: bool
+    line: int
+    middle: int
+    along: tuple[int, int]
+    worst: tuple[int, int]
+    step: float
+    delta_e: float
+    z: float
+    test: str
+    verdict: str
+    rule: float
+    note: str = ""
+
+    @property
+    def boundary(self) -> str:
+        """Its name."""
+        return f"tiles {self.tiles[0]}|{self.tiles[1]}"
+
+    @property
+    def fails(self) -> bool:
+        """Whether a person should look at it."""
+        return self.verdict in FAILING
+
+    @property
+    def where(self) -> str:
+        """Its place in words."""
+        names = "xy" if self.vertical else "yx"
+        return f"{names[0]} {self.line}, {names[1]} {self.along[0]}-{self.along[1]}"
+
+    def sentence(self) -> str:
+        """One line about it."""
+        tone = f", Delta-E {self.delta_e:.1f}" if self.delta_e else ""
+        return (
+            f"{self.boundary} ({self.where}): {self.verdict}, {self.test} of {abs(self.step):.1f} levels{tone}, z {self.z:.1f}, "
+            f"worst at {'y' if self.vertical else 'x'} {self.worst[0]}-{self.worst[1]}"
+        )
+
+
+def _order(row: SeamRow) -> tuple:
+    return (not row.fails, row.verdict == UNJUDGED, -row.z, row.picture, row.tiles)
+
+
+@dataclass(frozen=True)
+class SeamReport:
+    """All boundaries of all pictures, worst first.
+
+    Attributes:
+        rows: one per boundary and picture.
+        threshold: the z from which a boundary fails.
+        size: (height, width) of the pictures.
+        pictures: how many.
+        compared: "" or what the verdicts rest on besides the picture: "reference", "tiles", "reference and tiles".
+    """
+
+    rows: tuple[SeamRow, ...]
+    threshold: float
+    size: tuple[int, int]
+    pictures: int
+    compared: str = ""
+
+    @property
+    def failing(self) -> list[SeamRow]:
+        """The rows that fail, worst first."""
+        return [row for row in self.rows if row.fails]
+
+    @property
+    def passed(self) -> bool:
+        """True where no boundary of any picture is a seam, nor an edge that may be one."""
+        return not self.failing
+
+    @property
+    def score(self) -> float:
+        """0 where nothing was found, else the largest z of a failing boundary over the threshold (1 or more)."""
+        return max((row.z / self.threshold for row in self.failing), default=0.0)
+
+    @property
+    def worst(self) -> SeamRow | None:
+        """The worst boundary, failing or not; None where there is none."""
+        return self.rows[0] if self.rows else None
+
+    def summary(self) -> str:
+        """The verdict in one line."""
+        if not self.rows:
+            return "passed: the layout has a single tile, so there is no boundary to check"
+        judged = sum(row.verdict != UNJUDGED for row in self.rows)
+        of = f"{judged} of {len(self.rows)} boundaries" if judged < len(self.rows) else f"{judged} boundaries"
+        pictures = f" in {self.pictures} pictures" if self.pictures > 1 else ""
+        if self.passed:
+            top = max((row.z for row in self.rows if row.verdict != UNJUDGED), default=0.0)
+            few = "; the others have too little picture beside them to judge" if judged < len(self.rows) else ""
+            return f"passed: no seam at {of}{pictures} (highest z {top:.1f}, threshold {self.threshold:g}){few}"
+        counts = [(sum(row.verdict == word for row in self.failing), word) for word in FAILING]
+        found = " and ".join(f"{n} {word}" for n, word in counts if n)
+        return f"failed: {found} at {of}{pictures}, score {self.score:.2f}; worst: {self.failing[0].sentence()}"
+
+    def text(self, most: int = MOST_ROWS) -> str:
+        """The whole report as plain text: the verdict, a table of at most `most` boundaries, worst first, and how to read it."""
+        lines = [f"Seam Check: {self.summary()}"]
+        if self.compared:
+            lines.append(f"verdicts rest on the comparison with the {self.compared}")
+        if self.rows:
+            lines += ["", *self._table(most)]
+            flagged = sum(row.rule > 3 for row in self.rows)
+            lines += ["", f"the plain 3x gradient rule would flag {flagged} of {len(self.rows)} boundaries"]
+        if any(row.verdict == EITHER for row in self.rows):
+            lines.append(
+                "edge or seam: a hard edge lies exactly on the boundary; it may belong to the scene. "
+                + "Connect a reference (the picture before the tiles were processed) to tell"
+            )
+        return "\n".join(lines)
+
+    def _table(self, most: int) -> list[str]:
+        rows = [_COLUMNS if self.pictures == 1 else ("picture", *_COLUMNS)]
+        for row in self.rows[:most]:
+            cells = (
+                row.verdict,
+                row.boundary,
+                row.where,
+                f"{row.step:.2f}",
+                f"{row.delta_e:.2f}" if row.delta_e else "-",
+                f"{row.z:.1f}",
+                row.test,
+                f"{'y' if row.vertical else 'x'} {row.worst[0]}-{row.worst[1]}",
+                f"{row.rule:.2f}" + (" flags" if row.rule > 3 else ""),
+            )
+            rows.append(cells if self.pictures == 1 else (str(row.picture), *cells))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [line + (f"  ({row.note})" if row.note else "") for line, row in zip(lines[1:], self.rows, strict=False)]
+        head = "  ".join(cell.ljust(width) for cell, width in zip(rows[0], widths, strict=True)).rstrip()
+        if len(self.rows) > most:
+            lines.append(f"... and {len(self.rows) - most} more, {max(0, len(self.failing) - most)} of them failing")
+        return [head, "-" * len(head), *lines]
+
+    def to_record(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "version": 1,
+            "passed": self.passed,
+            "score": round(self.score, 4),
+            "threshold": self.threshold,
+            "size": list(self.size),
+            "pictures": self.pictures,
+            "compared": self.compared,
+            "boundaries": [asdict(row) | {"boundary": row.boundary} for row in self.rows],
+        }
+
+    def to_json(self) -> str:
+        """`to_record` as JSON text."""
+        return json.dumps(self.to_record(), separators=(",", ":"), allow_nan=False)
+
+
+def in_order(rows: list[SeamRow]) -> tuple[SeamRow, ...]:
+    """Rows, worst first."""
+    return tuple(sorted(rows, key=_order))

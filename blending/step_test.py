@@ -1,0 +1,176 @@
+"""Is there a step exactly on a line? And: is detail broken off there?
+
+The signed test of METHODS D2 asks how far the difference across a line differs from the
+differences beside it, e = D(c) - (D(c-1) + D(c+1)) / 2, averaged with its sign along the line:
+grain averages out, a step does not. That filter also answers to a soft edge along the line (10 to
+90 % over 6 px, 128 levels: 1.9 levels), which no control of the same rows shows. So the line's
+sides are fitted by polynomials with longer arms, which is the same idea carried further: the
+least-squares step between two sides that share their odd derivatives (Savitzky and Golay 1964 on
+fits as filters). `sharp` answers to that edge with 0.1 level; `wide` has less than half the grain,
+and counts only as far as `sharp` confirms it.
+
+Sides that do not belong together (a tile that is shifted) need not differ in tone. There the
+roughness across the line, of what changes along it, stands out.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+
+from .controls import MOST_Z, normal, z_score
+from .strips import Strip
+
+SHARP = (6, (1, 3, 5, 7))
+WIDE = (16, (1, 3))
+CONFIRMED = 0.8  # share of z that `sharp` must reach for `wide` to count
+
+STRONG_FLOOR = 0.5
+EVERYWHERE = 0.85  # of the segments must show what is no signed step
+VISIBLE_STEP = 0.5
+VISIBLE_WAVER = 1.0
+WAVER_SEGMENTS = 4
+SEGMENT_FLOOR = 0.1
+MOST_SAYS = 3.0
+STILL = 0.5  # levels: quieter segments count alike
+ROUGH_FLOOR = 0.25
+ROUGH_LOG_FLOOR = 0.05
+VISIBLE_ROUGH = 0.5
+ROUGHER = 1.35
+
+
+class Finding(NamedTuple):
+    """What one test found on N pictures.
+
+    Attributes:
+        test: its name.
+        z: [N], how far the line stands out.
+        size: [N], how strong it is in 8-bit levels.
+        line: [N], index into the boundary's candidate lines.
+        counts: bool [N], whether it is large enough to be seen and shaped like a seam.
+        where: [N, S], how strong it is in each segment.
+    """
+
+    test: str
+    z: torch.Tensor
+    size: torch.Tensor
+    line: torch.Tensor
+    counts: torch.Tensor
+    where: torch.Tensor
+
+
+@cache
+def step_filter(arm: int, powers: tuple[int, ...]) -> tuple[float, ...]:
+    """Weights on the columns c-arm .. c+arm-1 that give the step between columns c-1 and c.
+
+    Exact for every polynomial up to the highest of `powers` (odd ones are fitted, even ones cancel).
+    """
+    x = torch.arange(arm, dtype=torch.float64) + 0.5
+    basis = torch.stack([torch.full_like(x, 0.5), *((x / arm) ** p for p in powers)], 1)
+    half = torch.linalg.pinv(basis)[0] / 2
+    return tuple(torch.cat((-half.flip(0), half)).tolist())
+
+
+def steps(mean: torch.Tensor, kind: tuple[int, tuple[int, ...]]) -> torch.Tensor:
+    """The step before each column of `mean` [..., columns]; zero within an arm of the ends."""
+    arm, powers = kind
+    out = torch.zeros_like(mean)
+    count = mean.shape[-1] - 2 * arm + 1
+    if count > 0:
+        inner = out[..., arm : arm + count]
+        for offset, weight in enumerate(step_filter(arm, powers)):
+            inner.add_(mean[..., offset : offset + count], alpha=weight)
+    return out
+
+
+def opponent(mean: torch.Tensor) -> torch.Tensor:
+    """Colour [N, c, ...] as lightness, red against green, yellow against blue: a drift of hue alone is a seam as well."""
+    if mean.shape[1] == 1:
+        return mean
+    red, green, blue = mean.unbind(1)
+    return torch.stack(((red + green + blue) / 3, red - green, (red + green) / 2 - blue), 1)
+
+
+def along(values: torch.Tensor) -> torch.Tensor:
+    """Mean over the segments (dimension -2), an eighth of them left out at either end: one crossing edge is not a seam."""
+    count = values.shape[-2]
+    out = count // 8
+    return values.mean(-2) if out == 0 else values.sort(-2).values[..., out : count - out, :].mean(-2)
+
+
+def in_agreement(segments: torch.Tensor, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How well the segments agree that there is a step before each column.
+
+    Each segment is measured by its own controls, so a quiet one tells much and a busy one little; none may
+    say more than MOST_SAYS, so that one edge crossing the line is no seam. Stouffer's weighted sum of both.
+
+    Args:
+        segments: [N, P, S, columns].
+        columns: controls.
+
+    Returns:
+        signed and unsigned sum, each [N, P, columns]; of unit variance for the signed one, where nothing is.
+    """
+    here = normal(segments[..., columns], SEGMENT_FLOOR)
+    most = max(MOST_SAYS, 3 * MOST_SAYS / segments.shape[-2] ** 0.5)
+    z = ((segments - here.median[..., None]) / here.scale[..., None]).clamp_(-most, most)
+    weight = 1 / (here.scale + STILL)
+    weight = weight / weight.square().sum(-1, keepdim=True).sqrt()
+    return (z * weight[..., None]).sum(-2), (z.abs_() * weight[..., None]).sum(-2)
+
+
+def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> list[Finding]:
+    """The signed step test, and its sibling for steps that change their sign along the line.
+
+    Args:
+        strip: the surroundings of the boundary.
+        lines: candidate lines, indices into the strip's core.
+        columns: controls, indices into the core.
+    """
+    planes = opponent(strip.mean[..., strip.core[0] : strip.core[1]])
+    sharp, wide = steps(planes, SHARP), steps(planes, WIDE)
+    mean = along(sharp)
+    (agreed, strong), (agreed_wide, _) = in_agreement(sharp, columns), in_agreement(wide, columns)
+    visible = torch.tensor([1.0, 2.0, 2.0][: planes.shape[1]], device=planes.device)  # the eye sees colour steps less
+    stepped, wavered = [], []
+    for line in lines:
+        z_sharp, z_wide = (z_score(sums, line, columns, 1.0) for sums in (agreed, agreed_wide))
+        z = torch.maximum(z_sharp, torch.minimum(z_wide, z_sharp / CONFIRMED))
+        size = mean[..., line]
+        stepped.append((z, size, size.abs() > VISIBLE_STEP * visible, sharp[..., line]))
+        here, usual = sharp[..., line].abs(), sharp[..., columns].abs().median(-1).values
+        size = (here - usual).median(-1).values
+        everywhere = (here > 2 * usual).float().mean(-1) >= EVERYWHERE
+        z = z_score(strong, line, columns, STRONG_FLOOR, signed=False)
+        wavered.append((z, size, everywhere & (size > VISIBLE_WAVER * visible), here))
+    found = [_strongest("step", stepped)]
+    return [*found, _strongest("wavering step", wavered)] if sharp.shape[-2] >= WAVER_SEGMENTS else found
+
+
+def _strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Finding:
+    """The line and plane with the largest z that counts; [N, P] (and [N, P, S]) each."""
+    z, size, counts, where = (torch.stack(part, 1).flatten(1, 2) for part in zip(*results, strict=True))
+    best = torch.where(counts, z + 2 * MOST_Z, z).argmax(1, keepdim=True)
+    planes = results[0][0].shape[1]
+    segments = where.gather(1, best[..., None].expand(-1, -1, where.shape[-1]))[:, 0]
+    pick = [part.gather(1, best)[:, 0] for part in (z, size, counts)]
+    return Finding(test, pick[0], pick[1], best[:, 0] // planes, pick[2], segments)
+
+
+def detail_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> Finding:
+    """Whether texture breaks off at a line, though its tone does not: roughness there against the controls'."""
+    rough = strip.rough + ROUGH_FLOOR
+    heights = rough.log().mean(1)
+    usual = normal(heights[..., columns], ROUGH_LOG_FLOOR).median
+    local = rough[..., columns].median(-1).values
+    results = []
+    for line in lines:
+        z = z_score(heights, line, columns, ROUGH_LOG_FLOOR, signed=False)
+        ratio = (heights[..., line] - usual).exp()
+        size = (ratio - 1) * usual.exp()
+        everywhere = (rough[..., line] > local * (1 + (ROUGHER - 1) / 2)).float().mean(1) >= EVERYWHERE
+        counts = everywhere & (ratio > ROUGHER) & (size > VISIBLE_ROUGH)
+        results.append(tuple(part[:, None] for part in (z, size, counts, rough[..., line] - local)))
+    return _strongest("broken detail", results)

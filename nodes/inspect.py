@@ -1,0 +1,194 @@
+"""Seam Check: a finished picture and its layout in; a verdict, a number and pictures of what was found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..blending.heat_map import STRIPS, heat_map, worst_strips
+from ..blending.layout import TileLayout
+from ..blending.metrics import THRESHOLD, check_seams
+from ..blending.regroup import gather, tile_spans
+from ..blending.seam_report import SeamReport
+from .layout_picture import join_ui, show
+from .types import Layout, check_image, check_layout
+
+REPORT, STOP = "report", "stop"
+
+
+class SeamCheck(io.ComfyNode):
+    """IMAGE, layout -> heat map, report, score, passed, worst places."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkSeamCheck",
+            display_name="Seam Check",
+            category="Tilework",
+            description=(
+                "Looks at every boundary between two tiles of a finished picture and says which of them can be seen: steps of tone, "
+                "broken or faded detail, drifts and ghosts. The picture beside a boundary is its own yardstick; with a reference "
+                "connected the check is many times sharper. It can stop the run where a seam is found."
+            ),
+            search_aliases=["seam", "quality", "inspect", "find seams", "tile borders", "check tiles", "QA", "visible grid", "heat map"],
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("image", tooltip="The finished picture, after Seam Blend. Any scale; RGB, RGBA or grey; batches and lists."),
+                Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the picture."),
+                io.Float.Input(
+                    "threshold",
+                    default=THRESHOLD,
+                    min=1.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How far a boundary must stand out from the picture beside it to fail (a z value). 5 hardly ever blames a clean picture; lower finds fainter seams and more false ones.",
+                ),
+                io.Combo.Input(
+                    "on_fail",
+                    options=[REPORT, STOP],
+                    default=REPORT,
+                    tooltip="report: go on and say what was found. stop: end the run with an error that names the worst boundary, so that a bad picture is not saved.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="The picture before it was tiled (any size), or the same process without tiles. Only what differs from it is then judged: edges of the scene cannot be mistaken for seams, and faint drifts are found.",
+                ),
+                io.Image.Input(
+                    "tiles",
+                    optional=True,
+                    tooltip="The processed tiles that went into Seam Blend. Their overlaps tell edges of the scene from seams, and show drift, shift and ghosts between neighbours.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "heatmap",
+                    display_name="heatmap",
+                    tooltip="The picture, dimmed, with its boundaries: red a seam, yellow an edge or a seam, green clean.",
+                ),
+                io.String.Output("report", display_name="report", tooltip="The verdict and a table of all boundaries, worst first."),
+                io.Float.Output(
+                    "score",
+                    display_name="score",
+                    tooltip="0 where nothing was found; else how many times over the threshold the worst boundary is (1 or more).",
+                ),
+                io.Boolean.Output("passed", display_name="passed", tooltip="True where no boundary fails."),
+                io.Image.Output(
+                    "worst",
+                    display_name="worst",
+                    tooltip="The worst places at 400 %, unsmoothed, up to four; marks at top and bottom (or at the sides) point at the boundary.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
+        """Check every picture, and stop where that is asked."""
+        images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
+        plans = _plans(layout, len(images))
+        references = _references(reference, len(images))
+        parts = _tiles(tiles, plans)
+        reports, maps, pictures = [], [], []
+        for index, (picture, plan) in enumerate(zip(images, plans, strict=True)):
+            try:
+                report = check_seams(picture, plan, references[index], parts[index], threshold[0], _watch())
+            except ValueError as error:
+                raise ValueError(f"picture {index} of the list: {error}" if len(images) > 1 else str(error)) from error
+            if on_fail[0] == STOP and not report.passed:
+                raise RuntimeError(f"Seam Check stopped the run: {report.summary()}")
+            reports.append(report)
+            maps.append(heat_map(picture, report))
+            pictures.append(show(maps[-1], plan.in_pixels(), _caption(report), grid=False))
+        ui = join_ui(pictures)
+        ui["text"] = [report.summary() for report in reports]
+        worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
+        score, passed = max(report.score for report in reports), all(report.passed for report in reports)
+        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, ui=ui)
+
+
+def _plans(layouts: list[Any], count: int) -> list[TileLayout]:
+    plans = [check_layout(layout) for layout in layouts]
+    if len(plans) == 1:
+        return plans * count
+    if len(plans) != count:
+        raise ValueError(f"{count} pictures and {len(plans)} layouts came: connect the layout of the Tile Split that cut these pictures")
+    return plans
+
+
+def _references(references: list[torch.Tensor] | None, count: int) -> list[torch.Tensor | None]:
+    if not references or references[0] is None:
+        return [None] * count
+    given = [check_image(reference, f"item {i} of reference") for i, reference in enumerate(references)]
+    if len(given) == 1:
+        return given * count
+    if len(given) != count:
+        raise ValueError(f"{count} pictures and {len(given)} references came: connect one reference, or one for each picture")
+    return given
+
+
+def _tiles(tiles: list[torch.Tensor] | None, plans: list[TileLayout]) -> list[list[torch.Tensor] | None]:
+    """The tiles of each picture, as Seam Blend takes them: in a list, in batches, or taken apart."""
+    if not tiles or tiles[0] is None:
+        return [None] * len(plans)
+    items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+    return [[gather(items, parts) for parts in spans] for spans in tile_spans([len(item) for item in items], plans)]
+
+
+def _watch() -> Callable[[int, int], None]:
+    """Tells the host how far it is, and stops when the user cancels."""
+    import comfy.model_management
+    import comfy.utils
+
+    bar = None
+
+    def watch(done: int, total: int) -> None:
+        nonlocal bar
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar = bar or comfy.utils.ProgressBar(total)
+        bar.update_absolute(done, total)
+
+    return watch
+
+
+def _caption(report: SeamReport) -> list[str]:
+    verdict, _, detail = report.summary().partition("; worst: ")
+    head, _, tail = verdict.partition(": ")
+    lines = [f"{head}: {tail}"]
+    if detail:
+        first, _, rest = detail.partition("): ")
+        lines += [f"worst: {first})", rest]
+    return lines
+
+
+def _strips(images: list[torch.Tensor], reports: list[SeamReport]) -> list[tuple[tuple[bool, float], torch.Tensor]]:
+    """The strips of every picture, with what they are sorted by: failing ones first, then by z."""
+    found = []
+    for image, report in zip(images, reports, strict=True):
+        strips = worst_strips(image, report)
+        keys = [(not row.fails, -row.z) for row in report.rows[:STRIPS]] or [(True, 0.0)]
+        found += [(key, strip[None].cpu()) for key, strip in zip(keys, strips, strict=True)]
+    return found
+
+
+def _joined(reports: list[SeamReport]) -> str:
+    if len(reports) == 1:
+        return reports[0].text()
+    return "\n\n".join(f"picture {index} of the list\n{report.text()}" for index, report in enumerate(reports))
+
+
+def _one_batch(maps: list[torch.Tensor]) -> torch.Tensor:
+    """The heat maps of pictures of any size as one batch, black where a smaller one ends."""
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(one.shape[dim] for one in maps) for dim in (1, 2))
+    out = maps[0].new_zeros(sum(len(one) for one in maps), height, width, 3)
+    start = 0
+    for one in maps:
+        out[start : start + len(one), : one.shape[1], : one.shape[2]] = one.to(out.device)
+        start += len(one)
+    return out

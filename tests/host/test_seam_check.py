@@ -1,0 +1,103 @@
+"""Seam Check on the real server: passes, finds, stops, and takes a reference and the tiles."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tilework.tests.host.prompts import blend, node, roundtrip, source, split
+from tilework.tools.loopback import get
+from tilework.tools.workflow import WorkflowError as HostRunError
+
+
+def check(prompt, image=("4", 0), layout=("2", 1), threshold=5.0, on_fail="report", **more):
+    """Adds Seam Check "7" to a round trip, and what says how its outputs look: "8" to "12"."""
+    prompt["7"] = node("TileworkSeamCheck", image=list(image), layout=list(layout), threshold=threshold, on_fail=on_fail, **more)
+    prompt["8"] = node("TileworkTestCount", images=["7", 0])
+    prompt["9"] = node("TileworkTestCount", images=["7", 4])
+    prompt["10"] = node("PreviewAny", source=["7", 1])
+    prompt["11"] = node("PreviewAny", source=["7", 2])
+    prompt["12"] = node("PreviewAny", source=["7", 3])
+    return prompt
+
+
+def scene(width=600, height=600, method="hann", light=0.0, **options):
+    """A smooth picture, split; with `light` one tile comes back that much lighter."""
+    options = {"tile": 256, "overlap": 64, **options}
+    picture = source(width, height, kind="smooth", seed=options.pop("seed", 21), batch=options.pop("batch", 1))
+    via = node("TileworkTestLighten", images=["2", 0], index=4, levels=light) if light else None
+    return roundtrip(picture, via=via, method=method, **options)
+
+
+def said(outputs, number):
+    return outputs[number]["text"][0]
+
+
+def test_an_untouched_picture_passes(run_prompt):
+    out = run_prompt(check(scene()))
+    assert said(out, "7").startswith("passed: no seam at 12 boundaries")
+    assert said(out, "12") == "True" and float(said(out, "11")) == 0.0
+    assert "verdict" in said(out, "10") and "tiles 0|1" in said(out, "10")
+    assert '"shapes": [[1, 600, 600, 3]]' in said(out, "8") and '"shapes": [[4, 512, 512, 3]]' in said(out, "9")
+
+
+def test_a_seam_is_found_shown_and_scored(run_prompt, server):
+    out = run_prompt(check(scene(method="none", light=6.0)))
+    assert said(out, "7").startswith("failed: 4 seam at 12 boundaries") and said(out, "12") == "False"
+    assert float(said(out, "11")) > 1
+    assert all(f"tiles {pair}" in said(out, "10") for pair in ("1|4", "3|4", "4|5", "4|7"))
+    (shown,) = out["7"]["images"]
+    data = get(f"{server.url}/view?filename={shown['filename']}&type=temp&subfolder=")
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=np.int64)
+    assert ((pixels[..., 0] > 180) & (pixels[..., 1] < 100)).sum() > 200, "red lines on the preview"
+
+
+def test_stop_names_the_worst_boundary(run_prompt):
+    with pytest.raises(HostRunError) as caught:
+        run_prompt(check(scene(method="none", light=6.0, seed=22), on_fail="stop"))
+    words = str(caught.value)
+    print(words)
+    assert "TileworkSeamCheck" in words and "Seam Check stopped the run: failed: 4 seam" in words
+    assert "worst: tiles" in words and "levels, Delta-E" in words and ", z " in words
+    assert said(run_prompt(check(scene(seed=22), on_fail="stop")), "7").startswith("passed")
+
+
+def test_with_a_reference_a_feathered_drift_is_found(run_prompt):
+    prompt = check(scene(896, 896, light=6.0, seed=23, tile=320, overlap=32), reference=["1", 0])
+    out = run_prompt(prompt)
+    assert said(out, "7").startswith("failed: 4 seam") and "tone drift" in said(out, "10")
+    assert "verdicts rest on the comparison with the reference" in said(out, "10")
+    prompt = check(scene(seed=23), reference=["1", 0])
+    assert said(run_prompt(prompt), "7").startswith("passed")
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_with_the_tiles(run_prompt, scale):
+    prompt = check(scene(method="none", light=6.0, seed=24), tiles=["6", 0])
+    prompt["6"] = node("TileworkTestResize", image=["3", 0], scale=scale, mode="bicubic")
+    prompt["4"] = blend(["6", 0], ["2", 1], "none")
+    prompt["5"]["inputs"]["a"] = ["1", 0]
+    text = said(run_prompt(prompt), "10")
+    assert "tiles differ by +6.0/+6.0/+6.0 levels" in text
+    assert "comparison with the tiles" in text
+
+
+def test_a_batch_and_a_list_of_pictures(run_prompt):
+    out = run_prompt(check(scene(batch=2, method="none", light=6.0, seed=25)))
+    assert "in 2 pictures" in said(out, "7") and '"shapes": [[2, 600, 600, 3]]' in said(out, "8")
+    prompt = check(scene(seed=26), image=("20", 0), layout=("21", 1))
+    prompt["20"] = node("TileworkTestImageList", sizes="600x600, 400x500", seed=1)
+    prompt["21"] = split(["20", 0], tile=256, overlap=0)
+    out = run_prompt(prompt)
+    assert len(out["7"]["text"]) == 2 and "picture 1 of the list" in said(out, "10")
+
+
+def test_what_does_not_fit_is_refused(run_prompt):
+    prompt = check(scene(seed=27), image=("20", 0))
+    prompt["20"] = source(500, 600, kind="smooth")
+    with pytest.raises(HostRunError, match="the picture is 500 x 600 and the layout was planned for 600 x 600"):
+        run_prompt(prompt)
+    prompt = check(scene(seed=27), tiles=["20", 0])
+    prompt["20"] = source(256, 256, kind="smooth")
+    with pytest.raises(HostRunError, match="the layout has 9 tiles and 1 came: a tile is missing"):
+        run_prompt(prompt)
