@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 
-from .band_test import fade_test, tone_test
+from .band_test import LEAST_BAND, fade_test, tone_test
 from .beside_reference import fitted, gains
 from .boundaries import Boundary, boundaries
 from .delta_e import ciede2000, srgb_to_lab
@@ -168,6 +168,8 @@ def _judge(evidence: _Evidence, boundary: Boundary, compared: bool, tiles: Apart
         elif chosen.z > threshold:
             reasons.append("too faint to be seen")
         reasons.append("" if tiles is None else tiles.note(picture))
+        if abs(boundary.band[1] - boundary.band[0]) >= LEAST_BAND and not any(test.name == "tone drift" for test in tests):
+            reasons.append("drift not judged: too little picture beside it")
         rows.append(
             SeamRow(
                 picture=first + picture,
