@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy import fft
 
 _ROWS_AT_ONCE = 256
 
@@ -35,6 +34,8 @@ def solve(divergence: torch.Tensor, lam: float) -> torch.Tensor:
     Returns:
         float32 [H, W].
     """
+    from scipy import fft  # here, because loading it takes longer than the rest of the pack
+
     height, width = divergence.shape
     threads = torch.get_num_threads()
     spectrum = fft.dctn(divergence.contiguous().numpy(), type=2, norm="ortho", overwrite_x=True, workers=threads)

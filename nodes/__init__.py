@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .blend import LatentSeamBlend, SeamBlend
+from .color import ColorMatch
 from .inspect import SeamCheck
 from .split import LatentTileSplit, TileSplit
 
@@ -12,7 +13,7 @@ class Tilework(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack."""
-        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend, SeamCheck]
+        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend, ColorMatch, SeamCheck]
 
 
 async def comfy_entrypoint() -> Tilework:

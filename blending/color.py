@@ -1,0 +1,341 @@
+"""Giving a picture the colours of another.
+
+Every method measures both pictures, works out one map of colours, and applies it; `low
+frequency` alone works place by place. All is float, in the space that the method names:
+
+- mean-std: sRGB values, channel by channel (the rule of Kling's X-Dub).
+- lab: mean and deviation in CIELAB (Reinhard et al., "Color Transfer between Images", 2001).
+- mkl: mean and covariance of sRGB values (`optimal_transport.py`).
+- histogram: all quantiles of sRGB values, channel by channel (`histogram.py`).
+- low frequency: the details of the one on the coarse of the other (`wavelet.py`).
+- gain compensation: needs all tiles at once, and has a file of its own (`gain.py`).
+
+Alpha is not a colour: it is kept, and says how much a pixel counts. Values outside 0..1
+are colours like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from . import lab
+from .flat_strips import planar, strips
+from .histogram import histograms, read, tables
+from .layout import TileLayout
+from .memory import empty
+from .moments import Moments, moments
+from .optimal_transport import transport
+from .reference import check_scene, resized, tile_part
+from .wavelet import levels_for, weighted_low_pass
+
+GAIN = "gain compensation"
+LOW_FREQUENCY = "low frequency"
+METHODS = ("mean-std", "lab", "mkl", "histogram", LOW_FREQUENCY, GAIN)
+
+# Added to both variances: two flat pictures then have a gain of one (X-Dub's value). In Lab, whose values are a
+# hundred times as large, it also covers what float32 leaves of a grey's a and b.
+_VARIANCE_FLOOR = {"mean-std": 1e-7, "lab": 1e-4}
+_AFFINE_AT_ONCE = 1 << 20
+_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+class NothingToMeasureError(ValueError):
+    """The mask, or the rule of unchanged pixels, leaves no pixel that colours could be measured on."""
+
+
+def check_settings(method: str, strength: float, unchanged_only: float) -> None:
+    """Raise ValueError for a method that is not one of METHODS, and for numbers out of range."""
+    if method not in METHODS:
+        raise ValueError(f"color match method {method!r} is not known: use one of {', '.join(METHODS)}")
+    if not math.isfinite(strength) or strength < 0:
+        raise ValueError(f"strength {strength} is not a strength: use 0 (unchanged) to 1 (fully matched)")
+    if not math.isfinite(unchanged_only) or unchanged_only < 0:
+        raise ValueError(f"unchanged_only {unchanged_only} is not a difference of colours: use 0 to turn it off, or about 0.07")
+
+
+def check_finite(pixels: torch.Tensor, name: str) -> None:
+    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely."""
+    total = pixels.sum() if pixels.dtype == torch.float32 else pixels.sum(dtype=torch.float32)
+    if not math.isfinite(float(total)) and not torch.isfinite(pixels).all():
+        what = "NaN" if torch.isnan(pixels).any() else "Inf"
+        raise ValueError(
+            f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): the node that made it broke it; "
+            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
+        )
+
+
+def colours(pixels: torch.Tensor) -> torch.Tensor:
+    """The colour channels of [..., C]: all but a fourth."""
+    return pixels[..., :3] if pixels.shape[-1] == 4 else pixels
+
+
+def visible(pixels: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor | None:
+    """How much each pixel of [..., C] counts: alpha times mask [...], None where all count alike."""
+    alpha = pixels[..., 3].clamp_min(0) if pixels.shape[-1] == 4 else None
+    if alpha is None or mask is None:
+        return mask if alpha is None else alpha
+    return alpha * mask
+
+
+def in_channels(pixels: torch.Tensor, count: int) -> torch.Tensor:
+    """Pixels [..., C] with `count` colour channels, alpha kept: grey is repeated, colour becomes its luma (Rec. 709)."""
+    colour = colours(pixels)
+    if colour.shape[-1] == count:
+        return pixels
+    made = colour.expand(*colour.shape[:-1], 3) if count == 3 else (colour.float() * colour.new_tensor(_LUMA).float()).sum(-1, keepdim=True)
+    # One channel and alpha is no picture of the host: the weight is worked out before, and alpha goes.
+    return torch.cat((made, pixels[..., 3:]), -1) if pixels.shape[-1] == 4 and count == 3 else made
+
+
+def check_pixels(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    """Floating point [B, h, w, C] with C = 1, 3 or 4, not part of any graph, or ValueError."""
+    if pixels.ndim != 4 or not pixels.is_floating_point() or pixels.shape[-1] not in (1, 3, 4) or 0 in pixels.shape:
+        raise ValueError(
+            f"{name} is {pixels.dtype} of shape {tuple(pixels.shape)}: expected floating point [batch, height, width, channels], "
+            "with 1 channel (grey), 3 (RGB) or 4 (RGBA)"
+        )
+    return pixels.detach() if pixels.requires_grad else pixels
+
+
+def affine(pixels: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor, out: torch.Tensor) -> None:
+    """out = matrix @ pixels + shift, pixel by pixel, in float32.
+
+    Args:
+        pixels: [h, w, C].
+        matrix: float64 [C, C], or [C] for a gain per channel.
+        shift: float64 [C].
+        out: float32 [h, w, C], written to.
+    """
+    matrix, shift = matrix.float().to(pixels.device), shift.float().to(pixels.device)
+    if matrix.ndim == 2:
+        for part, target in strips(pixels, out):
+            target.copy_(torch.addmm(shift, part.reshape(-1, len(shift)).float(), matrix.T).view(target.shape))
+        return
+    # As rows of width * C numbers: three by three they would be worked on one pixel at a time.
+    width = pixels.shape[1]
+    matrix, shift = matrix.repeat(width), shift.repeat(width)
+    for part, target in strips(pixels, out, pixels=_AFFINE_AT_ONCE):
+        flat = part.reshape(part.shape[0], -1).float()
+        if target.is_contiguous():
+            torch.addcmul(shift, flat, matrix, out=target.view(flat.shape))
+        else:
+            target.copy_(torch.addcmul(shift, flat, matrix).view(target.shape))
+
+
+class _Match:
+    """One picture [h, w, C] and its reference, measured, and what the method makes of them."""
+
+    def __init__(self, method: str, strength: float, scale: float) -> None:
+        self.method, self.strength, self.scale = method, strength, scale
+
+    def run(
+        self, pixels: torch.Tensor, other: torch.Tensor, weight: torch.Tensor | None, other_weight: torch.Tensor | None, out: torch.Tensor
+    ) -> bool:
+        """Write the matched colours to `out` [h, w, C]; False, and nothing written, where there is nothing to change."""
+        if self.method == "histogram":
+            return self._histogram(pixels, other, weight, other_weight, out)
+        if self.method == LOW_FREQUENCY:
+            return self._low_frequency(pixels, other, _both(weight, other_weight), out)
+        if self.method == "lab":
+            return self._lab(pixels, other, weight, other_weight, out)
+        own, aim = moments(pixels, weight), moments(other, other_weight)
+        if own.same_as(aim):
+            return False
+        if self.method == "mkl" and len(own.mean) > 1:
+            matrix = transport(own.covariance, aim.covariance)
+            shift = aim.mean - matrix @ own.mean
+            eye = torch.eye(len(shift), dtype=matrix.dtype, device=matrix.device)
+        else:
+            matrix = _gains(own, aim, _VARIANCE_FLOOR["mean-std"])
+            shift = aim.mean - matrix * own.mean
+            eye = torch.ones_like(matrix)
+        affine(pixels, torch.lerp(eye, matrix, self.strength), self.strength * shift, out)
+        return True
+
+    def _lab(self, pixels, other, weight, other_weight, out) -> bool:
+        """Means and deviations in Lab, which is linear in f: one matrix there does it."""
+        own, aim = moments(pixels, weight, lab.to_f), moments(other, other_weight, lab.to_f)
+        if own.same_as(aim):
+            return False
+        to_lab, _ = lab.lab_map(len(own.mean), own.mean.device)
+        in_lab = [m._replace(covariance=to_lab @ m.covariance @ to_lab.T) for m in (own, aim)]
+        matrix = torch.linalg.solve(to_lab, _gains(*in_lab, _VARIANCE_FLOOR["lab"])[:, None] * to_lab)
+        # In float64: a and b are differences of f times 500, and a rounded shift would be off alike everywhere.
+        shift = (aim.mean - matrix @ own.mean)[:, None]
+        for part, target in strips(pixels, out):
+            source = planar(part)
+            made = lab.from_f((matrix @ lab.to_f(source).double() + shift).float())
+            target.copy_(self._mixed(source, made).T.reshape(target.shape))
+        return True
+
+    def _histogram(self, pixels, other, weight, other_weight, out) -> bool:
+        own, aim = histograms(pixels, weight), histograms(other, other_weight)
+        if all(a.same_as(b) for a, b in zip(own, aim, strict=True)):
+            return False
+        lookups = [table.to(pixels.device) for table in tables(own, aim)]
+        for part, target in strips(pixels, out):
+            for channel, source in enumerate(planar(part)):
+                made = self._mixed(source, read(source, own[channel], lookups[channel]))
+                target[..., channel].copy_(made.view(target.shape[:2]))
+        return True
+
+    def _low_frequency(self, pixels, other, weight, out) -> bool:
+        """HF(x) + LF(r) = x + LF(r - x), the filter being linear."""
+        difference = other.float() - pixels.float()
+        seen = difference if weight is None else difference[weight > 0]
+        if not seen.any():
+            return False
+        levels = levels_for(self.scale or min(pixels.shape[:2]))
+        torch.add(pixels, weighted_low_pass(difference, weight, levels), alpha=self.strength, out=out)
+        return True
+
+    def _mixed(self, source: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        return made if self.strength == 1 else torch.lerp(source, made, self.strength)
+
+
+def _both(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
+
+
+def _gains(own: Moments, aim: Moments, floor: float) -> torch.Tensor:
+    """Ratio of standard deviations per channel, one where both are nothing."""
+    variances = [m.covariance.diagonal().clamp_min(0) + floor for m in (aim, own)]
+    return (variances[0] / variances[1]).sqrt()
+
+
+def match(
+    image: torch.Tensor,
+    reference: torch.Tensor,
+    method: str,
+    strength: float = 1.0,
+    mask: torch.Tensor | None = None,
+    unchanged_only: float = 0.0,
+    scale: float = 0.0,
+    name: str = "the image",
+) -> torch.Tensor:
+    """Give `image` the colours of `reference`; each picture of the batch by itself.
+
+    Args:
+        image: floating point [B, h, w, C], C = 1, 3 or 4. Any range; 0..1 is black to white.
+        reference: floating point [B or 1, H, W, C'], of any size. For `low frequency` and `unchanged_only`
+            it is the same scene and is brought to the image's size.
+        method: one of METHODS but "gain compensation".
+        strength: 0 leaves the image, 1 matches it fully, in between (and beyond) in proportion.
+        mask: [B or 1, h', w'], brought to each picture's size; statistics count it as weight, on both sides.
+        unchanged_only: above 0, only pixels whose colour differs from the reference's by less than this on average
+            over channels are measured (X-Dub: 0.07). What a model has painted anew then does not pull the colours.
+        scale: length in pixels that tells details from coarse for "low frequency"; 0 for the image's shorter side.
+        name: what the image is called in messages.
+
+    Returns:
+        float32 [B, h, w, C]; alpha as it was. The tensor `image` itself where nothing changes: at strength 0,
+        where the statistics are the reference's already, and where it is nowhere visible.
+
+    Raises:
+        NothingToMeasureError: where mask or `unchanged_only` leave no pixel to measure.
+        ValueError: for anything else that does not fit, in words for the user.
+    """
+    check_settings(method, strength, unchanged_only)
+    if method == GAIN:
+        raise ValueError(f"{GAIN} works on all tiles of a layout at once: connect the layout")
+    image, reference = check_pixels(image, name), check_pixels(reference, "reference")
+    batch = len(image)
+    if len(reference) not in (1, batch):
+        raise ValueError(
+            f"reference has a batch of {len(reference)} and {name} one of {batch}: connect one reference, or one for each of the batch"
+        )
+    if strength == 0:
+        return image
+    check_finite(image, name)
+    check_finite(reference, "reference")
+    if mask is not None:
+        check_finite(mask, "the mask")
+    rule = _Match(method, strength, scale)
+    out = None
+    for index in range(batch):
+        pixels, other = image[index], reference[index % len(reference)]
+        one_mask = None if mask is None else mask[index % len(mask)]
+        measured = _measured(pixels, other, one_mask, method, unchanged_only, name)
+        target = empty(image.shape, device=image.device) if out is None else out
+        if measured is not None and rule.run(colours(pixels), *measured, out=colours(target[index])):
+            if out is None:
+                target[:index].copy_(image[:index])
+                out = target
+            out[index, ..., 3:].copy_(pixels[..., 3:])
+        elif out is not None:
+            out[index].copy_(pixels)
+    return image if out is None else out
+
+
+def _measured(
+    pixels: torch.Tensor, other: torch.Tensor, mask: torch.Tensor | None, method: str, unchanged_only: float, name: str
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None] | None:
+    """The reference's colours, and what counts where on both sides; None where nothing is visible."""
+    if method == LOW_FREQUENCY or unchanged_only > 0:
+        other = resized(other[None], tuple(pixels.shape[:2]))[0]
+    masks = [None if mask is None else resized(mask[None, ..., None], tuple(p.shape[:2]))[0, ..., 0] for p in (pixels, other)]
+    if mask is not None and not all((m > 0).any() for m in masks):
+        raise NothingToMeasureError(f"the mask leaves no pixel of {name} to measure: paint it where colours are to be compared")
+    weights = [visible(p, None if m is None else m.clamp_min(0)) for p, m in zip((pixels, other), masks, strict=True)]
+    if any(w is not None and not (w > 0).any() for w in weights):
+        return None
+    other = colours(in_channels(other, colours(pixels).shape[-1]))
+    if unchanged_only > 0:
+        same = (colours(pixels).float() - other.float()).abs().mean(-1) < unchanged_only
+        weight = same.float() if (seen := _both(*weights)) is None else same * seen
+        if not (weight > 0).any():
+            raise NothingToMeasureError(
+                f"no pixel of {name} differs from the reference by less than unchanged_only {unchanged_only:g}: "
+                "use a larger value, or 0 to measure all of it"
+            )
+        weights = [weight, weight]
+    return other, *weights
+
+
+def match_tiles(
+    tiles: Iterable[torch.Tensor],
+    layout: TileLayout,
+    reference: torch.Tensor,
+    method: str,
+    strength: float = 1.0,
+    mask: torch.Tensor | None = None,
+    unchanged_only: float = 0.0,
+) -> Iterator[torch.Tensor]:
+    """`match` each tile to its own part of a whole picture.
+
+    Args:
+        tiles: floating point [P, h, w, C] in the layout's order, at any scale; one is held at a time.
+        layout: where they belong.
+        reference: [P or 1, H, W, C'], the scene that was cut, at any size.
+        mask: [P or 1, H', W'] over the whole scene, at any size; a tile it leaves nothing of is passed on as it is.
+        method, strength, unchanged_only: as in `match`.
+
+    Yields:
+        the tiles, float32; those that do not change are the tensors that came.
+
+    Raises:
+        ValueError: as `match`, naming the tile, counted from 0.
+    """
+    layout = layout.in_pixels()
+    check_settings(method, strength, unchanged_only)
+    check_scene(reference, layout, "reference")
+    if mask is not None:
+        check_scene(mask, layout, "mask")
+    exactly = method == LOW_FREQUENCY or unchanged_only > 0
+    for index, tile in enumerate(tiles):
+        if index >= len(layout):
+            raise ValueError(f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them")
+        name = f"tile {index}"
+        size = tuple(check_pixels(tile, name).shape[1:3])
+        own_mask = None if mask is None else tile_part(mask[..., None].float(), layout, index, size)[..., 0]
+        if own_mask is not None and not (own_mask > 0).any():
+            check_finite(tile, name)
+            yield tile
+            continue
+        part = tile_part(reference, layout, index, size if exactly else None)
+        yield match(tile, part, method, strength, own_mask, unchanged_only, min(size), name)

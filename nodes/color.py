@@ -1,0 +1,255 @@
+"""Color Match: pictures or tiles in, the same with the colours of a reference, or with tones that agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..blending.color import GAIN, METHODS, check_finite, check_settings, match, match_tiles
+from ..blending.gain import compensate
+from ..blending.layout import TileLayout
+from ..blending.regroup import Span, gather, tile_spans
+from .types import Layout, check_image, check_layout, watched
+
+METHOD_TIP = (
+    "mean-std: brightness and contrast of red, green and blue; lab: the same in CIELAB, kinder to hues; mkl: also how colours go "
+    "together, the closest match of a whole look; histogram: every tone, the strongest; low frequency: keeps all detail and takes "
+    "colours and shading place by place from the reference; gain compensation: one gain and offset per tile so that all overlaps "
+    "agree, needs the layout and no reference."
+)
+_NOT_CONNECTED = object()
+
+
+class ColorMatch(io.ComfyNode):
+    """List of images or tiles, reference, layouts -> the same list with matched colours."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkColorMatch",
+            display_name="Color Match",
+            category="Tilework",
+            description=(
+                "Takes colour drift out of processed tiles before Seam Blend: each tile is matched to its own part of the original, "
+                "or all tiles to each other where they overlap. Without a layout it matches whole pictures to a reference. "
+                "Nothing is clipped and alpha is kept."
+            ),
+            search_aliases=[
+                "color transfer",
+                "colour match",
+                "color correction",
+                "color drift",
+                "reinhard",
+                "mkl",
+                "histogram matching",
+                "wavelet color fix",
+                "gain compensation",
+                "exposure compensation",
+            ],
+            is_input_list=True,
+            has_intermediate_output=True,
+            inputs=[
+                io.Image.Input(
+                    "images",
+                    tooltip="The pictures to change, or with a layout the processed tiles, in the order Tile Split gave them and at any scale.",
+                ),
+                io.Combo.Input("method", options=list(METHODS), default=METHODS[0], tooltip=METHOD_TIP),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far to go: 0 changes nothing, 1 matches fully.",
+                ),
+                io.Float.Input(
+                    "unchanged_only",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    round=False,
+                    advanced=True,
+                    tooltip="0 = off. Else colours are measured only where the picture differs from the reference by less than this on average (0.07 is good), so that what the model painted anew does not pull them. Needs a reference of the same scene.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="Whose colours to take. With a layout: the whole original picture, at any size. One serves all; or one per image.",
+                ),
+                Layout.Input(
+                    "layout",
+                    optional=True,
+                    tooltip="The layout output of the Tile Split that cut the tiles: each tile is then matched to its own part of the reference. gain compensation needs it.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Measure colours only here, in the picture and the reference alike (the change itself goes everywhere). With a layout: over the whole picture.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "images",
+                    display_name="images",
+                    is_output_list=True,
+                    tooltip="The same pictures or tiles with matched colours, in the same order and batches: ready for Seam Blend.",
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, method, unchanged_only=0.0, reference=_NOT_CONNECTED, layout=_NOT_CONNECTED) -> bool | str:
+        """Refuse before anything runs what can be seen from the graph: what is connected, not what will come through."""
+        method, unchanged_only = (value[0] if isinstance(value, list) else value for value in (method, unchanged_only))
+        try:
+            if method is not None:
+                check_settings(method, 1.0, unchanged_only or 0.0)
+                _check_connected(method, unchanged_only or 0.0, reference is not _NOT_CONNECTED, layout is not _NOT_CONNECTED)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, images, method, strength, unchanged_only, reference=None, layout=None, mask=None) -> io.NodeOutput:
+        """Match every image, or the tiles of each layout."""
+        method, strength, unchanged_only = method[0], strength[0], unchanged_only[0]
+        references, layouts, masks = ([one for one in given or [] if one is not None] for given in (reference, layout, mask))
+        check_settings(method, strength, unchanged_only)
+        _check_connected(method, unchanged_only, bool(references), bool(layouts))
+        items = [check_image(image, f"item {i} of images") for i, image in enumerate(images)]
+        references = [check_image(one, f"item {i} of reference") for i, one in enumerate(references)]
+        masks = [_check_mask(one, f"item {i} of mask") for i, one in enumerate(masks)]
+        settings = (method, strength, unchanged_only)
+        if layouts:
+            plans = [check_layout(one).in_pixels() for one in layouts]
+            done, said = _match_layouts(items, plans, references, masks, settings)
+        else:
+            done, said = _match_pictures(items, references, masks, settings)
+        return io.NodeOutput(done, ui={"text": said})
+
+
+def _check_connected(method: str, unchanged_only: float, reference: bool, layout: bool) -> None:
+    """Raise ValueError where the method lacks what it needs."""
+    if method == GAIN and not layout:
+        raise ValueError(
+            f"{GAIN} compares tiles where they overlap and needs their layout: connect the layout output of the Tile Split "
+            "that cut them, or choose another method"
+        )
+    if method != GAIN and not reference:
+        raise ValueError(
+            f"{method} takes its colours from a reference and none is connected: connect one (with a layout, the whole original picture), "
+            f"or choose {GAIN}, which needs a layout alone"
+        )
+    if unchanged_only > 0 and not reference:
+        raise ValueError(f"unchanged_only {unchanged_only:g} needs a reference to compare with: connect one, or set it to 0")
+
+
+def _check_mask(mask: Any, name: str) -> torch.Tensor:
+    """A MASK as [B, H, W], or ValueError."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim not in (2, 3) or not mask.is_floating_point() or 0 in mask.shape:
+        what = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise ValueError(f"{name} is {what}: expected a mask, floating point [batch, height, width]")
+    check_finite(mask, name)
+    return mask if mask.ndim == 3 else mask[None]
+
+
+class _Shared:
+    """References or masks: a list of batches, asked for by layout or by picture."""
+
+    def __init__(self, batches: list[torch.Tensor], name: str) -> None:
+        self.batches, self.name = batches, name
+
+    def for_layout(self, index: int, count: int) -> torch.Tensor | None:
+        """The one of layout `index` of `count`; one serves all; None where there are none."""
+        if len(self.batches) not in (0, 1, count):
+            raise ValueError(f"{len(self.batches)} items of {self.name} came for {count} layouts: connect one, or one for each layout")
+        return None if not self.batches else self.batches[index % len(self.batches)]
+
+    def for_item(self, index: int, sizes: list[int]) -> torch.Tensor | None:
+        """Those of item `index`: [1 or B, ...], by picture; one serves all; None where there are none."""
+        if not self.batches:
+            return None
+        total = sum(len(batch) for batch in self.batches)
+        if total == 1 or (len(self.batches) == 1 and all(total == size for size in sizes)):
+            return self.batches[0]
+        if len(self.batches) == len(sizes) and all(len(b) in (1, size) for b, size in zip(self.batches, sizes, strict=True)):
+            return self.batches[index]
+        if total == sum(sizes) and len(self.batches) == 1:
+            start = sum(sizes[:index])
+            return self.batches[0][start : start + sizes[index]]
+        raise ValueError(
+            f"{total} pictures came as {self.name} for {sum(sizes)} images: connect one, or one for each image. "
+            "If the images are tiles, connect their layout"
+        )
+
+
+def _match_pictures(items: list[torch.Tensor], references: list, masks: list, settings: tuple) -> tuple[list[torch.Tensor], list[str]]:
+    """Each item by itself, to the whole reference."""
+    method, strength, unchanged_only = settings
+    sizes = [len(item) for item in items]
+    shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
+    jobs = [(item, shared.for_item(i, sizes), shared_masks.for_item(i, sizes)) for i, item in enumerate(items)]
+    done = []
+    for index, (item, reference, mask) in enumerate(watched(jobs, len(jobs))):
+        done.append(match(item, reference, method, strength, mask, unchanged_only, name=f"image {index}"))
+    return done, [_said(settings, items, done, "images")]
+
+
+def _match_layouts(
+    items: list[torch.Tensor], plans: list[TileLayout], references: list, masks: list, settings: tuple
+) -> tuple[list[torch.Tensor], list[str]]:
+    """The tiles of each layout, given back in the items they came in."""
+    shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
+    pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
+    said = []
+    for number, (plan, spans) in enumerate(zip(plans, tile_spans([len(item) for item in items], plans), strict=True)):
+        reference, mask = (one.for_layout(number, len(plans)) for one in (shared, shared_masks))
+        tiles = [gather(items, parts) for parts in spans]
+        if settings[0] == GAIN:
+            done, line = _compensated(tiles, plan, reference, mask, settings)
+        else:
+            matched = match_tiles(watched(tiles, len(plan)), plan, reference, settings[0], settings[1], mask, settings[2])
+            done = list(matched)
+            line = _said(settings, tiles, done, "tiles")
+        said.append(line)
+        for parts, tile, new in zip(spans, tiles, done, strict=True):
+            _hand_out(pieces, parts, new, new is not tile)
+    return [_joined(item, parts) for item, parts in zip(items, pieces, strict=True)], said
+
+
+def _compensated(
+    tiles: list[torch.Tensor], plan: TileLayout, reference: torch.Tensor | None, mask: torch.Tensor | None, settings: tuple
+) -> tuple[list[torch.Tensor], str]:
+    # Twice through the tiles: once to compare, once to correct; one bar for both.
+    walk = watched((*tiles, *tiles), 2 * len(tiles))
+    gains = compensate((next(walk) for _ in tiles), plan, reference, mask, unchanged_only=settings[2])
+    done = [gains.apply(tile, index, settings[1]) for index, tile in enumerate(walk)]
+    return done, f"{_said(settings, tiles, done, 'tiles')}: {gains.report()}"
+
+
+def _said(settings: tuple, before: list[torch.Tensor], after: list[torch.Tensor], what: str) -> str:
+    """What was done, in a few words."""
+    method, strength, unchanged_only = settings
+    changed = sum(a is not b for a, b in zip(before, after, strict=True))
+    parts = [method, f"strength {strength:g}"] + ([f"unchanged below {unchanged_only:g}"] if unchanged_only else [])
+    return f"{', '.join(parts)}: {changed} of {len(before)} {what} changed"
+
+
+def _hand_out(pieces: list[list[tuple[torch.Tensor, bool]]], parts: list[Span], tile: torch.Tensor, changed: bool) -> None:
+    """Put the pictures of one tile back to the items they came from."""
+    start = 0
+    for span in parts:
+        stop = start + span.stop - span.start
+        pieces[span.item].append((tile if len(parts) == 1 else tile[start:stop], changed))
+        start = stop
+
+
+def _joined(item: torch.Tensor, parts: list[tuple[torch.Tensor, bool]]) -> torch.Tensor:
+    """An item from its pieces; the very item that came where none of them changed."""
+    if not any(changed for _, changed in parts):
+        return item
+    return parts[0][0] if len(parts) == 1 else torch.cat([part.float() for part, _ in parts])
