@@ -127,7 +127,7 @@ class SeamReport:
             few = "; the others have too little picture beside them to judge" if judged < len(self.rows) else ""
             return f"passed: no seam at {of}{pictures} (highest z {top:.1f}, threshold {self.threshold:g}){few}"
         counts = [(sum(row.verdict == word for row in self.failing), word) for word in FAILING]
-        found = " and ".join(f"{n} {word}" for n, word in counts if n)
+        found = " and ".join(f"{n} x {word}" for n, word in counts if n)
         return f"failed: {found} at {of}{pictures}, score {self.score:.2f}; worst: {self.failing[0].sentence()}"
 
     def text(self, most: int = MOST_ROWS) -> str:

@@ -53,3 +53,28 @@ def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, 
     shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
     assert np.abs(shrunk - original).mean() < 0.01, "it is the same picture"
     assert np.abs(np.diff(picture, axis=1)).mean() < np.abs(np.diff(original, axis=1)).mean(), "and an upscale of it"
+
+
+def verdicts(entry):
+    """What every Seam Check of a run said, in the order of their nodes."""
+    texts = [entry["outputs"][node]["text"] for node in sorted(entry["outputs"], key=int) if "text" in entry["outputs"][node]]
+    return [text for (text, *_) in texts if text.startswith(("passed", "failed"))]
+
+
+def test_drift_repair_leaves_no_seam_where_there_were_several(server, object_info, run_entry):
+    entry = run_entry(convert(FOLDER / "drift_repair.json", object_info))
+    repaired, left = verdicts(entry)
+    print("repaired: " + repaired + "\nleft: " + left)
+    assert repaired.startswith("passed") and left.startswith("failed")
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+    pictures = {}
+    for written in images(entry):
+        pictures[written["filename"].split("_0")[0]] = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32)
+    errors = {name: np.abs(picture - original).mean() for name, picture in pictures.items()}
+    print(f"mean difference to the original, levels: {errors}")
+    assert errors["drift_repair"] < 0.5 * errors["drift_left"]
+
+
+def test_seam_check_passes_a_tiled_upscale(object_info, run_entry):
+    (said,) = verdicts(run_entry(convert(FOLDER / "seam_check.json", object_info)))
+    assert said.startswith("passed")
