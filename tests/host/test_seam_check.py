@@ -43,7 +43,7 @@ def test_an_untouched_picture_passes(run_prompt):
 
 def test_a_seam_is_found_shown_and_scored(run_prompt, server):
     out = run_prompt(check(scene(method="none", light=6.0)))
-    assert said(out, "7").startswith("failed: 4 seam at 12 boundaries") and said(out, "12") == "False"
+    assert said(out, "7").startswith("failed: 4 x seam at 12 boundaries") and said(out, "12") == "False"
     assert float(said(out, "11")) > 1
     assert all(f"tiles {pair}" in said(out, "10") for pair in ("1|4", "3|4", "4|5", "4|7"))
     (shown,) = out["7"]["images"]
@@ -57,7 +57,7 @@ def test_stop_names_the_worst_boundary(run_prompt):
         run_prompt(check(scene(method="none", light=6.0, seed=22), on_fail="stop"))
     words = str(caught.value)
     print(words)
-    assert "TileworkSeamCheck" in words and "Seam Check stopped the run: failed: 4 seam" in words
+    assert "TileworkSeamCheck" in words and "Seam Check stopped the run: failed: 4 x seam" in words
     assert "worst: tiles" in words and "levels, Delta-E" in words and ", z " in words
     assert said(run_prompt(check(scene(seed=22), on_fail="stop")), "7").startswith("passed")
 
@@ -65,7 +65,7 @@ def test_stop_names_the_worst_boundary(run_prompt):
 def test_with_a_reference_a_feathered_drift_is_found(run_prompt):
     prompt = check(scene(896, 896, light=6.0, seed=23, tile=320, overlap=32), reference=["1", 0])
     out = run_prompt(prompt)
-    assert said(out, "7").startswith("failed: 4 seam") and "tone drift" in said(out, "10")
+    assert said(out, "7").startswith("failed: 4 x seam") and "tone drift" in said(out, "10")
     assert "verdicts rest on the comparison with the reference" in said(out, "10")
     prompt = check(scene(seed=23), reference=["1", 0])
     assert said(run_prompt(prompt), "7").startswith("passed")

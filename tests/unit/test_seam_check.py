@@ -229,7 +229,7 @@ def test_the_table_is_aligned_short_and_worst_first_and_json_is_whole():
     image[:, :96, :96] += 8 / 255
     report = check_seams(image, layout)
     lines = report.text().splitlines()
-    assert lines[0].startswith("Seam Check: failed: 2 seam at") and "tiles 0|1" in lines[0] + lines[4]
+    assert lines[0].startswith("Seam Check: failed: 2 x seam at") and "tiles 0|1" in lines[0] + lines[4]
     assert f"... and {len(report.rows) - 40} more, 0 of them failing" in lines
     head = lines[2]
     assert all(line[head.index("boundary") :].startswith("tiles ") for line in lines[4:44])
