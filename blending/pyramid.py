@@ -90,6 +90,7 @@ def stretches(windows: list, cuts: list[int], size: int, levels: int) -> list[St
     origin, end = -margin, size + margin
     end += (origin - end) % cell
     position = torch.arange(origin, end)
+    ramps = tone_ramps(windows, position[:: cell].double(), 2 * (cell - 1)) if levels else None
     bounds = [origin, *cuts, end]
     out = []
     for window, first, last in zip(windows, bounds[:-1], bounds[1:], strict=True):
@@ -97,11 +98,36 @@ def stretches(windows: list, cuts: list[int], size: int, levels: int) -> list[St
         weights = [weight]
         for _ in range(levels):
             weights.append(reduce_axis(weights[-1], 0))
+        if ramps is not None:
+            weights[-1] = ramps[len(out)]
         low = (window.start - origin) // cell * cell + origin - margin // 2
         high = -((origin - window.stop) // cell) * cell + origin + margin // 2
         spans = [slice((low - origin) >> k, (high - origin) >> k) for k in range(levels + 1)]
         out.append(Stretch(window.start, window.stop, low, high, [w[s].float() for w, s in zip(weights, spans, strict=True)]))
     return out
+
+
+def tone_ramps(windows: list, position: torch.Tensor, reach: int) -> list[torch.Tensor]:
+    """How much each tile counts in what is left below the bands: raised cosines over all of the overlap that can be used.
+
+    A cut blurred as often as there are bands is a fifth of the overlap wide, a ramp for detail, steep for tone.
+
+    Args:
+        windows: the tiles' windows (start, stop), in order.
+        position: float64 [n], output pixel of every sample.
+        reach: output pixels from a tile's end in which its samples have seen its mirrored continuation.
+
+    Returns:
+        per tile, float64 [n]; they sum to one.
+    """
+    rises = [torch.ones_like(position)]
+    for before, after in pairwise(windows):
+        start, stop = after.start + reach, before.stop - 1 - reach
+        middle, half = (start + stop) / 2, max(stop - start, 1) / 2
+        rises.append(torch.sin(((position - middle) / (2 * half) + 0.5).clamp(0, 1) * (math.pi / 2)).square())
+    raw = [rise * (1 - later) for rise, later in zip(rises, [*rises[1:], torch.zeros_like(position)], strict=True)]
+    total = sum(raw)
+    return [weight / total for weight in raw]
 
 
 class Bands:
