@@ -80,7 +80,8 @@ def _divide(pixels: torch.Tensor, weighted: torch.Tensor, shared: torch.Tensor) 
 class PremultipliedPlanes:
     """Any linear composition of RGBA: seven planes, straight colour, alpha, and colour times alpha, divided at the end.
 
-    Takes the seven planes beside the output.
+    Bands and cuts over- and undershoot, and where that leaves hardly any alpha the quotient would run away: colour and alpha
+    are kept within what the tiles have. Takes the seven planes beside the output.
     """
 
     def __init__(self, mosaic: Mosaic, out: torch.Tensor, make: Callable[[torch.Tensor, slice], Any]) -> None:
@@ -88,24 +89,32 @@ class PremultipliedPlanes:
         self.shared = tuple(s.to(out.device) for s in mosaic.shared)
         self.planes = empty((*out.shape[:3], 7), device=out.device)
         self.inner = make(self.planes, slice(3, 7))
+        self.range = [[float("inf"), float("-inf")] for _ in range(2)]  # of colour and of alpha
 
     def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
         """Take in the tile at (row, column): RGBA [P, h, w, 4] of exactly the windows' size."""
         pixels = pixels.float()
+        for known, part in zip(self.range, (pixels[..., :3], pixels[..., 3]), strict=True):
+            if part.numel():
+                least, most = part.aminmax()
+                known[:] = min(known[0], float(least)), max(known[1], float(most))
         self.inner.take(row, column, torch.cat((pixels, pixels[..., :3] * pixels[..., 3:]), -1))
 
     def finish(self) -> None:
         """All tiles are in: leave RGBA."""
         self.inner.finish()
         ys, xs = self.shared
+        rounding = _ROUNDING * max(1.0, *(abs(end) for end in self.range[0]))
         for start in range(0, self.out.shape[1], _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             straight, weighted = self.planes[:, rows, :, :4], self.planes[:, rows, :, 4:]
             self.out[:, rows] = straight
             # Rounding is not to be divided by a small alpha: where both blends agree but for that, the straight one stands.
             agreed = straight[..., :3] * straight[..., 3:]
-            weighted = torch.where((weighted - agreed).abs() < _ROUNDING, agreed, weighted)
+            weighted = torch.where((weighted - agreed).abs() < rounding, agreed, weighted)
             _divide(self.out[:, rows], weighted, ys[rows, None] | xs)
+            for known, part in zip(self.range, (self.out[:, rows, :, :3], self.out[:, rows, :, 3]), strict=True):
+                part.clamp_(*known)
 
 
 def over_alpha(mosaic: Mosaic, out: torch.Tensor, make: Callable[[torch.Tensor, slice], Any]) -> Any:

@@ -2,8 +2,9 @@
 
 The window methods, the cut and the bands stream: tiles arrive one at a time, row by row, and
 are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
-which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them). The
-gradient and auto go over the tiles several times and hold two planes [H, W] more.
+which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
+seven planes [H, W] for cut and bands). The gradient and auto go over the tiles several times and
+hold two planes more, five with alpha.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import torch
 from .alpha import AlphaRows, over_alpha
 from .auto import Choices
 from .checking import check_tiles, describe
+from .cut_rows import LEAST_OVERLAP as LEAST_CUT
 from .cut_rows import CutRows
 from .gradient_field import check_reference, correct
-from .layout import TileLayout
+from .layout import MAX_LENGTH, TileLayout
 from .memory import empty
 from .mosaic import Mosaic
 from .pyramid import LEAST_OVERLAP, Bands, smallest_overlap
@@ -32,6 +34,7 @@ from .windows import METHODS_OVER_WINDOWS
 
 METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)
 USES_REFERENCE = ("gradient", "auto")
+LEAST_LENGTH = 1e-3
 
 
 class Composer(Protocol):
@@ -100,6 +103,7 @@ def compose(
             shape = (tile.shape[0], *mosaic.size, tile.shape[3])
             length = _length(reference_scale, mosaic)
             check_reference(reference, shape)
+            reference = None if reference is None else reference.detach()
             if method == "auto":
                 choices = Choices(mosaic, survey(tiles, mosaic) if findings is None else findings)
             out = _output(out, shape, device or tile.device)
@@ -128,7 +132,9 @@ def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:
     if not 0 <= cut_feather < math.inf:
         raise ValueError(f"cut_feather {cut_feather} is not a width: use 0 to take it from the overlap, or a few pixels, for example 8")
     feather, overlap = cut_feather * float(mosaic.scale), smallest_overlap(mosaic)
-    if method in ("optimal seam", "auto") and feather and overlap is not None and feather > overlap - 2:
+    if method in ("optimal seam", "auto") and feather and overlap is not None and feather > max(overlap - 2, 0):
+        if overlap < LEAST_CUT:
+            raise ValueError(f"cut_feather {cut_feather:g} has no overlap to lie in: split with an overlap of 16 or more, or set it to 0")
         raise ValueError(
             f"cut_feather {cut_feather:g} does not fit into the overlap: at scale {float(mosaic.scale):g} it is {feather:g} px and the "
             f"smallest overlap {overlap} px; use 0 to take it from the overlap, or split with more overlap"
@@ -138,8 +144,10 @@ def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:
 
 def _length(reference_scale: float, mosaic: Mosaic) -> float:
     """`reference_scale` in output pixels, or ValueError."""
-    if not 0 <= reference_scale < math.inf:
-        raise ValueError(f"reference_scale {reference_scale} is not a length: use 0 for the tile's size, or a number of pixels")
+    if not (reference_scale == 0 or LEAST_LENGTH <= reference_scale <= MAX_LENGTH):
+        raise ValueError(
+            f"reference_scale {reference_scale} is not a length: use 0 for the tile's size, or {LEAST_LENGTH:g} to {MAX_LENGTH} pixels"
+        )
     return (reference_scale or max(mosaic.layout.tile_size)) * float(mosaic.scale)
 
 

@@ -130,6 +130,8 @@ class CutRows(RowBlend):
     def _cut(self, theirs: torch.Tensor, ours: torch.Tensor, window: torch.Tensor, share: torch.Tensor | None) -> None:
         """Mix `ours` into `theirs` [P, n, L, C], in place; `window` [L] is how much ours counts, `share` how much is cut."""
         length = ours.shape[2]
+        if not ours.numel():
+            return  # shrunk so far that no output pixel sees this tile
         difference = ours - theirs
         wide = window[:, None]
         if length < LEAST_OVERLAP:

@@ -55,8 +55,10 @@ def correct(
     for channel in range(min(out.shape[3], 3)):
         for picture in range(out.shape[0]):
             _pull(plane, out[picture, ..., channel], _plane_of(reference, picture, channel, plane.shape), lam)
+            # A divergence adds up to nothing, but for rounding, which a small lam would make a tint of.
+            mean = float(plane.mean(dtype=torch.float64)) / lam if reference is not None else 0.0
             field.add_to(plane, tiles(), picture, channel)
-            plane = solve(plane, lam)
+            plane = solve(plane, lam, mean)
             out[picture, ..., channel] += plane.to(out.device)
     return out
 
@@ -65,7 +67,7 @@ def check_reference(reference: torch.Tensor | None, shape: tuple[int, ...]) -> N
     """Raise ValueError unless `reference` can be one for a picture of `shape` (P, H, W, C)."""
     if reference is None:
         return
-    if reference.ndim != 4 or not reference.is_floating_point():
+    if reference.ndim != 4 or not reference.is_floating_point() or 0 in reference.shape:
         raise ValueError(f"the reference is {reference.dtype} of shape {tuple(reference.shape)}: expected a picture [B, h, w, C]")
     batch, height, width, channels = shape
     if reference.shape[0] not in (1, batch):

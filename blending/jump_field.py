@@ -167,6 +167,8 @@ class AlphaJumpField:
 
     def _take(self, pixels: torch.Tensor, dim: int, row: int, column: int, channel: int, known, weight, flagged) -> None:
         n = pixels.shape[dim]
+        if n < 2 or not pixels.numel():
+            return
         pair = (pixels[..., 3].narrow(dim, 0, n - 1) * pixels[..., 3].narrow(dim, 1, n - 1)).clamp_min_(0)
         y, x = self.mosaic.windows[0][row], self.mosaic.windows[1][column]
         along = [w.weight.float() if i != dim else ((w.weight[1:] + w.weight[:-1]) / 2).float() for i, w in enumerate((y, x))]

@@ -24,12 +24,13 @@ def screening(length: float) -> float:
     return (2 * math.pi / length) ** 2
 
 
-def solve(divergence: torch.Tensor, lam: float) -> torch.Tensor:
+def solve(divergence: torch.Tensor, lam: float, mean: float | None = None) -> torch.Tensor:
     """Solve (lam - Laplace) c = `divergence` for c, in place where the memory allows.
 
     Args:
         divergence: float32 [H, W] on the CPU; overwritten.
         lam: 0 or more. With 0 the mean, which nothing determines, is set to 0.
+        mean: of c, where it is known better than from a sum of rounded numbers divided by a small lam.
 
     Returns:
         float32 [H, W].
@@ -47,4 +48,6 @@ def solve(divergence: torch.Tensor, lam: float) -> torch.Tensor:
         if top == 0 and lam == 0:
             stiffness[0, 0] = math.inf
         waves[rows] /= stiffness
+    if mean is not None:
+        waves[0, 0] = mean * math.sqrt(height * width)
     return torch.from_numpy(fft.idctn(waves.numpy(), type=2, norm="ortho", overwrite_x=True, workers=threads))

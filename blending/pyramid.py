@@ -90,7 +90,7 @@ def stretches(windows: list, cuts: list[int], size: int, levels: int) -> list[St
     origin, end = -margin, size + margin
     end += (origin - end) % cell
     position = torch.arange(origin, end)
-    ramps = tone_ramps(windows, position[:: cell].double(), 2 * (cell - 1)) if levels else None
+    ramps = tone_ramps(windows, position[::cell].double(), 2 * (cell - 1)) if levels else None
     bounds = [origin, *cuts, end]
     out = []
     for window, first, last in zip(windows, bounds[:-1], bounds[1:], strict=True):

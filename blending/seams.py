@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
+_DEAREST = 1e30
+_HARD = 1e-3  # pixels; a ramp narrower than this is a step
+
 
 def minimum_cut(cost: torch.Tensor) -> torch.Tensor:
     """The cheapest path from the first to the last row.
@@ -18,12 +21,12 @@ def minimum_cut(cost: torch.Tensor) -> torch.Tensor:
     so that a flat overlap is cut where a feather has most room.
 
     Args:
-        cost: [B, n, L], finite: what it costs to cut through each pixel.
+        cost: [B, n, L]: what it costs to cut through each pixel. NaN and Inf are as dear as can be.
 
     Returns:
         int64 [B, n]: the column of the path in each row; neighbours differ by at most one.
     """
-    cost = cost.detach().double().cpu()
+    cost = cost.detach().double().cpu().nan_to_num(nan=_DEAREST, posinf=_DEAREST, neginf=_DEAREST)
     batch, rows, width = cost.shape
     from_middle = (torch.arange(width) - (width - 1) / 2).abs()
     best = cost[:, 0]
@@ -62,6 +65,6 @@ def cut_ramp(path: torch.Tensor, width: int, feather: float) -> torch.Tensor:
         float32 [B, n, width]: how much what lies right of the cut counts.
     """
     distance = torch.arange(width) - path[..., None]
-    if feather <= 0:
+    if feather < _HARD:
         return (distance >= 0).float()
     return torch.sin((distance / feather + 0.5).clamp(0, 1) * (torch.pi / 2)).square().float()

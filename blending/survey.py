@@ -109,7 +109,7 @@ def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
             else:
                 n = ys[row - 1].stop - ys[row].start
                 parts = (a[:, a.shape[1] - n :], b[:, :n]) if n > 0 else None
-            if parts is not None and min(parts[0].shape) > 0:
+            if parts is not None and parts[0].shape == parts[1].shape and parts[0].numel():
                 findings.append(Finding(other, second, beside, *examine(*parts)))
     return findings
 
@@ -123,5 +123,5 @@ def summary(findings: Sequence[Finding]) -> list[str]:
         of_kind = [f for f in findings if f.choice == choice]
         if of_kind:
             worst = max(of_kind, key=lambda f: abs(getattr(f, strength)))
-            lines.append(f"{len(of_kind)} x {choice}; most: {worst}")
+            lines.append(f"{len(of_kind)} x {choice}; strongest: {worst}")
     return lines

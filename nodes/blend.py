@@ -26,8 +26,8 @@ METHOD_TIP = (
 )
 IMAGE_METHOD_TIP = METHOD_TIP + (
     " optimal seam: cuts where neighbours differ least, for tiles with different detail (texture, hair, chains); multiband: fine detail "
-    "changes over sharply and tone softly; gradient: takes tone steps out of the whole picture at once (studio grey, sky, metal, skin); "
-    "auto: looks at every overlap, cuts where the content differs, corrects where only the tone does, and says what it found."
+    "changes over sharply and tone softly, also for different detail; gradient: takes tone steps out of the whole picture at once (studio "
+    "grey, sky, metal, skin): connect reference, or the tiles keep their tint; auto: looks at every overlap, cuts where the content differs, corrects where only the tone does, and says what it found."
 )
 TRIM_TIP = (
     "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "
@@ -100,12 +100,12 @@ class SeamBlend(io.ComfyNode):
                     max=1 << 20,
                     optional=True,
                     advanced=True,
-                    tooltip="For gradient and auto: source pixels. Structure larger than this keeps the tone of the reference (or of the plain blend, if none is connected). 0 is the tile's size; larger evens out more, and lets the tone wander more.",
+                    tooltip="For gradient and auto: source pixels. Structure larger than this keeps the tone of the reference (or of the plain blend, if none is connected). 0 is the longer side of the tile; larger evens out more, and lets the tone wander more.",
                 ),
                 io.Image.Input(
                     "reference",
                     optional=True,
-                    tooltip="For gradient and auto: the picture whose overall tone is right, usually the one that was split. Any size, same shape.",
+                    tooltip="For gradient and auto: the picture whose overall tone is right, usually the one that was split. Any size, same proportions (width : height), and the whole scene.",
                 ),
             ],
             outputs=[

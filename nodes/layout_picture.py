@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..blending.layout import Axis, TileLayout
-from ..blending.mosaic import Mosaic
+from ..blending.mosaic import Mosaic, smallest_overlap
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
@@ -50,6 +50,8 @@ def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -
     """What Seam Blend did, in a few short lines."""
     source = "as typed" if typed else "from the tiles"
     lines = [f"{len(plan)} tiles, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
+    if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":
+        lines.append("some tiles do not overlap: nothing to blend there")
     final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
     lines.append(final + ("" if mosaic.exact else ", placed between pixels"))
     planned = tuple(length // plan.unit for length in plan.tile_size)
@@ -64,9 +66,7 @@ def _scale_text(scale: Fraction) -> str:
     return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
 
 
-def show(
-    pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = (), grid: bool = True
-) -> dict[str, Any]:
+def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = (), grid: bool = True) -> dict[str, Any]:
     """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples), its caption, and `details` as text.
 
     With `grid` off, `pixels` as they are.

@@ -69,7 +69,9 @@ def test_drift_repair_leaves_no_seam_where_there_were_several(server, object_inf
     original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
     pictures = {}
     for written in images(entry):
-        pictures[written["filename"].split("_0")[0]] = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32)
+        pictures[written["filename"].split("_0")[0]] = np.asarray(
+            Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32
+        )
     errors = {name: np.abs(picture - original).mean() for name, picture in pictures.items()}
     print(f"mean difference to the original, levels: {errors}")
     assert errors["drift_repair"] < 0.5 * errors["drift_left"]

@@ -158,6 +158,8 @@ def test_the_number_of_bands_follows_the_overlap(overlap, levels):
     [({"method": "blur"}, "blend method 'blur' is not known"),
      ({"method": "optimal seam", "cut_feather": 40}, "cut_feather 40 does not fit into the overlap"),
      ({"method": "auto", "cut_feather": float("nan")}, "cut_feather nan is not a width"),
+     ({"method": "gradient", "reference_scale": 1e-300}, "reference_scale 1e-300 is not a length"),
+     ({"method": "gradient", "reference_scale": 1e20}, "is not a length"),
      ({"method": "gradient", "reference_scale": -1}, "reference_scale -1 is not a length"),
      ({"method": "gradient", "reference": torch.rand(1, 150, 150, 3)}, "not the shape of the 210 x 150 picture"),
      ({"method": "gradient", "reference": torch.rand(3, 150, 210, 3)}, "3 pictures and 1 are blended"),
@@ -168,3 +170,35 @@ def test_refusals(options, words):
     layout = TileLayout.grid(150, 210, 80, 80, 24, 1)
     with pytest.raises(ValueError, match=words.replace("(", "\\(")):
         compose([torch.rand(1, 80, 80, 3)] * len(layout), layout, **options)
+
+
+@pytest.mark.parametrize("method", ["optimal seam", "multiband", "auto"])
+def test_colour_and_alpha_stay_within_what_the_tiles_have(method):
+    layout = TileLayout.grid(200, 200, 100, 100, 32)
+    generator = torch.Generator().manual_seed(8)
+    picture = torch.rand(1, 240, 240, 4, generator=generator) * 0.5 + 0.25
+    picture[..., 3] = (picture[..., 3] > 0.6).float() * picture[..., 3]
+    tiles = [picture[:, r.y + i % 3 : r.y + i % 3 + 100, r.x : r.x + 100].clone() for i, r in enumerate(layout.tiles)]
+    out = compose(tiles, layout, method)
+    assert float(out[..., :3].min()) >= 0.25 and float(out[..., :3].max()) <= 0.75
+    assert float(out[..., 3].min()) >= 0 and float(out[..., 3].max()) <= 0.75
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tile_that_is_all_nan_is_named(method):
+    layout = TileLayout.grid(200, 200, 100, 100, 32)
+    for index, bad in ((0, float("nan")), (4, float("nan")), (8, float("inf"))):
+        tiles = [torch.rand(1, 100, 100, 3) for _ in layout.tiles]
+        tiles[index].fill_(bad)
+        with pytest.raises(ValueError, match=f"tile {index} has"):
+            compose(tiles, layout, method)
+
+
+@pytest.mark.parametrize("method", NEW)
+def test_tiles_shrunk_to_nothing_and_a_feather_next_to_nothing(method):
+    for layout, shape in ((TileLayout.grid(97, 97, 8, 64, 0), (1, 1, 6, 1)), (TileLayout.grid(31, 64, 48, 31, 0), (1, 1, 1, 4))):
+        scale = 0.1 if shape[2] == 6 else 0
+        out = compose([torch.full(shape, 0.5)] * len(layout), layout, method, scale=scale)
+        assert float((out - 0.5).abs().max()) <= 1e-6
+    layout = TileLayout.grid(100, 100, 60, 60, 20)
+    assert torch.isfinite(compose([torch.rand(1, 60, 60, 3)] * 4, layout, method, cut_feather=1e-46)).all()

@@ -106,3 +106,17 @@ def test_structure_longer_than_the_length_is_half_kept():
     lam = screening(100.0)
     out = solve((wave * lam).float()[None].expand(4, -1).clone(), lam)
     assert float((out[0].double() / wave).median()) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("length", [1 << 16, 1 << 20])
+def test_rounding_does_not_become_a_tint(length):
+    layout = TileLayout.grid(300, 257, 128, 128, 32)
+    for picture in (torch.full((1, 300, 257, 3), 0.5), torch.rand(1, 300, 257, 3, generator=torch.Generator().manual_seed(5))):
+        assert float((compose(cut(picture, layout), layout, "gradient", reference_scale=length) - picture).abs().max()) <= 1e-4
+    small = TileLayout.grid(64, 64, 32, 32, 8)
+    picture = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(6))
+    tiles = [tile + 0.04 * (i % 3 - 1) for i, tile in enumerate(cut(picture, small))]
+    out = compose(tiles, small, "gradient", reference_scale=length)
+    assert abs(float((out - compose(tiles, small)).mean())) <= 1e-5
+    out = compose(tiles, small, "gradient", reference_scale=length, reference=picture.clone().requires_grad_())
+    assert abs(float((out - picture).mean())) <= 1e-5
