@@ -104,5 +104,5 @@ def test_methods_beyond_windows_give_untouched_tiles_back(report, method, bound,
 def test_auto_says_what_it_found_at_every_overlap(run_entry):
     prompt = roundtrip(source(500, 300), method="auto", tile=256, overlap=64)
     (text,) = run_entry(prompt)["outputs"]["4"]["text"]
-    assert "x feather; most: tiles" in text and "tiles 0|1: feather, they agree" in text
+    assert "x feather; strongest: tiles" in text and "tiles 0|1: feather, they agree" in text
     assert text.count("\n") >= 4, "a line for every overlap"
