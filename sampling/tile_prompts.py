@@ -1,0 +1,88 @@
+"""Prompts that belong to one tile of a layout (the Tile Prompts node).
+
+Where the tile that is painted is that very tile, its own prompt counts everywhere in it and the
+others' not at all: the fusion's windows then fade neighbours into one another, at the price of
+one prompt per tile. Where the tiles are others (a moving grid, another layout), each prompt
+counts by its tile's window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from ..blending.layout import Axis, Rect, TileLayout
+from ..blending.windows import AxisWindow, axis_windows
+
+TILE_KEY = "tilework_tile"
+
+Cond = dict[str, Any]
+
+
+class Places(NamedTuple):
+    """A layout on one canvas of cells.
+
+    Attributes:
+        layout: kept, so that its identity stays its own.
+        tiles: every tile, in cells, no larger than the canvas.
+        indices: which tile a rectangle is.
+        windows: (y, x) per row and column of tiles, over the canvas' cells.
+    """
+
+    layout: TileLayout
+    tiles: tuple[Rect, ...]
+    indices: dict[Rect, int]
+    windows: tuple[list[AxisWindow], list[AxisWindow]]
+
+
+def places_of(layout: TileLayout, canvas: Sequence[int], downscale: int) -> Places:
+    """Where the tiles of a layout lie on a latent of `canvas` (h, w) cells.
+
+    Raises:
+        ValueError: where the layout was planned for another picture.
+    """
+    height, width = canvas
+    plan = layout.fit(height, width, 1, downscale)
+    axes = [Axis(n, min(axis.tile // downscale, n) if len(axis.origins) == 1 else axis.tile // downscale,
+                 tuple(o // downscale for o in axis.origins)) for axis, n in zip(plan.axes, canvas, strict=True)]  # fmt: skip
+    ys, xs = axes
+    tiles = tuple(Rect(y, x, ys.tile, xs.tile) for y in ys.origins for x in xs.origins)
+    windows = tuple(axis_windows(axis, torch.arange(axis.size, dtype=torch.float64) + 0.5, "hann") for axis in axes)
+    return Places(layout, tiles, {tile: i for i, tile in enumerate(tiles)}, windows)
+
+
+def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
+    """The handler for conditions that carry TILE_KEY: see `cropping.HANDLERS`."""
+    layout, index = cond.pop(TILE_KEY)
+    places = cropper.memo.get(id(layout))
+    if places is None:
+        places = cropper.memo[id(layout)] = places_of(layout, cropper.canvas[-2:], cropper.downscale)
+    cond.pop("area", None)
+    own = places.indices.get(view)
+    if own is not None:
+        return cond if own == index else None
+    row, column = divmod(index, len(places.windows[1]))
+    y, x = places.windows[0][row], places.windows[1][column]
+    if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:
+        return None
+    # Transient, one prompt at a time, and only for prompts that this tile sees something of.
+    mask = torch.zeros((1, *cropper.canvas[-2:]))
+    mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
+    cond["mask"] = mask.to(cropper.device)
+    return cond
+
+
+def repeats_a_plain_one(cond: Cond, entry: Sequence[Cond]) -> bool:
+    """Whether a prompt of one tile says what a prompt of the whole picture in the same list says.
+
+    The host gives every area of the prompt a counterpart in the negative prompt, made of the negative prompt itself.
+    """
+    return TILE_KEY in cond and any(
+        not any(key in other for key in (TILE_KEY, "area", "mask"))
+        and other.get("control") is cond.get("control")
+        and other["model_conds"].keys() == cond["model_conds"].keys()
+        and all(other["model_conds"][name] is value for name, value in cond["model_conds"].items())
+        for other in entry
+    )
