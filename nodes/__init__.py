@@ -4,7 +4,9 @@ from comfy_api.latest import ComfyExtension, io
 
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
+from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
+from .prompts import TilePrompts
 from .split import LatentTileSplit, TileSplit
 
 
@@ -13,7 +15,17 @@ class Tilework(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack."""
-        return [TileSplit, SeamBlend, LatentTileSplit, LatentSeamBlend, ColorMatch, SeamCheck]
+        return [
+            TileSplit,
+            SeamBlend,
+            LatentTileSplit,
+            LatentSeamBlend,
+            ColorMatch,
+            SeamCheck,
+            LatentTileDenoise,
+            TiledModel,
+            TilePrompts,
+        ]
 
 
 async def comfy_entrypoint() -> Tilework:

@@ -13,7 +13,7 @@ SCRIPT = """
 import sys, asyncio, json, time
 sys.path.insert(0, {comfy!r}); sys.argv = ["x", "--cpu"]
 import comfy.options; comfy.options.enable_args_parsing()
-import torch, PIL.Image, comfy.utils, comfy.model_management, comfy_api.latest
+import torch, PIL.Image, comfy.utils, comfy.model_management, comfy.samplers, comfy.sd, comfy.controlnet, comfy_api.latest
 import importlib.util
 before = set(sys.modules)
 start = time.perf_counter()

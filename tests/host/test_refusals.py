@@ -80,5 +80,5 @@ def test_a_layout_of_something_else(run_prompt):
 
 
 def test_a_method_of_a_later_version(run_prompt):
-    prompt = roundtrip(source(300, 300), method="gradient")
-    assert "'gradient' not in ['hann', 'linear', 'gaussian', 'average', 'none']" in refused(run_prompt, prompt)
+    prompt = roundtrip(source(300, 300), method="of the future")
+    assert "'of the future' not in ['hann', 'linear', 'gaussian', 'average', 'none', " in refused(run_prompt, prompt)

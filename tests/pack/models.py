@@ -44,7 +44,7 @@ def _patcher(model: torch.nn.Module) -> Any:
     return comfy.model_patcher.ModelPatcher(model, load_device=comfy.model_management.get_torch_device(), offload_device=CPU)
 
 
-def conv_denoiser(radius: int, seed: int = 0, channels: int = 4) -> Any:
+def conv_denoiser(radius: int, seed: int = 0, channels: int = 4, kind: type = ConvDenoiser, **options: Any) -> Any:
     """A convolutional denoiser as a MODEL, for the exactness law of tiled sampling.
 
     Latents [B, channels, h, w] or [B, channels, T, h, w]; prompts [B, tokens, 16]. One call sees exactly `radius`
@@ -55,6 +55,7 @@ def conv_denoiser(radius: int, seed: int = 0, channels: int = 4) -> Any:
         radius: receptive radius in latent cells, 0 or more.
         seed: of the weights.
         channels: of the latent; the latent format is that of SD 1.5 whatever their number.
+        kind: of the network, a ConvDenoiser; `options` are for it.
     """
     import comfy.model_base
     import comfy.model_sampling
@@ -66,12 +67,12 @@ def conv_denoiser(radius: int, seed: int = 0, channels: int = 4) -> Any:
     config = comfy.supported_models.SD15({"disable_unet_model_creation": True})
     config.set_inference_dtype(torch.float32, None)
     model = comfy.model_base.BaseModel(config, device=CPU)
-    model.diffusion_model = ConvDenoiser(radius, channels, CONTEXT_DIM, seed)
+    model.diffusion_model = kind(radius, channels, CONTEXT_DIM, seed, **options)
     model.model_sampling = CleanPrediction(config)
     return _patcher(model)
 
 
-def tiny_unet(seed: int = 0) -> Any:
+def tiny_unet(seed: int = 0, inpaint: bool = False) -> Any:
     """An SD 1.5 UNet as a MODEL, 32 channels wide, 1.1 million numbers.
 
     Latents [B, 4, h, w], sides a multiple of 4; prompts [B, tokens, 16]. Its group norms and its attention (at a
@@ -79,6 +80,7 @@ def tiny_unet(seed: int = 0) -> Any:
 
     Args:
         seed: of the weights.
+        inpaint: whether it also sees the mask and the masked picture, as the inpainting checkpoints do.
     """
     import comfy.model_base
     import comfy.supported_models
@@ -86,7 +88,7 @@ def tiny_unet(seed: int = 0) -> Any:
     # Attention at the lowest level only: at full size it takes minutes on a CPU.
     unet = {
         "image_size": 32,
-        "in_channels": 4,
+        "in_channels": 9 if inpaint else 4,
         "out_channels": 4,
         "model_channels": 32,
         "num_res_blocks": [1, 1, 1],
@@ -111,6 +113,8 @@ def tiny_unet(seed: int = 0) -> Any:
     config.unet_config = unet
     config.set_inference_dtype(torch.float32, None)
     model = comfy.model_base.BaseModel(config, device=CPU)
+    if inpaint:
+        model.set_inpaint()
     seed_parameters(model.diffusion_model, seed)
     return _patcher(model)
 

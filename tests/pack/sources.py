@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from . import models
+from .awkward import SlowDenoiser, TightDenoiser
 from .convolution import seeded
 
 CATEGORY = "Tilework/test"
@@ -23,6 +24,13 @@ def seed_input() -> io.Input:
     return io.Int.Input("seed", default=0, min=0, max=2**32 - 1, tooltip="All that is random is drawn from it.")
 
 
+def _tell(shape: tuple[int, ...]) -> None:
+    """Tell whoever listens on the server's websocket that a model was called."""
+    from server import PromptServer
+
+    PromptServer.instance.send_sync("tilework_test_called", {"shape": list(shape)})
+
+
 class TestModel(io.ComfyNode):
     """Choice -> MODEL, two CONDITIONINGs, VAE."""
 
@@ -35,7 +43,7 @@ class TestModel(io.ComfyNode):
             category=CATEGORY,
             description="A tiny untrained model with two prompts and a VAE that fit it.",
             inputs=[
-                io.Combo.Input("kind", options=["conv denoiser", "unet", "dit"], tooltip="Which model."),
+                io.Combo.Input("kind", options=["conv denoiser", "unet", "dit", "slow denoiser", "tight denoiser"], tooltip="Which model."),
                 io.Int.Input("radius", default=2, min=0, max=64, optional=True, tooltip="Receptive radius of the conv denoiser, in cells."),
                 io.Int.Input("seed", default=0, min=0, max=2**32 - 1, optional=True, tooltip="Of all weights and prompts."),
             ],
@@ -53,6 +61,10 @@ class TestModel(io.ComfyNode):
         channels = models.DIT_CHANNELS if kind == "dit" else 4
         if kind == "conv denoiser":
             model = models.conv_denoiser(radius, seed)
+        elif kind == "slow denoiser":
+            model = models.conv_denoiser(radius, seed, kind=SlowDenoiser, tell=_tell)
+        elif kind == "tight denoiser":
+            model = models.conv_denoiser(radius, seed, kind=TightDenoiser)
         else:
             model = models.tiny_unet(seed) if kind == "unet" else models.tiny_dit(seed)
         positive, negative = models.conditioning(seed + 1), models.conditioning(seed + 2)

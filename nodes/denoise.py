@@ -1,0 +1,297 @@
+"""Tiled Model and Latent Tile Denoise: one picture sampled in tiles that are fused at every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io
+
+from ..blending.fusion import RULES
+from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
+from ..sampling.tiled_model import tiled
+from .types import Layout, check_layout, latent_samples
+
+ALIASES = [
+    "tiled diffusion",
+    "multidiffusion",
+    "mixture of diffusers",
+    "tiled sampler",
+    "tiled ksampler",
+    "high resolution",
+    "large image",
+    "spotdiffusion",
+    "latent tile",
+]
+
+
+def _size_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "tile_width",
+            default=1024,
+            min=1,
+            max=32768,
+            step=8,
+            tooltip="Width of every tile in image pixels: the size your model was made for (512 for SD 1.5, 1024 for SDXL, SD3 and Flux). A multiple of 8; of 16 for Flux and most newer models. Never larger than the picture.",
+        ),
+        io.Int.Input(
+            "tile_height",
+            default=1024,
+            min=1,
+            max=32768,
+            step=8,
+            tooltip="Height of every tile in image pixels; usually the same as the width.",
+        ),
+        io.Int.Input(
+            "overlap",
+            default=128,
+            min=0,
+            max=16384,
+            step=8,
+            tooltip="Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; a quarter to a half makes tiles agree better at a high denoise and costs time.",
+        ),
+    ]
+
+
+def _fusion_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "fusion",
+            options=list(RULES),
+            default=RULES[0],
+            tooltip="How the tiles' predictions are averaged at every step. hann: smooth ramps where tiles overlap, the right choice nearly always; gaussian: Mixture of Diffusers' bell over the whole tile, the middle counts most (not the gaussian ramp of Seam Blend); average: all alike, as in MultiDiffusion.",
+        ),
+        io.Int.Input(
+            "trim",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            advanced=True,
+            tooltip="Image pixels to disregard along every side that faces another tile, because the model could not see past it there. Needs an overlap of at least twice this plus one cell. 0 is right for most.",
+        ),
+        io.Combo.Input(
+            "grid",
+            options=list(GRIDS),
+            default=GRIDS[0],
+            advanced=True,
+            tooltip="fixed: the same tiles at every step. jitter: the grid moves at every step, so that no tile border stays in one place; good with a small overlap, from about 12 steps on; costs up to one more row and column of tiles. The same seed gives the same picture.",
+        ),
+    ]
+
+
+def _order_input() -> io.Input:
+    return io.Combo.Input(
+        "order",
+        options=list(ORDERS),
+        default=ORDERS[0],
+        advanced=True,
+        tooltip="fused: all tiles together, step by step. sequential: tile by tile, each seeing its finished neighbours as known content.",
+    )
+
+
+def _model_inputs() -> list[io.Input]:
+    return [
+        io.Combo.Input(
+            "positions",
+            options=list(POSITIONS),
+            default=POSITIONS[0],
+            advanced=True,
+            tooltip="For models with rotary positions (Flux, Lumina and Z-Image, Wan, Ernie, Kandinsky 5, PixelDiT). local: every tile counts from its own corner, as the model was trained; leave it there. canvas: a tile is told where it lies on the picture; inside a tile this changes only how text and image relate, and far from the corner it weakens the prompt. Tiles then run one at a time. Other models (SD 1.5, SDXL, SD3, Qwen-Image) ignore it, and the log says so.",
+        ),
+        io.Combo.Input(
+            "reference_latents",
+            options=list(REFERENCE_LATENTS),
+            default=REFERENCE_LATENTS[0],
+            advanced=True,
+            tooltip="For edit models (Flux Kontext, Qwen-Image-Edit). crop: each tile sees its own part of a reference picture that has the canvas' shape. whole: each tile sees all of it.",
+        ),
+        io.Int.Input(
+            "tile_batch",
+            default=0,
+            min=0,
+            max=64,
+            advanced=True,
+            tooltip="Tiles that go through the model together. 0 takes as many as ComfyUI's own estimate says fit in memory (one on a CPU). The picture is the same; a cancel waits for the tiles that are running.",
+        ),
+    ]
+
+
+def _layout_input() -> io.Input:
+    return Layout.Input(
+        "layout",
+        optional=True,
+        tooltip="Tiles exactly as a Tile Split cut them, for per-tile work on the same places. Overrules the sizes above.",
+    )
+
+
+def _settings(layout: Any = None, **inputs: Any) -> TileSettings:
+    return TileSettings(layout=None if layout is None else check_layout(layout), **inputs)
+
+
+class TiledModel(io.ComfyNode):
+    """MODEL -> MODEL that samples in tiles."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTiledModel",
+            display_name="Tiled Model",
+            category="Tilework",
+            description=(
+                "Makes any model sample pictures of any size in tiles that are fused at every step, so that they become one picture. "
+                "Works with every sampler and guider; masks, areas, ControlNets and context windows keep working."
+            ),
+            search_aliases=ALIASES,
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="The model, with its LoRAs and other patches. A Tiled Model may be given again: the last settings count.",
+                ),
+                *_size_inputs(),
+                *_fusion_inputs(),
+                *_model_inputs(),
+                _layout_input(),
+            ],
+            outputs=[io.Model.Output("model", display_name="model", tooltip="The same model; connect it to any sampler or guider.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+        return True
+
+    @classmethod
+    def execute(
+        cls, model, tile_width, tile_height, overlap, fusion, trim, grid, positions, reference_latents, tile_batch, layout=None
+    ) -> io.NodeOutput:
+        """Patch a clone."""
+        settings = _settings(
+            layout,
+            tile_width=tile_width,
+            tile_height=tile_height,
+            overlap=overlap,
+            fusion=fusion,
+            trim=trim,
+            grid=grid,
+            positions=positions,
+            reference_latents=reference_latents,
+            tile_batch=tile_batch,
+        )
+        return io.NodeOutput(tiled(model, settings))
+
+
+class LatentTileDenoise(io.ComfyNode):
+    """The host's KSampler, in tiles."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkLatentTileDenoise",
+            display_name="Latent Tile Denoise",
+            category="Tilework",
+            description=(
+                "The KSampler for pictures larger than the model: at every step the latent is cut into tiles, the model denoises each, "
+                "and the tiles are fused. The noise is drawn once for the whole picture."
+            ),
+            search_aliases=[*ALIASES, "ksampler", "denoise", "img2img", "upscale"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model used for denoising the latent."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed of the noise. The same as in a KSampler.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="The number of steps used in the denoising process."),
+                io.Float.Input(
+                    "cfg",
+                    default=8.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Classifier-free guidance: higher follows the prompt more closely, too high hurts the picture.",
+                ),
+                io.Combo.Input(
+                    "sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="The sampling algorithm; every one works."
+                ),
+                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="How noise is gradually removed."),
+                io.Conditioning.Input("positive", tooltip="What you want to see. Every tile gets it: describe what is true everywhere."),
+                io.Conditioning.Input("negative", tooltip="What you do not want to see."),
+                io.Latent.Input(
+                    "latent_image", tooltip="The latent to denoise: a picture encoded by the VAE, or an empty latent of any size."
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much of the picture is painted anew. 0.2 to 0.5 adds detail to an upscaled picture; at 1.0 tiles invent the scene, each from the same prompt.",
+                ),
+                *_size_inputs(),
+                *_fusion_inputs(),
+                _order_input(),
+                *_model_inputs(),
+                _layout_input(),
+            ],
+            outputs=[io.Latent.Output("latent", display_name="latent", tooltip="The denoised latent, for VAE Decode.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        seed,
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        positive,
+        negative,
+        latent_image,
+        denoise,
+        tile_width,
+        tile_height,
+        overlap,
+        fusion,
+        trim,
+        grid,
+        order,
+        positions,
+        reference_latents,
+        tile_batch,
+        layout=None,
+    ) -> io.NodeOutput:
+        """Sample."""
+        latent_samples(latent_image, "latent_image")
+        settings = _settings(
+            layout,
+            tile_width=tile_width,
+            tile_height=tile_height,
+            overlap=overlap,
+            fusion=fusion,
+            trim=trim,
+            grid=grid,
+            positions=positions,
+            reference_latents=reference_latents,
+            tile_batch=tile_batch,
+            order=order,
+        )
+        # The host's module of that name; ours are only ever imported relatively.
+        from nodes import common_ksampler
+
+        patched = tiled(model, settings)
+        (sampled,) = common_ksampler(patched, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise)
+        return io.NodeOutput(sampled)

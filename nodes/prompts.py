@@ -1,0 +1,91 @@
+"""Tile Prompts: a prompt of its own for every tile, inside one fused denoise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..blending.layout import TileLayout
+from ..sampling.tile_prompts import TILE_KEY
+from .types import Layout, check_layout
+
+
+class TilePrompts(io.ComfyNode):
+    """Layout, base CONDITIONING, one CONDITIONING per tile -> one CONDITIONING."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTilePrompts",
+            display_name="Tile Prompts",
+            category="Tilework",
+            description=(
+                "Gives every tile of a layout a prompt of its own, for instance a caption. Under Latent Tile Denoise or Tiled Model with "
+                "the same layout each tile is painted by its own prompt and neighbours fade into one another; under a plain KSampler the "
+                "entries work as ordinary regions."
+            ),
+            search_aliases=["tile prompt", "regional prompt", "caption per tile", "per-tile conditioning", "area prompt"],
+            is_input_list=True,
+            inputs=[
+                Layout.Input("layout", tooltip="The layout that the denoise will use: connect it there, too."),
+                io.Conditioning.Input("conditioning", tooltip="The prompt for the whole picture, which strength 0 goes back to."),
+                io.Conditioning.Input(
+                    "tile_conditioning",
+                    tooltip="One prompt per tile, as a list in the order of the tiles: captions of Tile Split's tiles through CLIP Text Encode.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much the tiles' own prompts count: 1 only they, 0 only the whole picture's, between them a mix of both predictions (twice the work).",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    "conditioning", display_name="conditioning", tooltip="All prompts in one, for the sampler's positive input."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:
+        """Join the prompts, each tied to its tile."""
+        plan = check_layout(_only(layout, "layout")).in_pixels()
+        base, share = _only(conditioning, "conditioning"), strength[0]
+        if not 0 <= share <= 1:
+            raise ValueError(f"strength {share} is not between 0 and 1: use 1 for the tiles' own prompts alone, 0 for the whole picture's")
+        if len(tile_conditioning) != len(plan):
+            raise ValueError(
+                f"{len(tile_conditioning)} prompts came for {len(plan)} tiles: give one per tile, as a list in the tiles' order "
+                "(a list of captions through CLIP Text Encode)"
+            )
+        if share == 0:
+            return io.NodeOutput(base)
+        joined = [] if share == 1 else [_weighted(entry, 1 - share) for entry in base]
+        for index, prompt in enumerate(tile_conditioning):
+            joined += [_for_tile(entry, plan, index, share) for entry in prompt]
+        return io.NodeOutput(joined)
+
+
+def _only(values: list[Any], name: str) -> Any:
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} came for {name}: connect one")
+    return values[0]
+
+
+def _weighted(entry: list, share: float) -> list:
+    return [entry[0], {**entry[1], "strength": entry[1].get("strength", 1.0) * share}]
+
+
+def _for_tile(entry: list, plan: TileLayout, index: int, share: float) -> list:
+    """A prompt with its tile's place as a share of the picture, the host's own form of an area; no mask is made."""
+    rect, (height, width) = plan.tiles[index], plan.canvas
+    bottom, right = min(rect.y + rect.height, height), min(rect.x + rect.width, width)
+    area = ("percentage", (bottom - rect.y) / height, (right - rect.x) / width, rect.y / height, rect.x / width)
+    tied = _weighted(entry, share)
+    tied[1].update({"area": area, "set_area_to_bounds": False, TILE_KEY: (plan, index)})
+    return tied

@@ -1,0 +1,131 @@
+"""Everything that one run of a sampler has to remember, and nothing else does.
+
+Wrappers are shared by all clones of a model, so they may hold no state. A `TiledRun` is
+born when a sampler starts, travels in that run's own model options, and dies with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..blending.jitter import offsets, stride
+from ..blending.layout import Axis, TileLayout
+from ..blending.views import RectView, grid_views
+from .cropping import ConditionCropper
+from .positions import heeds_positions, warn_unheeded
+from .settings import TileSettings, cells_per_patch, pixels_per_cell
+from .tile_batches import TileBatches
+
+
+class CanvasTiles:
+    """The tiles of one canvas: its layout, its views at each step, and its condition cropper.
+
+    Args:
+        settings: what the user asked for.
+        model: the BaseModel.
+        shape: of the canvas [B, C, ..., H, W].
+        seed: of the run.
+
+    Raises:
+        ValueError: in words for the user, where the canvas cannot be tiled so.
+    """
+
+    def __init__(self, settings: TileSettings, model: Any, shape: tuple[int, ...], seed: int) -> None:
+        self.settings, self.seed = settings, seed
+        self.patch = cells_per_patch(model)
+        unit = pixels_per_cell(model)
+        cells = (shape[-2], shape[-1])
+        self.layout: TileLayout = settings.plan(cells, shape[0], unit, self.patch)
+        self.cropper = ConditionCropper(shape[2:], unit, settings.reference_latents)
+        self.trim = settings.trim // unit
+        self._offset: tuple[int, int] | None = None
+        self._views: list[RectView] | None = None
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """(height, width) of a tile in cells."""
+        return tuple(length // self.layout.unit for length in self.layout.tile_size)
+
+    @property
+    def covered_by_one(self) -> bool:
+        """Whether one tile covers the canvas exactly, so that there is nothing to tile."""
+        return len(self.layout) == 1
+
+    def views(self, step: int, device: torch.device | str) -> list[RectView]:
+        """The tiles at a sampler step."""
+        offset = self._offset_at(step)
+        if self._views is None or offset != self._offset:
+            self._views = grid_views(self.layout, self.settings.fusion, self.trim, offset, device)
+            self._offset = offset
+        return self._views
+
+    def _offset_at(self, step: int) -> tuple[int, int] | None:
+        if self.settings.grid == "fixed":
+            return None
+        unit = self.layout.unit
+        strides = tuple(stride(Axis(axis.size, axis.tile, axis.origins)) // unit for axis in self.layout.axes)
+        return offsets(self.seed, step, strides, (self.patch, self.patch))
+
+
+class TiledRun:
+    """The state of one run of a sampler.
+
+    Args:
+        settings: what the user asked for.
+        seed: of the run; None where the sampler has none.
+        noise: the whole canvas' noise. One tensor for all tiles: tiles that are to know what a finished neighbour
+            looked like at some noise level need the very noise it began with.
+
+    Attributes:
+        settings, seed, noise: as given.
+        batches: how many tiles run at once.
+        alone: the tile that is sampled by itself just now (order sequential), else None.
+        cells: (height, width) of the whole canvas.
+    """
+
+    def __init__(self, settings: TileSettings, seed: int | None = None, noise: torch.Tensor | None = None) -> None:
+        self.settings, self.seed, self.noise = settings, seed or 0, noise
+        self.batches = TileBatches(settings.tile_batch)
+        self.alone: RectView | None = None
+        self.cells: tuple[int, int] | None = None if noise is None else tuple(noise.shape[-2:])
+        self._canvases: dict[tuple[int, ...], CanvasTiles] = {}
+        self._warned = False
+
+    def canvas(self, model: Any, shape: tuple[int, ...]) -> CanvasTiles:
+        """The tiles of a canvas of this shape. Context windows along a picture side hand on parts of the canvas: each is one."""
+        key = (shape[0], *shape[2:])
+        if key not in self._canvases:
+            self._canvases[key] = CanvasTiles(self.settings, model, tuple(shape), self.seed)
+        return self._canvases[key]
+
+    def moves_positions(self, model: Any) -> bool:
+        """Whether tiles are told where they lie; says so once in the log where the user asked and the model cannot."""
+        if self.settings.positions == "local":
+            return False
+        if heeds_positions(model):
+            return True
+        if not self._warned:
+            warn_unheeded(model)
+            self._warned = True
+        return False
+
+    def end(self) -> None:
+        """Let go of everything, also where somebody still holds the run."""
+        self._canvases.clear()
+        self.noise = None
+
+
+def step_of(sigma: torch.Tensor, model_options: dict[str, Any]) -> int:
+    """Which step of the schedule a noise level belongs to, counted from 0.
+
+    Samplers that call the model several times in a step do so at noise levels between two of the schedule, which
+    belong to the step that began at the higher one. Without a schedule, the level's own bits tell levels apart.
+    """
+    level = float(sigma.flatten()[0])
+    schedule = model_options.get("transformer_options", {}).get("sample_sigmas")
+    if schedule is None:
+        return int(torch.tensor(level, dtype=torch.float32).view(torch.int32)) % 65_521
+    # A level computed by way of its logarithm is off by a few units in the last place.
+    return max(int((schedule.flatten().float().cpu() >= level * (1 - 1e-5)).sum()) - 1, 0)

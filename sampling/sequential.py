@@ -1,0 +1,104 @@
+"""One sampler run after another, tile by tile, each seeing its finished neighbours.
+
+All conditions are made for the whole canvas, as for any run; only the sampler itself runs once per
+tile. What neighbours have finished is known content to it, in the host's own way of inpainting: at
+every step it is noised to that step's level with the canvas' own noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..blending.cutting import crop
+from ..blending.layout import Axis
+from ..blending.sequence import taking_over
+from ..blending.views import RectView
+from .run_state import CanvasTiles, TiledRun
+
+PLANE = (-2, -1)
+
+
+def sample_tiles(
+    run: TiledRun,
+    tiles: CanvasTiles,
+    sample: Callable[..., torch.Tensor],
+    extra_args: dict[str, Any],
+    callback: Callable[..., None] | None,
+    noise: torch.Tensor,
+    latent: torch.Tensor,
+    denoise_mask: torch.Tensor | None,
+    steps: int,
+) -> torch.Tensor:
+    """Sample every tile of the canvas in turn.
+
+    Args:
+        run, tiles: the run's state and its canvas.
+        sample: (extra_args, callback, noise, latent, denoise_mask) of one tile -> its samples.
+        extra_args: the sampler's; every tile gets a copy with a seed of its own, so that no two are given the same random noise.
+        callback: the host's, (step, x0, x, total steps); called with the whole canvas, steps counted over all tiles.
+        noise, latent: [B, C, ..., H, W]; denoise_mask the same or None.
+        steps: of the sampler.
+
+    Returns:
+        the finished canvas.
+    """
+    import comfy.model_management
+
+    done = latent.clone()
+    views = tiles.views(0, latent.device)
+    for index, view in enumerate(views):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        share = _share(tiles, view).to(latent.device)
+        seed = extra_args.get("seed")
+        mine = {**extra_args, "seed": seed if seed is None else seed + index}
+        told = None if callback is None else _told(callback, done, view, share, index * steps, len(views) * steps)
+        mask = _mask(share, denoise_mask, view, noise)
+        run.alone = view
+        try:
+            # Where it paints, a tile begins with the source, as the whole canvas would, and not with what a neighbour made of it.
+            start = torch.where(share > 0, crop(latent, view.rect, PLANE), crop(done, view.rect, PLANE))
+            painted = sample(mine, told, crop(noise, view.rect, PLANE), start, mask)
+        finally:
+            run.alone = None
+        _put(done, painted, view, share)
+    return done
+
+
+def _share(tiles: CanvasTiles, view: RectView) -> torch.Tensor:
+    """How much the tile counts against what is finished, float32 [h, w]."""
+    unit = tiles.layout.unit
+    ys, xs = (Axis(a.size // unit, a.tile // unit, tuple(o // unit for o in a.origins)) for a in tiles.layout.axes)
+    row, column = divmod(view.index, len(xs.origins))
+    return taking_over(ys, row, tiles.trim)[:, None] * taking_over(xs, column, tiles.trim)
+
+
+def _mask(share: torch.Tensor, given: torch.Tensor | None, view: RectView, noise: torch.Tensor) -> torch.Tensor | None:
+    """What the sampler may paint: 1 where the tile counts at all, within the user's own mask; None where that is everything."""
+    free = (share > 0).to(noise.dtype)
+    if given is not None:
+        return crop(given, view.rect, PLANE) * free
+    return None if bool(free.all()) else free.expand(*noise.shape[:-2], -1, -1).contiguous()
+
+
+def _put(canvas: torch.Tensor, painted: torch.Tensor, view: RectView, share: torch.Tensor) -> None:
+    """Blend a tile into the canvas; what reaches over its end is dropped."""
+    rect = view.rect
+    there = canvas[..., rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]
+    height, width = there.shape[-2:]
+    there.lerp_(painted[..., :height, :width].to(there.device, there.dtype), share[:height, :width].to(there.dtype))
+
+
+def _told(
+    callback: Callable[..., None], done: torch.Tensor, view: RectView, share: torch.Tensor, first: int, total: int
+) -> Callable[..., None]:
+    """The host's callback, told of the whole canvas."""
+
+    def tell(step: int, x0: torch.Tensor, x: torch.Tensor, _: int) -> None:
+        canvas = done.to(x0.device, copy=True)
+        _put(canvas, x0, view, share.to(x0.device))
+        callback(first + step, canvas, x, total)
+
+    return tell

@@ -1,0 +1,112 @@
+"""What the user asked for, and what it means for one canvas of one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..blending.fusion import RULES, check_rule
+from ..blending.layout import TileLayout
+from ..blending.views import adopt_layout, plan_canvas
+from ..blending.windows import check_trim
+
+GRIDS = ("fixed", "jitter")
+POSITIONS = ("local", "canvas")
+REFERENCE_LATENTS = ("crop", "whole")
+ORDERS = ("fused", "sequential")
+
+DEFAULT_DOWNSCALE = 8
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """The inputs of the nodes. Immutable, for clones of a model share it.
+
+    Attributes:
+        tile_width, tile_height, overlap, trim: image pixels.
+        fusion: one of `blending.fusion.RULES`.
+        grid: one of GRIDS.
+        positions: one of POSITIONS.
+        reference_latents: one of REFERENCE_LATENTS.
+        tile_batch: tiles that go through the model together, 0 for as many as fit.
+        layout: overrules the sizes.
+        order: one of ORDERS.
+
+    Raises:
+        ValueError: for values that fit no canvas.
+    """
+
+    tile_width: int = 1024
+    tile_height: int = 1024
+    overlap: int = 128
+    fusion: str = RULES[0]
+    trim: int = 0
+    grid: str = GRIDS[0]
+    positions: str = POSITIONS[0]
+    reference_latents: str = REFERENCE_LATENTS[0]
+    tile_batch: int = 0
+    layout: TileLayout | None = None
+    order: str = ORDERS[0]
+
+    def __post_init__(self) -> None:
+        check_rule(self.fusion)
+        for name, value, known in (
+            ("grid", self.grid, GRIDS),
+            ("positions", self.positions, POSITIONS),
+            ("reference_latents", self.reference_latents, REFERENCE_LATENTS),
+            ("order", self.order, ORDERS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is not known: use one of {', '.join(known)}")
+        if self.order == "sequential" and self.grid != "fixed":
+            raise ValueError(
+                "grid jitter moves the tiles at every step, and order sequential paints them one by one: use grid fixed"
+            )
+        for name, value in (("tile_width", self.tile_width), ("tile_height", self.tile_height)):
+            if value < 1:
+                raise ValueError(f"{name} {value} is not a tile size: use 1 or more, for example 1024")
+        if self.tile_batch < 0:
+            raise ValueError(f"tile_batch {self.tile_batch} is negative: use 0 for as many as fit, or 1 and more")
+
+    def plan(self, cells: tuple[int, int], batch: int, unit: int, patch: int) -> TileLayout:
+        """Where the tiles lie on a canvas of latent cells.
+
+        Args:
+            cells: (height, width) of the canvas.
+            batch: pictures on it.
+            unit: image pixels per cell.
+            patch: cells per patch of the model.
+
+        Raises:
+            ValueError: in words for the user, where no such plan exists.
+        """
+        height, width = cells
+        lattice = unit * patch
+        if self.layout is not None:
+            layout = adopt_layout(self.layout, height, width, lattice, unit, batch)
+        else:
+            sizes = (self.tile_height, self.tile_width, self.overlap)
+            layout = plan_canvas(height * unit, width * unit, *sizes, lattice, unit, batch)
+        if self.trim % unit:
+            low = self.trim // unit * unit
+            raise ValueError(f"trim {self.trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
+        check_trim(layout, self.trim)
+        return layout
+
+
+def pixels_per_cell(model: Any) -> int:
+    """Image pixels per latent cell of a BaseModel, from its latent format."""
+    ratio = getattr(getattr(model, "latent_format", None), "spacial_downscale_ratio", None)
+    return int(ratio or DEFAULT_DOWNSCALE)
+
+
+def cells_per_patch(model: Any) -> int:
+    """The side of the patches that a BaseModel cuts its latent into, in cells; 1 for a model that does not."""
+    network = getattr(model, "diffusion_model", None)
+    for name in ("patch_size", "patch_spatial"):
+        size = getattr(network, name, None)
+        # Video models give (frames, height, width).
+        sides = size[-2:] if isinstance(size, (tuple, list)) else (size,)
+        if sides and all(isinstance(side, int) and side > 0 for side in sides):
+            return max(sides)
+    return 1

@@ -1,0 +1,188 @@
+"""A model that samples in tiles, whatever sampler and guider drive it.
+
+Wrappers on the host's own hooks, none of them a slot that another pack could take: OUTER_SAMPLE
+makes and ends the run's state, PREPARE_SAMPLING reserves memory for tiles instead of the canvas,
+and CALC_COND_BATCH runs the tiles and fuses what the model says. With order sequential,
+SAMPLER_SAMPLE runs the whole sampler once per tile instead (`sequential.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..blending.fusion import fuse
+from ..blending.views import RectView
+from .positions import at_place
+from .run_state import CanvasTiles, TiledRun, step_of
+from .sequential import sample_tiles
+from .settings import TileSettings
+from .tile_batches import join
+
+KEY = "tilework"
+RUN = "tilework_run"
+
+
+def tiled(model: Any, settings: TileSettings) -> Any:
+    """A clone of a MODEL that samples in tiles. Applied to one that does already, it replaces the settings."""
+    from comfy.patcher_extension import WrappersMP
+
+    patched = model.clone()
+    for kind, wrapper in (
+        (WrappersMP.OUTER_SAMPLE, _outer_sample),
+        (WrappersMP.PREPARE_SAMPLING, _prepare_sampling),
+        (WrappersMP.SAMPLER_SAMPLE, _sampler_sample),
+        (WrappersMP.CALC_COND_BATCH, _calc_cond_batch),
+    ):
+        patched.remove_wrappers_with_key(kind, KEY)
+        patched.add_wrapper_with_key(kind, KEY, partial(wrapper, settings))
+    return patched
+
+
+def _outer_sample(
+    settings, executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, disable_pbar=False, seed=None, **more
+):
+    """One run of a sampler: the state is born here and ends here."""
+    _check_latent(noise, more.get("latent_shapes"))
+    guider = executor.class_obj
+    run = TiledRun(settings, seed, noise)
+    # Before the model is loaded, so that what cannot be tiled is refused at once.
+    tiles = run.canvas(guider.model_patcher.model, noise.shape)
+    if not tiles.covered_by_one:
+        _check_caches(guider.model_options)
+        tiles.cropper.check_options(guider.model_options)
+    # The host gives every run its own copy of the model's options.
+    guider.model_options[RUN] = run
+    try:
+        return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed, **more)
+    finally:
+        guider.model_options.pop(RUN, None)
+        run.end()
+
+
+def _check_latent(noise: torch.Tensor, shapes: Sequence | None) -> None:
+    packed = getattr(noise, "is_nested", False) or (shapes is not None and len(shapes) > 1)
+    if packed or noise.ndim not in (4, 5):
+        what = "is packed from several latents (picture and sound, for instance)" if packed else f"has {noise.ndim} dimensions"
+        raise ValueError(
+            f"the latent {what} and has no plane to cut into tiles: sample it without Tilework, "
+            "or give it a latent of pictures [batch, channels, height, width] or of video, with frames before height"
+        )
+
+
+def _check_caches(model_options: dict[str, Any]) -> None:
+    """Refuse step caches that know one picture only: they would hand one tile's memory to the next."""
+    cache = model_options.get("transformer_options", {}).get("easycache")
+    if type(cache).__name__ == "EasyCacheHolder":
+        raise ValueError(
+            "EasyCache remembers one picture and cannot tell tiles apart: take it out, or use LazyCache, which caches the whole canvas"
+        )
+
+
+def _prepare_sampling(settings, executor, model, noise_shape, conds, *args, **kwargs):
+    """The host reserves memory by the shape it is told."""
+    run = (kwargs.get("model_options") or {}).get(RUN)
+    if run is not None and len(noise_shape) in (4, 5):
+        tiles = run.canvas(model.model, noise_shape)
+        if not tiles.covered_by_one:
+            at_once = 1 if settings.order == "sequential" else min(settings.tile_batch or 1, len(tiles.layout))
+            noise_shape = [noise_shape[0] * at_once, *noise_shape[1:-2], *tiles.tile]
+    return executor(model, noise_shape, conds, *args, **kwargs)
+
+
+def _sampler_sample(
+    settings, executor, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+):
+    """The sampler itself, with all conditions made."""
+    run = extra_args["model_options"].get(RUN)
+    alone = settings.order == "sequential" and run is not None and latent_image is not None
+    tiles = run.canvas(guider.model_patcher.model, noise.shape) if alone else None
+    if tiles is None or tiles.covered_by_one:
+        return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+
+    def sample(args, told, part_noise, part_latent, mask):
+        return executor(guider, sigmas, args, told, part_noise, part_latent, mask, disable_pbar)
+
+    return sample_tiles(run, tiles, sample, extra_args, callback, noise, latent_image, denoise_mask, len(sigmas) - 1)
+
+
+def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_options):
+    """One prediction of the whole canvas, tile by tile."""
+    run = model_options.get(RUN)
+    if run is None:
+        # Somebody predicts outside of a sampler.
+        run = TiledRun(settings)
+    if run.alone is not None:
+        tiles = run.canvas(model, (*x_in.shape[:-2], *run.cells))
+        said = Step(run, tiles, executor, model, conds, timestep, model_options).predict_alone(x_in, run.alone)
+        return [torch.zeros_like(x_in) if part is None else part for part in said]
+    tiles = run.canvas(model, x_in.shape)
+    if tiles.covered_by_one:
+        return executor(model, conds, x_in, timestep, model_options)
+    step = Step(run, tiles, executor, model, conds, timestep, model_options)
+    fused = fuse(step.predict, x_in, step.start(x_in), run.batches.even)
+    # A prompt that is not asked for is zeros to the host.
+    return [torch.zeros_like(x_in) if total is None else total for total in fused]
+
+
+class Step:
+    """One prediction: what all its tiles have in common.
+
+    Args:
+        run: the run's state.
+        tiles: the canvas'.
+        executor: the host's next call, (model, conds, x, timestep, model_options) -> list of predictions.
+        model, conds, timestep, model_options: as CALC_COND_BATCH got them.
+    """
+
+    def __init__(self, run: TiledRun, tiles: CanvasTiles, executor, model, conds, timestep: torch.Tensor, model_options: dict) -> None:
+        self.run, self.tiles, self.executor = run, tiles, executor
+        self.model, self.conds, self.timestep, self.model_options = model, conds, timestep, model_options
+        self.moves = run.moves_positions(model)
+        # Pictures per tile.
+        self.rows = tiles.layout.batch
+
+    def start(self, x: torch.Tensor) -> list[RectView]:
+        """This step's tiles, and how many of them run together."""
+        views = self.tiles.views(step_of(self.timestep, self.model_options), x.device)
+        self.run.batches.estimate(
+            self.model,
+            lambda: self.tiles.cropper.crop(self.conds, views[0].rect),
+            (*x.shape[:-2], *views[0].shape),
+            len(views),
+            x.device,
+        )
+        return views
+
+    def predict_alone(self, picture: torch.Tensor, view: RectView) -> list[torch.Tensor | None]:
+        """What the model says of a tile that is sampled by itself; `picture` is the tile already."""
+        return self._ask(picture, self.tiles.cropper.crop(self.conds, view.rect), view)
+
+    def predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
+        """What the model says of several tiles."""
+        return self.run.batches.run(self._predict, pictures, views)
+
+    def _predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
+        per_tile = [self.tiles.cropper.crop(self.conds, view.rect) for view in views]
+        # A batch has one shift of positions for all that is in it.
+        joined = per_tile[0] if len(views) == 1 else None if self.moves else self.tiles.cropper.stack(per_tile, self.rows)
+        if joined is not None:
+            return self._ask(pictures, joined, views[0])
+        alone = pictures.split(self.rows)
+        return join([self._ask(*one) for one in zip(alone, per_tile, views, strict=True)])
+
+    def _ask(self, pictures: torch.Tensor, conds: list, view: RectView) -> list[torch.Tensor | None]:
+        import comfy.model_management
+
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        options = self.model_options
+        if self.moves:
+            options = at_place(options, view.rect, self.tiles.patch, self.run.settings.reference_latents == "whole")
+        times = self.timestep
+        if times.ndim and times.shape[0] != pictures.shape[0]:
+            times = times.repeat(pictures.shape[0] // times.shape[0], *[1] * (times.ndim - 1))
+        said = self.executor(self.model, conds, pictures, times, options)
+        return [None if cond is None else part for cond, part in zip(conds, said, strict=True)]
