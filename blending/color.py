@@ -28,7 +28,7 @@ from .layout import TileLayout
 from .memory import empty
 from .moments import Moments, moments
 from .optimal_transport import transport
-from .reference import check_scene, resized, tile_part
+from .reference import check_scene, clear_of_hidden, part_size, resized, tile_part
 from .wavelet import levels_for, weighted_low_pass
 
 GAIN = "gain compensation"
@@ -40,6 +40,8 @@ METHODS = ("mean-std", "lab", "mkl", "histogram", LOW_FREQUENCY, GAIN)
 _VARIANCE_FLOOR = {"mean-std": 1e-7, "lab": 1e-4}
 _AFFINE_AT_ONCE = 1 << 20
 _LUMA = (0.2126, 0.7152, 0.0722)
+# Light goes with the power 2.4 and is cubed on the way back from Lab: beyond this float32 may not hold it.
+_LAB_LIMIT = 1e6
 
 
 class NothingToMeasureError(ValueError):
@@ -67,6 +69,16 @@ def check_finite(pixels: torch.Tensor, name: str) -> None:
         )
 
 
+def check_mask(mask: torch.Tensor, name: str = "the mask") -> torch.Tensor:
+    """A mask [B, h, w] as float, finite and not part of any graph, or ValueError."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 3 or mask.is_complex() or 0 in mask.shape:
+        what = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise ValueError(f"{name} is {what}: expected floating point [batch, height, width]")
+    mask = mask.detach().float()
+    check_finite(mask, name)
+    return mask
+
+
 def colours(pixels: torch.Tensor) -> torch.Tensor:
     """The colour channels of [..., C]: all but a fourth."""
     return pixels[..., :3] if pixels.shape[-1] == 4 else pixels
@@ -78,6 +90,13 @@ def visible(pixels: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Ten
     if alpha is None or mask is None:
         return mask if alpha is None else alpha
     return alpha * mask
+
+
+def joint_weight(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    """The product of two weights; None is one everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
 
 
 def in_channels(pixels: torch.Tensor, count: int) -> torch.Tensor:
@@ -92,6 +111,11 @@ def in_channels(pixels: torch.Tensor, count: int) -> torch.Tensor:
 
 def check_pixels(pixels: torch.Tensor, name: str) -> torch.Tensor:
     """Floating point [B, h, w, C] with C = 1, 3 or 4, not part of any graph, or ValueError."""
+    if not isinstance(pixels, torch.Tensor):
+        raise ValueError(
+            f"{name} is {'missing' if pixels is None else type(pixels).__name__}: expected a picture, "
+            "floating point [batch, height, width, channels]"
+        )
     if pixels.ndim != 4 or not pixels.is_floating_point() or pixels.shape[-1] not in (1, 3, 4) or 0 in pixels.shape:
         raise ValueError(
             f"{name} is {pixels.dtype} of shape {tuple(pixels.shape)}: expected floating point [batch, height, width, channels], "
@@ -138,7 +162,7 @@ class _Match:
         if self.method == "histogram":
             return self._histogram(pixels, other, weight, other_weight, out)
         if self.method == LOW_FREQUENCY:
-            return self._low_frequency(pixels, other, _both(weight, other_weight), out)
+            return self._low_frequency(pixels, other, weight, out)  # pixel on pixel: both sides have one weight
         if self.method == "lab":
             return self._lab(pixels, other, weight, other_weight, out)
         own, aim = moments(pixels, weight), moments(other, other_weight)
@@ -196,12 +220,6 @@ class _Match:
         return made if self.strength == 1 else torch.lerp(source, made, self.strength)
 
 
-def _both(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a * b
-
-
 def _gains(own: Moments, aim: Moments, floor: float) -> torch.Tensor:
     """Ratio of standard deviations per channel, one where both are nothing."""
     variances = [m.covariance.diagonal().clamp_min(0) + floor for m in (aim, own)]
@@ -240,27 +258,49 @@ def match(
         NothingToMeasureError: where mask or `unchanged_only` leave no pixel to measure.
         ValueError: for anything else that does not fit, in words for the user.
     """
+    _check_rule(method, strength, unchanged_only)
+    if not math.isfinite(scale) or scale < 0:
+        raise ValueError(f"scale {scale} is not a length in pixels: use 0 for the image's shorter side, or a number above 0")
+    mask = None if mask is None else check_mask(mask)
+    return _matched(image, check_pixels(reference, "reference"), _Match(method, strength, scale), mask, unchanged_only, name)
+
+
+def _check_rule(method: str, strength: float, unchanged_only: float) -> None:
+    """`check_settings`, for the methods that measure one picture at a time."""
     check_settings(method, strength, unchanged_only)
     if method == GAIN:
-        raise ValueError(f"{GAIN} works on all tiles of a layout at once: connect the layout")
-    image, reference = check_pixels(image, name), check_pixels(reference, "reference")
-    batch = len(image)
+        raise ValueError(f"{GAIN} works on all tiles of a layout at once: use blending.gain.compensate, or choose another method")
+
+
+def _matched(
+    image: torch.Tensor,
+    reference: torch.Tensor,
+    rule: _Match,
+    mask: torch.Tensor | None,
+    unchanged_only: float,
+    name: str,
+    came: tuple[float, float] | None = None,
+) -> torch.Tensor:
+    """`match`, with settings, reference and mask checked.
+
+    `came` is the size the reference had, for one that is the same scene: what is hidden in one then counts in neither.
+    """
+    image, batch = check_pixels(image, name), len(image)
     if len(reference) not in (1, batch):
         raise ValueError(
             f"reference has a batch of {len(reference)} and {name} one of {batch}: connect one reference, or one for each of the batch"
         )
-    if strength == 0:
+    if rule.strength == 0:
         return image
-    check_finite(image, name)
-    check_finite(reference, "reference")
-    if mask is not None:
-        check_finite(mask, "the mask")
-    rule = _Match(method, strength, scale)
+    for pixels, called in ((image, name), (reference, "reference")):
+        check_finite(pixels, called)
+        if rule.method == "lab":
+            _check_lab_range(pixels, called)
     out = None
     for index in range(batch):
         pixels, other = image[index], reference[index % len(reference)]
         one_mask = None if mask is None else mask[index % len(mask)]
-        measured = _measured(pixels, other, one_mask, method, unchanged_only, name)
+        measured = _measured(pixels, other, one_mask, rule.method, unchanged_only, name, came)
         target = empty(image.shape, device=image.device) if out is None else out
         if measured is not None and rule.run(colours(pixels), *measured, out=colours(target[index])):
             if out is None:
@@ -272,22 +312,56 @@ def match(
     return image if out is None else out
 
 
+def _check_lab_range(pixels: torch.Tensor, name: str) -> None:
+    largest = max(abs(float(bound)) for bound in torch.aminmax(colours(pixels)))
+    if largest > _LAB_LIMIT:
+        raise ValueError(
+            f"{name} has values up to {largest:g}, and lab works up to {_LAB_LIMIT:g} (0..1 is black to white): "
+            "scale the picture down, or use mean-std or mkl"
+        )
+
+
+def _plane(weight: torch.Tensor | None, size: tuple[int, int]) -> torch.Tensor | None:
+    """A weight [h, w] at another size."""
+    return None if weight is None else resized(weight[None, ..., None], size)[0, ..., 0]
+
+
 def _measured(
-    pixels: torch.Tensor, other: torch.Tensor, mask: torch.Tensor | None, method: str, unchanged_only: float, name: str
+    pixels: torch.Tensor,
+    other: torch.Tensor,
+    mask: torch.Tensor | None,
+    method: str,
+    unchanged_only: float,
+    name: str,
+    came: tuple[float, float] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None] | None:
     """The reference's colours, and what counts where on both sides; None where nothing is visible."""
-    if method == LOW_FREQUENCY or unchanged_only > 0:
+    same_scene = came is not None
+    came = came or tuple(other.shape[:2])
+    pixel_on_pixel = method == LOW_FREQUENCY or unchanged_only > 0
+    if pixel_on_pixel:
         other = resized(other[None], tuple(pixels.shape[:2]))[0]
-    masks = [None if mask is None else resized(mask[None, ..., None], tuple(p.shape[:2]))[0, ..., 0] for p in (pixels, other)]
+    sizes = [tuple(p.shape[:2]) for p in (pixels, other)]
+    masks = [_plane(mask, size) for size in sizes]
     if mask is not None and not all((m > 0).any() for m in masks):
+        if same_scene:
+            return None  # other tiles, or other pictures of the batch, have some of it
         raise NothingToMeasureError(f"the mask leaves no pixel of {name} to measure: paint it where colours are to be compared")
-    weights = [visible(p, None if m is None else m.clamp_min(0)) for p, m in zip((pixels, other), masks, strict=True)]
+    alphas = [visible(pixels), visible(other)]
+    if pixel_on_pixel or same_scene:
+        # Two views of one place: measured by different weights, equal colours would come out different.
+        if alphas[1] is None and alphas[0] is not None:
+            alphas[0] = clear_of_hidden(alphas[0], came)
+        elif alphas[0] is None and alphas[1] is not None:
+            alphas[1] = clear_of_hidden(alphas[1], sizes[0])
+        alphas = [joint_weight(_plane(alphas[0], size), _plane(alphas[1], size)) for size in sizes]
+    weights = [joint_weight(a, None if m is None else m.clamp_min(0)) for a, m in zip(alphas, masks, strict=True)]
     if any(w is not None and not (w > 0).any() for w in weights):
         return None
     other = colours(in_channels(other, colours(pixels).shape[-1]))
     if unchanged_only > 0:
         same = (colours(pixels).float() - other.float()).abs().mean(-1) < unchanged_only
-        weight = same.float() if (seen := _both(*weights)) is None else same * seen
+        weight = same.float() if weights[0] is None else same * weights[0]
         if not (weight > 0).any():
             raise NothingToMeasureError(
                 f"no pixel of {name} differs from the reference by less than unchanged_only {unchanged_only:g}: "
@@ -313,29 +387,47 @@ def match_tiles(
         layout: where they belong.
         reference: [P or 1, H, W, C'], the scene that was cut, at any size.
         mask: [P or 1, H', W'] over the whole scene, at any size; a tile it leaves nothing of is passed on as it is.
-        method, strength, unchanged_only: as in `match`.
+        method, strength, unchanged_only: as in `match`. What is hidden in the tile or in the reference counts in neither.
 
-    Yields:
-        the tiles, float32; those that do not change are the tensors that came.
+    Returns:
+        an iterator of the tiles, float32; those that do not change are the tensors that came.
 
     Raises:
-        ValueError: as `match`, naming the tile, counted from 0.
+        NothingToMeasureError: where mask or `unchanged_only` leave no pixel to measure.
+        ValueError: as `match`, naming the tile, counted from 0. All but what is wrong with a tile is said at once.
     """
     layout = layout.in_pixels()
-    check_settings(method, strength, unchanged_only)
+    _check_rule(method, strength, unchanged_only)
+    reference = check_pixels(reference, "reference")
     check_scene(reference, layout, "reference")
     if mask is not None:
+        mask = check_mask(mask)
         check_scene(mask, layout, "mask")
+        if not (mask > 0).any():
+            raise NothingToMeasureError("the mask leaves no pixel of any tile to measure: paint it where colours are to be compared")
+    return _match_each(tiles, layout, reference, method, strength, mask, unchanged_only)
+
+
+def _match_each(
+    tiles: Iterable[torch.Tensor],
+    layout: TileLayout,
+    reference: torch.Tensor,
+    method: str,
+    strength: float,
+    mask: torch.Tensor | None,
+    unchanged_only: float,
+) -> Iterator[torch.Tensor]:
     exactly = method == LOW_FREQUENCY or unchanged_only > 0
     for index, tile in enumerate(tiles):
         if index >= len(layout):
             raise ValueError(f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them")
         name = f"tile {index}"
         size = tuple(check_pixels(tile, name).shape[1:3])
-        own_mask = None if mask is None else tile_part(mask[..., None].float(), layout, index, size)[..., 0]
+        own_mask = None if mask is None else tile_part(mask[..., None], layout, index, size)[..., 0]
         if own_mask is not None and not (own_mask > 0).any():
             check_finite(tile, name)
             yield tile
             continue
         part = tile_part(reference, layout, index, size if exactly else None)
-        yield match(tile, part, method, strength, own_mask, unchanged_only, min(size), name)
+        came = part_size(reference, layout, index)
+        yield _matched(tile, part, _Match(method, strength, min(size)), own_mask, unchanged_only, name, came)

@@ -24,6 +24,9 @@ NODES = 65_536
 # nothing may be put there. A narrower one is only the distance of two levels, which values may fall between.
 _WIDEST_STEP = 1 / 64
 
+# A range below this is one value: it cannot be divided into nodes in float32, and nothing can be seen of it.
+_LEAST_RANGE = 1e-30
+
 
 class Histogram(NamedTuple):
     """The values of one channel.
@@ -42,6 +45,11 @@ class Histogram(NamedTuple):
         return (self.low, self.high) == (other.low, other.high) and np.allclose(self.mass, other.mass, rtol=1e-12, atol=1e-9)
 
     @property
+    def flat(self) -> bool:
+        """Whether all of it is one value, but for what float32 cannot divide."""
+        return _flat(self.low, self.high)
+
+    @property
     def places(self) -> np.ndarray:
         """The nodes' values."""
         return np.linspace(self.low, self.high, NODES)
@@ -51,6 +59,10 @@ class Histogram(NamedTuple):
         """For each node the share of the pixels below it, half of its own included."""
         below = np.cumsum(self.mass)
         return (below - self.mass / 2) / below[-1]
+
+
+def _flat(low: float, high: float) -> bool:
+    return high - low < _LEAST_RANGE
 
 
 def _range(colour: torch.Tensor, weight: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,7 +107,7 @@ def histograms(colour: torch.Tensor, weight: torch.Tensor | None) -> list[Histog
         for own, channel, low, high in zip(mass, part.unbind(-1), lows, highs, strict=True):
             values = channel.reshape(-1).float()
             share = torch.ones_like(values, dtype=torch.float64) if w is None else w.reshape(-1).double()
-            if low == high:
+            if _flat(low, high):
                 own[0] += share.sum()
                 continue
             below, beyond = _positions(values, low, high)
@@ -123,7 +135,7 @@ def tables(source: list[Histogram], target: list[Histogram]) -> list[torch.Tenso
 
 def read(values: torch.Tensor, source: Histogram, table: torch.Tensor) -> torch.Tensor:
     """Values [n] through a table, float32; those outside the source's range are moved as far as its end is."""
-    if source.low == source.high:
+    if source.flat:
         return values + (float(table[0]) - source.low)
     below, beyond = _positions(values, source.low, source.high)
     start = table.index_select(0, below)

@@ -18,6 +18,7 @@ from .layout import Rect, TileLayout
 
 # How far the two sides' scales may be apart, as a share, before it is another picture: rounding of small previews stays below.
 _ASPECT_TOLERANCE = 0.02
+_LEAST_VISIBLE = 1 / 1024
 
 
 def _mirror(at: torch.Tensor, size: int) -> torch.Tensor:
@@ -76,6 +77,27 @@ def resized(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return sample(pixels, (0, 0, *pixels.shape[1:3]), size)
 
 
+def clear_of_hidden(alpha: torch.Tensor, other: tuple[float, float]) -> torch.Tensor:
+    """Alpha [..., h, w] without the edges of what is hidden, for a picture whose hidden colours are not marked in the other view of it.
+
+    Where a view without alpha is brought to another size, hidden colour gets into the visible pixels beside it. Those
+    within two pixels of the coarser view are left out; where that would leave nothing, alpha is returned as it is.
+
+    Args:
+        alpha: of the view that has one.
+        other: height and width of the view without.
+    """
+    if tuple(alpha.shape[-2:]) == tuple(other):
+        return alpha
+    near = (alpha.reshape(-1, 1, *alpha.shape[-2:]) < _LEAST_VISIBLE).float()
+    for dim in (0, 1):
+        reach = math.ceil(2 * max(1.0, alpha.shape[dim - 2] / other[dim]))
+        kernel, padding = ((2 * reach + 1, 1), (reach, 0)) if dim == 0 else ((1, 2 * reach + 1), (0, reach))
+        near = torch.nn.functional.max_pool2d(near, kernel, 1, padding)
+    clear = alpha * (1 - near.view(alpha.shape))
+    return clear if (clear > 0).any() else alpha
+
+
 def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
     """Raise ValueError unless `pixels` [B, H, W, ...] can be the scene of `layout`: of its shape, and one picture or one for each."""
     height, width = pixels.shape[1:3]
@@ -90,6 +112,12 @@ def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
             f"{name} has a batch of {pixels.shape[0]} and the layout one of {layout.batch}: "
             "connect one picture, or one for each of the batch"
         )
+
+
+def part_size(pixels: torch.Tensor, layout: TileLayout, index: int) -> tuple[float, float]:
+    """Height and width of what tile `index` shows, in pixels of a whole picture of any size."""
+    tile = layout.tiles[index]
+    return tuple(pixels.shape[1 + dim] / layout.canvas[dim] * tile[2 + dim] for dim in (0, 1))
 
 
 def tile_part(pixels: torch.Tensor, layout: TileLayout, index: int, size: tuple[int, int] | None = None) -> torch.Tensor:

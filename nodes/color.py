@@ -17,9 +17,8 @@ METHOD_TIP = (
     "mean-std: brightness and contrast of red, green and blue; lab: the same in CIELAB, kinder to hues; mkl: also how colours go "
     "together, the closest match of a whole look; histogram: every tone, the strongest; low frequency: keeps all detail and takes "
     "colours and shading place by place from the reference; gain compensation: one gain and offset per tile so that all overlaps "
-    "agree, needs the layout and no reference."
+    "agree, needs the layout; a reference is optional and fixes the overall tone. With tiles, choose gain compensation."
 )
-_NOT_CONNECTED = object()
 
 
 class ColorMatch(io.ComfyNode):
@@ -102,13 +101,16 @@ class ColorMatch(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, method, unchanged_only=0.0, reference=_NOT_CONNECTED, layout=_NOT_CONNECTED) -> bool | str:
-        """Refuse before anything runs what can be seen from the graph: what is connected, not what will come through."""
-        method, unchanged_only = (value[0] if isinstance(value, list) else value for value in (method, unchanged_only))
+    def validate_inputs(cls, method) -> bool | str:
+        """Refuse a method that is not known, before anything runs.
+
+        The host says a refusal once for each input named here and checks the range of none of them, so only one is named;
+        what is not connected is refused where `execute` begins.
+        """
+        method = method[0] if isinstance(method, list) else method
         try:
             if method is not None:
-                check_settings(method, 1.0, unchanged_only or 0.0)
-                _check_connected(method, unchanged_only or 0.0, reference is not _NOT_CONNECTED, layout is not _NOT_CONNECTED)
+                check_settings(method, 1.0, 0.0)
         except ValueError as error:
             return str(error)
         return True

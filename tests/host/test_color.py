@@ -131,19 +131,53 @@ def test_gain_compensation_without_a_layout(run_prompt):
         "4": color(["1", 0], "gain compensation", reference=["1", 0]),
         "6": node("TileworkTestCount", images=["4", 0]),
     }
-    assert "gain compensation compares tiles where they overlap and needs their layout: connect" in refused(run_prompt, prompt)
+    said = refused(run_prompt, prompt)
+    assert said.count("gain compensation compares tiles where they overlap and needs their layout: connect") == 1
 
 
 @pytest.mark.parametrize("method", METHODS[:-1])
 def test_other_methods_without_a_reference(run_prompt, method):
     prompt = tiled(method)
     del prompt["4"]["inputs"]["reference"]
-    assert f"{method} takes its colours from a reference and none is connected: connect one" in refused(run_prompt, prompt)
+    said = refused(run_prompt, prompt)
+    assert said.count(f"{method} takes its colours from a reference and none is connected: connect one") == 1
 
 
 def test_unchanged_only_without_a_reference(run_prompt):
     said = refused(run_prompt, tiled("gain compensation", unchanged_only=0.07))
     assert "unchanged_only 0.07 needs a reference to compare with" in said
+
+
+def test_the_host_checks_the_range_of_unchanged_only(run_prompt):
+    assert "Value 2.0 bigger than max of 1.0" in refused(run_prompt, tiled("mkl", unchanged_only=2.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mask_that_touches_no_tile(run_prompt, method):
+    prompt = tiled(method, mask=["12", 0])
+    prompt["12"] = node("SolidMask", value=0.0, width=50, height=40)
+    assert "the mask leaves no pixel of any tile" in refused(run_prompt, prompt).replace(
+        "mask, alpha or unchanged_only leave no place", "the mask leaves no pixel of any tile"
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cut_outs_beside_a_reference_without_alpha(report, method):
+    """The tiles' hidden colour counts on neither side: nothing is to change."""
+    prompt = tiled(method, channels=4, reference=["16", 0])
+    prompt["16"] = node("SplitImageWithAlpha", image=["1", 0])
+    (said,) = report(prompt, "6")
+    assert said["max_abs"] <= 1e-6, said
+
+
+def test_tiles_outside_the_mask_are_said_to_be_left(run_prompt):
+    prompt = tiled("gain compensation", via=node("TileworkTestConv", image=["2", 0], radius=2, seed=3), kind="noise", mask=["12", 0])
+    prompt["12"] = node("MaskComposite", destination=["13", 0], source=["14", 0], x=0, y=0, operation="add")
+    prompt["13"] = node("SolidMask", value=0.0, width=50, height=40)
+    prompt["14"] = node("SolidMask", value=1.0, width=30, height=10)
+    (line,) = run_prompt(prompt)["4"]["text"]
+    print(line)
+    assert "tiles changed" in line and "6 tiles outside the mask, left as they came" in line
 
 
 def test_nothing_unchanged_in_tile_0(run_prompt):

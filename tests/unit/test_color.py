@@ -351,6 +351,127 @@ def test_sampling_is_placed_between_pixels():
     assert sample(line, (4, 3, 20, 10), (20, 10)).data_ptr() == line[:, 4:, 3:].data_ptr(), "a view where it can be"
 
 
+# ---------------------------------------------------------------- one weight for tile and reference
+
+
+@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("side", ["tiles", "reference"])
+@pytest.mark.parametrize("unchanged_only", [0.0, 0.3])
+def test_hidden_black_of_the_other_side_does_not_count_with_a_layout(method, side, unchanged_only):
+    colour = 0.5 + 0.3 * torch.rand(1, 300, 300, 3, generator=seeded(1))
+    alpha = (torch.rand(1, 300, 300, 1, generator=seeded(2)) > 0.5).float()
+    hidden = torch.where(alpha > 0, colour, 0.0)
+    layout = TileLayout.grid(300, 300, 128, 128, 32)
+    image, reference = torch.cat((hidden, alpha), -1), hidden
+    if side == "reference":
+        image, reference = colour, torch.cat((hidden, alpha), -1)
+    tiles = list(cut(image, layout))
+    done = match_tiles(tiles, layout, reference, method, unchanged_only=unchanged_only)
+    moved = max(float((d - t).abs().max()) for d, t in zip(done, tiles, strict=True))
+    print(f"{method}, {side}: moved by {moved:.1e}")
+    assert moved <= 1e-6
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [0.5, 2, 1.37])
+def test_hidden_black_does_not_leak_into_a_reference_of_another_size(method, factor):
+    """Cut-outs, and a reference without alpha that knows nothing of them."""
+    colour = 0.5 + 0.3 * scene(1, 300, 300, noise=0.0)
+    alpha = torch.zeros(1, 300, 300, 1)
+    alpha[:, 40:190, 30:240] = alpha[:, 220:280, 60:280] = 1
+    hidden = torch.where(alpha > 0, colour, 0.0)
+    layout = TileLayout.grid(300, 300, 128, 128, 32)
+    tiles = [resized(tile, (round(128 * factor),) * 2) for tile in cut(torch.cat((hidden, alpha), -1), layout)]
+    if method == "gain compensation":
+        gains = compensate(tiles, layout, hidden)
+        done = [gains.apply(tile, i) for i, tile in enumerate(tiles)]
+    else:
+        done = list(match_tiles(tiles, layout, hidden, method))
+    inner = [resized(tile, tuple(t.shape[1:3]))[..., 0] > 0.999 for tile, t in zip(cut(alpha, layout), tiles, strict=True)]
+    moved = max(float((d - t)[..., :3].abs()[i].max()) for d, t, i in zip(done, tiles, inner, strict=True) if i.any())
+    print(f"{method} x{factor}: moved by {255 * moved:.2f} of 255")
+    assert moved <= 1 / 255
+
+
+def test_a_weight_counts_once():
+    """Half-transparent where the mask is soft: each pixel counts by alpha times mask, and no power of them."""
+    image, aim = scene(1, 64, 64, 4), scene(2, 64, 64)
+    image[..., 3] = torch.rand(1, 64, 64, generator=seeded(3))
+    mask = torch.rand(1, 64, 64, generator=seeded(4))
+    opaque = torch.cat((image[..., :3], torch.ones(1, 64, 64, 1)), -1)
+    for method, unchanged in (("low frequency", 0.0), ("mean-std", 0.5)):
+        ours = match(image, aim, method, mask=mask, unchanged_only=unchanged)[..., :3]
+        once = match(opaque, aim, method, mask=mask * image[..., 3], unchanged_only=unchanged)[..., :3]
+        assert torch.allclose(ours, once, atol=1e-5, rtol=0), method
+    twice = match(opaque, aim, "low frequency", mask=mask.square())[..., :3]
+    assert not torch.allclose(match(opaque, aim, "low frequency", mask=mask)[..., :3], twice, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_mask_that_touches_no_tile_is_refused_at_once(method):
+    image, layout = scene(1), TileLayout.grid(300, 340, 128, 128, 32, 4)
+    with pytest.raises(NothingToMeasureError, match="the mask leaves no pixel of any tile to measure: paint it"):
+        match_tiles(cut(image, layout), layout, image, method, mask=torch.zeros(1, 30, 34))
+
+
+def test_each_picture_of_a_batch_has_its_own_part_of_the_mask():
+    layout = TileLayout.grid(300, 340, 128, 128, 32, 4, batch=2)
+    image, mask = scene(1, batch=2), torch.zeros(2, 300, 340)
+    mask[0, :80] = mask[1, 220:] = 1
+    tiles = [0.9 * tile for tile in cut(image, layout)]
+    out = list(match_tiles(tiles, layout, image, "mean-std", mask=mask))
+    first, last = out[0] - tiles[0], out[-1] - tiles[-1]
+    assert first[0].any() and not first[1].any() and last[1].any() and not last[0].any()
+
+
+# ---------------------------------------------------------------- odd values
+
+
+@pytest.mark.parametrize("width", [1e-34, 1e-37, 1e-45])
+def test_histogram_takes_a_tiny_range_for_a_flat_one(width):
+    tiny = torch.zeros(1, 20, 20, 3)
+    tiny[0, :10] = width
+    for image, aim in ((tiny, scene(1)), (scene(1), tiny)):
+        out = match(image, aim, "histogram")
+        assert torch.isfinite(out).all() and out.shape == image.shape
+    assert float(match(scene(1), tiny, "histogram").abs().max()) <= 1e-30
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_pictures_that_are_part_of_a_graph(method):
+    image, aim, mask = scene(1), scene(2), torch.ones(1, 300, 340)
+    graph = [t.clone().requires_grad_() for t in (image, aim, mask)]
+    out = match(graph[0], graph[1], method, mask=graph[2])
+    assert torch.equal(out, match(image, aim, method, mask=mask)) and not out.requires_grad
+    layout = TileLayout.grid(300, 340, 300, 340, 0)
+    (tile,) = match_tiles([graph[0]], layout, graph[1], method, mask=graph[2])
+    assert not tile.requires_grad
+
+
+@pytest.mark.parametrize("value", [1e7, 1e20, -1e30])
+def test_lab_refuses_what_it_cannot_hold(value):
+    image, broken = scene(1), scene(2)
+    broken[0, 5, 5, 1] = value
+    with pytest.raises(ValueError, match=r"tile 3 has values up to 1e\+\d+, and lab works up to 1e\+06"):
+        match(broken, image, "lab", name="tile 3")
+    with pytest.raises(ValueError, match=r"reference has values up to 1e\+\d+, and lab"):
+        match(image, broken, "lab")
+    broken[0, 5, 5, 1] = 9e5
+    assert torch.isfinite(match(broken, image, "lab")).all() and torch.isfinite(match(image, broken, "lab")).all()
+
+
+def test_what_is_missing_is_said_at_once():
+    image, layout = scene(1), TileLayout.grid(300, 340, 128, 128, 32, 4)
+    with pytest.raises(ValueError, match="reference is missing: expected a picture"):
+        match_tiles(cut(image, layout), layout, None, "lab")
+    for call in (lambda: match(image, image, "gain compensation"), lambda: match_tiles([], layout, image, "gain compensation")):
+        with pytest.raises(ValueError, match=r"use blending\.gain\.compensate"):
+            call()
+    for scale in (float("inf"), float("nan"), -1.0):
+        with pytest.raises(ValueError, match=r"scale .* is not a length in pixels: use 0"):
+            match(image, scene(2), "low frequency", scale=scale)
+
+
 # ---------------------------------------------------------------- refusals
 
 
