@@ -6,10 +6,10 @@ from comfy_api.latest import ComfyExtension, io
 
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
 from .reports import Compare, CompareLatent, Count
-from .sources import TestImage, TestImageList, TestLatent, TestModel
+from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPrompt
 
 NODES = [
-    TestModel, TestImage, TestImageList, TestLatent,
+    TestModel, TestPrompt, TestCaption, TestImage, TestImageList, TestLatent,
     Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
     Compare, CompareLatent, Count,
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 
 import torch
 from comfy_api.latest import io
@@ -207,3 +208,45 @@ class TestLatent(io.ComfyNode):
         if mask.strip():
             latent["noise_mask"] = torch.rand(mask_batch, 1, *mask_size(mask, height, width), generator=generator)
         return io.NodeOutput(latent)
+
+
+class TestPrompt(io.ComfyNode):
+    """Text -> CONDITIONING, in place of a text encoder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTestPrompt",
+            display_name="Test Prompt",
+            category=CATEGORY,
+            description="A prompt that fits the test models; the same text always gives the same.",
+            inputs=[io.String.Input("text", default="", tooltip="Any text.")],
+            outputs=[io.Conditioning.Output("conditioning", display_name="conditioning")],
+        )
+
+    @classmethod
+    def execute(cls, text) -> io.NodeOutput:
+        """Draw it from the text."""
+        return io.NodeOutput(models.conditioning(zlib.crc32(text.encode())))
+
+
+class TestCaption(io.ComfyNode):
+    """IMAGE -> text, in place of a captioner."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTestCaption",
+            display_name="Test Caption",
+            category=CATEGORY,
+            description="Says which colour a picture is on average.",
+            inputs=[io.Image.Input("image", tooltip="The picture.")],
+            outputs=[io.String.Output("text", display_name="text")],
+        )
+
+    @classmethod
+    def execute(cls, image) -> io.NodeOutput:
+        """Look at it."""
+        return io.NodeOutput("mostly " + " ".join(f"{value:.2f}" for value in image.mean((0, 1, 2)).tolist()))

@@ -1,0 +1,54 @@
+"""The example workflows that sample, as they are saved, with the test models put in for the ones a person has."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tilework.tests.host.prompts import node
+from tilework.tools.workflow import convert, fetch, images
+
+FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
+
+# Which output of the test model stands for which output of a loader.
+LOADERS = {
+    "CheckpointLoaderSimple": ("unet", {0: 0, 2: 3}),
+    "UNETLoader": ("dit", {0: 0}),
+    "VAELoader": ("dit", {0: 3}),
+}
+
+
+def with_test_models(prompt):
+    """The prompt with tiny models, prompts and captions in place of what would have to be downloaded."""
+    out, outputs = {}, {}
+    for key, part in prompt.items():
+        kind = part["class_type"]
+        if kind in LOADERS:
+            model, outputs[key] = LOADERS[kind]
+            out[key] = node("TileworkTestModel", kind=model)
+        elif kind == "CLIPTextEncode":
+            out[key] = node("TileworkTestPrompt", text=part["inputs"]["text"])
+        elif kind == "TextGenerate":
+            out[key] = node("TileworkTestCaption", image=part["inputs"]["image"])
+        elif kind not in ("CLIPLoader", "DualCLIPLoader"):
+            out[key] = {"class_type": kind, "inputs": dict(part["inputs"])}
+    for part in out.values():
+        for name, value in part["inputs"].items():
+            if isinstance(value, list) and value[0] in outputs:
+                part["inputs"][name] = [value[0], outputs[value[0]][value[1]]]
+        if "steps" in part["inputs"]:
+            part["inputs"]["steps"] = 4
+    return out
+
+
+@pytest.mark.parametrize("name", ["latent_tiled_upscale", "tile_prompts", "tiled_flux_advanced"])
+def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, name):
+    prompt = with_test_models(convert(FOLDER / f"{name}.json", object_info))
+    kinds = {part["class_type"] for part in prompt.values()}
+    assert kinds & {"TileworkLatentTileDenoise", "TileworkTiledModel"}
+    (written,) = images(run_entry(prompt))
+    picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+    original = Image.open(server.base / "input" / "example.png")
+    assert picture.shape == (original.height * 2, original.width * 2, 3)
+    assert picture.std() > 1, "it is not one plain colour"
