@@ -2,13 +2,16 @@
 
 Tone: the mean of a strip on either side of the band, less what the strips further out say it
 should be. A natural shading of just that width and place looks the same, so without a
-reference only a faint, even drift centred on the overlap counts.
+reference only a faint, even drift centred on the overlap counts; a strong one where it ends with
+its tile (`drift_ends.py`).
 
 Detail: the energy of the second difference along the line, which a step across does not touch.
 Two versions of one texture, averaged, lose it in the band and keep it on both sides.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 
@@ -29,6 +32,7 @@ STANDS_OUT = 1.5
 EVEN = 0.85  # of the segments must show it
 OFF_CENTRE = 6  # the peak may lie this fraction of the band off its middle
 LEAST_PLACES = 24
+FLAT = 0.1  # of the drift: what the picture may change by beside it
 
 FINE_FLOOR = 0.1
 FINE_LOG_FLOOR = 0.05
@@ -60,7 +64,25 @@ def drifts(mean: torch.Tensor, band: int, strip: int) -> torch.Tensor:
     return out
 
 
-def tone_test(strip: Strip, boundary: Boundary, content_free: bool) -> Finding | None:
+class Drift(NamedTuple):
+    """How the tone changes over an overlap, of N pictures and P planes (lightness and two of colour).
+
+    Attributes:
+        finding: what counts as a seam as it stands.
+        z: [N, P].
+        size: [N, P], in levels.
+        where: [N, P, S], the same in every segment.
+        shaped: bool [N, P], whether it is centred on the overlap, and flat on both sides of it.
+    """
+
+    finding: Finding
+    z: torch.Tensor
+    size: torch.Tensor
+    where: torch.Tensor
+    shaped: torch.Tensor
+
+
+def tone_test(strip: Strip, boundary: Boundary, content_free: bool) -> Drift | None:
     """A change of tone spread over the overlap; None where there is no overlap to speak of, or not enough picture around it.
 
     Args:
@@ -90,12 +112,27 @@ def tone_test(strip: Strip, boundary: Boundary, content_free: bool) -> Finding |
     counts = (size.abs() > VISIBLE_DRIFT) & (same >= EVEN)
     stands_out = STANDS_OUT if content_free else 2 * STANDS_OUT
     counts &= size.abs() > stands_out * (values[..., others] - usual.median[..., None]).abs().amax(-1)
+    shaped = counts & (size.abs() > LEAST_RAMP * band) & (off <= max(1, band // OFF_CENTRE))
     if not content_free:
-        counts &= (size.abs() < MOST_DRIFT) & (size.abs() > LEAST_RAMP * band) & (off <= max(1, band // OFF_CENTRE))
+        counts = shaped & (size.abs() < MOST_DRIFT)
+    shaped &= _flat_beside(along(planes), at, band, width, size)
+    drift = (z, size, per_segment[..., at], shaped)
     best = torch.where(counts, z + 2 * MOST_Z, z).argmax(1, keepdim=True)
     where = per_segment[..., at].gather(1, best[..., None].expand(-1, -1, per_segment.shape[2]))[:, 0]
     z, size, counts = (part.gather(1, best)[:, 0] for part in (z, size, counts))
-    return Finding("tone drift", z, size, torch.zeros_like(best[:, 0]), counts, where)
+    return Drift(Finding("tone drift", z, size, torch.zeros_like(best[:, 0]), counts, where), *drift)
+
+
+def _flat_beside(mean: torch.Tensor, at: int, band: int, strip: int, size: torch.Tensor) -> torch.Tensor:
+    """Whether `mean` [N, P, columns] stays within FLAT of the drift from the overlap's ends outwards, on either side."""
+    half = band // 2
+    left, right = mean[..., at - half - 2 * strip : at - half], mean[..., at + half : at + half + 2 * strip]
+    quarter = max(2, strip // 4)
+    flat = torch.ones_like(size, dtype=torch.bool)
+    for side in (left, right):
+        pieces = torch.stack([piece.mean(-1) for piece in side.split(quarter, -1) if piece.shape[-1] == quarter], -1)
+        flat &= pieces.amax(-1) - pieces.amin(-1) < FLAT * size.abs()
+    return flat
 
 
 def _controls(band: int, at: int, edges: list[int], columns: int) -> tuple[int, int, list[int]]:

@@ -6,29 +6,34 @@ Run it in the pack's folder. LAYOUT.json is what `TileLayout.to_json` writes; al
 it (at any one scale each). A reference is looked for under the picture's own name, whatever its extension.
 
 Prints one line per picture, and the table of those that fail. Exit status: 0 no seam, 1 a seam was found, 2 something
-could not be read or does not fit (said in words, the other pictures are still checked).
+could not be read, does not fit or could not be judged (said in words, the other pictures are still checked).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
 from .layout import TileLayout
 from .metrics import THRESHOLD, check_seams
+from .seam_report import UNJUDGED
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 CLEAN, FOUND, BAD = 0, 1, 2
+KNOWN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 def read_picture(path: Path) -> torch.Tensor:
-    """A picture file as float32 [1, H, W, C] in 0..1; C = 1 for grey, 4 with alpha, else 3.
+    """A picture file as float32 [1, H, W, C] in 0..1; C = 1 for grey, 4 with alpha, else 3. Floating point files are taken as they are.
 
     Raises:
-        ValueError: where it cannot be read.
+        ValueError: where it cannot be read, or its kind of pixel is not known.
     """
     import numpy
     from PIL import Image
@@ -39,6 +44,10 @@ def read_picture(path: Path) -> torch.Tensor:
             if mode.startswith("I;16") or mode == "I":
                 deep = numpy.asarray(opened, dtype=numpy.float32) / 65535
                 return torch.from_numpy(deep)[None, :, :, None]
+            if mode == "F":
+                return torch.from_numpy(numpy.array(opened, dtype=numpy.float32))[None, :, :, None]
+            if mode not in KNOWN_MODES:
+                raise ValueError(f"its pixels are of the kind {mode}: save it with 8 or 16 bits per channel")
             alpha = mode in ("RGBA", "LA", "PA") or "transparency" in opened.info
             kind = "RGBA" if alpha else "L" if mode in ("L", "1") else "RGB"
             values = numpy.asarray(opened.convert(kind), dtype=numpy.float32) / 255
@@ -53,9 +62,12 @@ def pictures(folder: Path) -> list[Path]:
     Raises:
         ValueError: where there are none.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: give the folder that holds the pictures")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    try:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder: give the folder that holds the pictures")
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be read: {error}") from error
     if not found:
         raise ValueError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
     return found
@@ -68,20 +80,31 @@ def read_layout(path: Path) -> TileLayout:
         ValueError: where it cannot be read or is no layout.
     """
     try:
-        return TileLayout.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+    except OSError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a layout JSON: give the file that holds what TileLayout.to_json wrote") from error
+    try:
+        return TileLayout.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
+def _write(stream: TextIO, line: str) -> None:
+    """A line, whatever the file names in it hold: what the stream cannot show is written as its code."""
+    coding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(line.encode(coding, errors="backslashreplace").decode(coding) + "\n")
+    stream.flush()
+
+
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, line)
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    _write(sys.stderr, line)
 
 
 def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None, threshold: float) -> int:
@@ -95,6 +118,9 @@ def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None
         report = check_seams(read_picture(path), layout, reference, threshold=threshold)
     except ValueError as error:
         _complain(f"{path.name}: {error}")
+        return BAD
+    if report.rows and all(row.verdict == UNJUDGED for row in report.rows):
+        _complain(f"{path.name}: nothing could be judged: {len(report.rows)} boundaries, all with too little picture beside them")
         return BAD
     _say(f"{path.name}: {report.summary()}")
     if report.passed:
@@ -112,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threshold", type=float, default=THRESHOLD, help="the z from which a boundary fails (default %(default)g)")
     asked = parser.parse_args(arguments)
     try:
+        if not math.isfinite(asked.threshold) or asked.threshold <= 0:
+            raise ValueError(f"threshold {asked.threshold:g} is not a z value: use a number above 0, for example 5")
         layout = read_layout(asked.layout)
         paths = pictures(asked.folder)
         references = None if asked.reference is None else {path.stem: path for path in pictures(asked.reference)}

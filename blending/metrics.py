@@ -18,18 +18,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
-from .band_test import LEAST_BAND, fade_test, tone_test
+from .band_test import LEAST_BAND, Drift, fade_test, tone_test
 from .beside_reference import fitted, gains
 from .boundaries import Boundary, boundaries
 from .delta_e import ciede2000, srgb_to_lab
+from .drift_ends import ending_drifts
 from .layout import TileLayout
-from .overlap_test import VISIBLE_GHOST, Apart, TilesApart
+from .overlap_test import CLEAR_DRIFT, VISIBLE_GHOST, Apart, TilesApart
 from .seam_report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport, SeamRow, in_order
-from .step_test import SHARP, Finding, along, detail_test, opponent, step_test, steps
+from .step_test import MOST_Z, SHARP, Finding, along, detail_test, opponent, step_test, steps
 from .strips import Strip, can_be_judged, control_columns, read_strip
 
 THRESHOLD = 5.0
@@ -37,8 +39,8 @@ EDGE_STEP = 12.0  # levels; most tiles drift less, most edges of a scene are str
 STEPS = ("step", "wavering step")
 TONES = (*STEPS, "tone drift")
 PIXELS_AT_ONCE = 1 << 23
+ENDS = "the drift ends where the tile ends"
 TRACE = 0.1  # of the edge in the reference
-SAME_DRIFT = 0.35  # of the drift: nearer than this, it is the one that the tiles have
 
 
 def check_seams(
@@ -73,17 +75,45 @@ def check_seams(
     found = boundaries(layout.in_pixels(), height, width)
     if not math.isfinite(threshold) or threshold <= 0:
         raise ValueError(f"threshold {threshold} is not a z value: use a number above 0, for example 5")
+    alone = reference is not None and image.shape[-1] == 4 and reference.shape[-1] != 4
     if reference is not None:
-        reference = fitted(_check_picture(reference, "reference"), image)
+        reference = _under_alpha(fitted(_check_picture(reference, "reference"), image), image)
         gain = gains(image, reference, found)
     overlaps = None if tiles is None else TilesApart(tiles, layout.in_pixels(), image)
-    rows: list[SeamRow] = []
+    rows: list[list[SeamRow]] = []
+    drifts: list[Drift | None] = []
     for index, boundary in enumerate(found):
-        rows += _check_boundary(image, boundary, None if reference is None else (reference, gain), overlaps, threshold)
+        judged, drift = _check_boundary(image, boundary, None if reference is None else (reference, gain), overlaps, threshold)
+        rows.append(judged)
+        drifts.append(drift)
         if watch is not None:
             watch(index + 1, len(found))
+    if reference is None and overlaps is None:
+        _add_ending(rows, found, drifts, image, threshold)
+    if alone:
+        _add_alpha(rows, check_seams(image[..., 3:].clamp(0, 1), layout, threshold=threshold))
+    overlap = max((abs(b.band[1] - b.band[0]) for b in found), default=0)
     compared = " and ".join(name for name, there in (("reference", reference), ("tiles", overlaps)) if there is not None)
-    return SeamReport(in_order(rows), float(threshold), (height, width), len(image), compared)
+    in_one = in_order([row for some in rows for row in some])
+    return SeamReport(in_one, float(threshold), (height, width), len(image), compared, overlap if overlap >= LEAST_BAND else 0)
+
+
+def _add_alpha(rows: list[list[SeamRow]], alpha: SeamReport) -> None:
+    """Blame the clean boundaries at which the alpha itself has a seam: a reference without alpha says nothing of it."""
+    blamed = {(row.picture, row.tiles): row for row in alpha.failing}
+    for some in rows:
+        for index, row in enumerate(some):
+            found = blamed.get((row.picture, row.tiles))
+            if found is not None and not row.fails:
+                some[index] = replace(found, note="; ".join(filter(None, ("in the alpha", found.note, row.note))))
+
+
+def _under_alpha(reference: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """A reference that came without alpha (as a loaded picture does), seen through the image's: what is hidden is no drift."""
+    if image.shape[-1] != 4 or reference.shape[-1] == 4:
+        return reference
+    colour = reference.expand(len(image), -1, -1, 3)
+    return torch.cat((colour.to(image.dtype), image[..., 3:]), -1)
 
 
 def _check_picture(image: torch.Tensor, name: str) -> torch.Tensor:
@@ -108,6 +138,7 @@ class _Evidence(NamedTuple):
     strip: Strip
     plain: Strip
     findings: list[Finding]
+    drift: Drift | None = None
 
 
 def _check_boundary(
@@ -116,20 +147,44 @@ def _check_boundary(
     beside: tuple[torch.Tensor, torch.Tensor] | None,
     overlaps: TilesApart | None,
     threshold: float,
-) -> list[SeamRow]:
-    """One row per picture, a few pictures at a time; `beside` is the reference and its gains."""
+) -> tuple[list[SeamRow], Drift | None]:
+    """One row per picture, a few pictures at a time, and how the tone drifts; `beside` is the reference and its gains."""
     size = image.shape[2 if boundary.vertical else 1]
     if not can_be_judged(boundary, size):
-        return [_unjudged(boundary, picture) for picture in range(len(image))]
+        return [_unjudged(boundary, picture) for picture in range(len(image))], None
     columns = 2 * boundary.tile + 256
     each = max(1, PIXELS_AT_ONCE // (min(256, boundary.along[1] - boundary.along[0]) * columns * min(image.shape[-1], 3)))
-    rows = []
+    rows, drifts = [], []
     for first in range(0, len(image), each):
         part = slice(first, first + each)
         before = None if beside is None else (beside[0] if len(beside[0]) == 1 else beside[0][part], beside[1][part])
         tiles = None if overlaps is None else overlaps.pair(boundary, part)
-        rows += _judge(_gather(image[part], boundary, before), boundary, before is not None, tiles, threshold, first)
-    return rows
+        evidence = _gather(image[part], boundary, before)
+        rows += _judge(evidence, boundary, before is not None, tiles, threshold, first)
+        drifts.append(evidence.drift)
+    if drifts[0] is None:
+        return rows, None
+    return rows, Drift(drifts[0].finding, *(torch.cat(parts) for parts in list(zip(*drifts, strict=True))[1:]))
+
+
+def _add_ending(
+    rows: list[list[SeamRow]], found: Sequence[Boundary], drifts: Sequence[Drift | None], image: torch.Tensor, threshold: float
+) -> None:
+    """Blame the clean boundaries whose drift ends with its tile."""
+    for index, ending in enumerate(ending_drifts(found, drifts)):
+        if ending is None:
+            continue
+        boundary, drift = found[index], drifts[index]
+        for picture, row in enumerate(rows[index]):
+            plane = int(ending[1][picture])
+            z, size = float(drift.z[picture, plane]), float(drift.size[picture, plane])
+            if not ending[0][picture] or row.fails or z <= threshold:
+                continue
+            evidence = _gather(image[picture : picture + 1], boundary, None)
+            test = _Test("tone drift", z, size, 0, True)
+            where = int(drift.where[picture, plane].abs().argmax())
+            changed = _described(row, evidence, 0, boundary, test, evidence.strip.ends[where])
+            rows[index][picture] = replace(changed, z=_down(z), verdict=EITHER, note="; ".join(filter(None, (ENDS, row.note))))
 
 
 def _gather(image: torch.Tensor, boundary: Boundary, before: tuple[torch.Tensor, torch.Tensor] | None) -> _Evidence:
@@ -140,23 +195,28 @@ def _gather(image: torch.Tensor, boundary: Boundary, before: tuple[torch.Tensor,
     columns = torch.tensor([strip.at(x) for x in control_columns(boundary, size)], device=image.device)
     lines = tuple(strip.at(line) for line in boundary.lines)
     step, *waver = step_test(strip, lines, columns)
-    findings = [step, detail_test(strip, lines, columns), *waver, tone_test(strip, boundary, before is not None)]
+    drift = tone_test(strip, boundary, before is not None)
+    findings = [step, detail_test(strip, lines, columns), *waver, None if drift is None else drift.finding]
     findings.append(fade_test(plain, boundary, None if before is None else read_strip(before[0], boundary)))
-    return _Evidence(strip, plain, [finding for finding in findings if finding is not None])
+    return _Evidence(strip, plain, [finding for finding in findings if finding is not None], drift)
 
 
 def _judge(evidence: _Evidence, boundary: Boundary, compared: bool, tiles: Apart | None, threshold: float, first: int) -> list[SeamRow]:
     """One row per picture."""
-    findings = evidence.findings if tiles is None else [*evidence.findings, _ghost_finding(evidence, tiles, threshold)]
+    findings = evidence.findings if tiles is None else [*evidence.findings, _ghost_finding(evidence, tiles)]
     lists = [[part.tolist() if isinstance(part, torch.Tensor) else part for part in finding[:5]] for finding in findings]
     rows = []
     for picture in range(len(evidence.strip.mean)):
         tests = [_Test(*(part if isinstance(part, str) else part[picture] for part in values)) for values in lists]
+        wheres = [finding.where[picture] for finding in findings]
         if tiles is not None:
-            tests = [_confirmed(test, tiles, picture) for test in tests]
+            shown = _shown_drift(evidence, tiles, picture)
+            if shown is not None:
+                at = next((i for i, test in enumerate(tests) if test.name == "tone drift"), len(tests))
+                tests[at : at + 1], wheres[at : at + 1] = [shown], [wheres[0] if at == len(wheres) else wheres[at]]
         fired = [test for test in tests if test.counts and test.z > threshold]
         # What fired is named in the order of the tests: a step also looks like a drift, not the other way round.
-        chosen = fired[0] if fired else _nearest(tests, threshold)
+        chosen = fired[0] if fired else _nearest(tests)
         line = boundary.lines[chosen.line]
         verdict, reasons = CLEAN, []
         if fired:
@@ -166,35 +226,35 @@ def _judge(evidence: _Evidence, boundary: Boundary, compared: bool, tiles: Apart
                 chosen, verdict, reason = others[0], SEAM, ""
             reasons.append(reason)
         elif chosen.z > threshold:
-            reasons.append("too faint to be seen")
+            reasons.append("above the threshold, but too faint to be seen")
         reasons.append("" if tiles is None else tiles.note(picture))
-        if abs(boundary.band[1] - boundary.band[0]) >= LEAST_BAND and not any(test.name == "tone drift" for test in tests):
+        judged = tiles is not None or any(test.name == "tone drift" for test in tests)
+        judged = judged or abs(boundary.band[1] - boundary.band[0]) < LEAST_BAND
+        if not judged:
             reasons.append("drift not judged: too little picture beside it")
-        rows.append(
-            SeamRow(
-                picture=first + picture,
-                tiles=boundary.tiles,
-                vertical=boundary.vertical,
-                line=line,
-                middle=boundary.lines[0],
-                along=boundary.along,
-                worst=evidence.strip.ends[int(findings[tests.index(chosen)].where[picture].abs().argmax())],
-                step=round(chosen.size, 3),
-                delta_e=round(_delta_e(evidence, picture, line, chosen), 3),
-                z=round(max((test.z for test in fired), default=chosen.z), 2),
-                test=chosen.name,
-                verdict=verdict,
-                rule=round(_rule(evidence.plain, picture, line), 3),
-                note="; ".join(filter(None, reasons)),
-            )
-        )
+        blank = _unjudged(boundary, first + picture)
+        row = _described(blank, evidence, picture, boundary, chosen, evidence.strip.ends[int(wheres[tests.index(chosen)].abs().argmax())])
+        z = _down(max((test.z for test in fired), default=chosen.z))
+        rows.append(replace(row, z=z, verdict=verdict, note="; ".join(filter(None, reasons)), drift_judged=judged))
     return rows
 
 
-def _nearest(tests: list[_Test], threshold: float) -> _Test:
-    """What comes nearest to firing: a drift or fade that has not the shape of a seam is the scene's and says nothing."""
-    candidates = [test for test in tests if test.counts or test.name == "step" or test.z <= threshold]
-    return max(candidates, key=lambda test: (test.counts, test.z))
+def _described(row: SeamRow, evidence: _Evidence, picture: int, boundary: Boundary, test: _Test, worst: tuple[int, int]) -> SeamRow:
+    """`row` with what `test` found."""
+    line = boundary.lines[test.line]
+    tone = round(_delta_e(evidence, picture, line, test), 3)
+    rule = round(_rule(evidence.plain, picture, line), 3)
+    return replace(row, line=line, worst=worst, step=round(test.size, 3), delta_e=tone, test=test.name, rule=rule)
+
+
+def _down(z: float) -> float:
+    """Two digits, never rounded up: what lies below the threshold must not read as if it reached it."""
+    return math.floor(z * 100) / 100
+
+
+def _nearest(tests: list[_Test]) -> _Test:
+    """What comes nearest to firing, whatever the threshold: what has not the shape of a seam is the scene's and says nothing."""
+    return max((test for test in tests if test.counts or test.name == "step"), key=lambda test: (test.counts, test.z))
 
 
 class _Test(NamedTuple):
@@ -207,19 +267,27 @@ class _Test(NamedTuple):
     counts: bool
 
 
-def _ghost_finding(evidence: _Evidence, tiles: Apart, threshold: float) -> Finding:
-    """The ghost has no controls: its z is the threshold where it begins to be seen."""
+def _ghost_finding(evidence: _Evidence, tiles: Apart) -> Finding:
+    """The ghost has no controls: its z is the usual threshold where it begins to be seen."""
     where = evidence.strip.rough.mean(-1)
-    z = tiles.ghost * (threshold / VISIBLE_GHOST)
+    z = tiles.ghost * (THRESHOLD / VISIBLE_GHOST)
     return Finding("ghost", z, tiles.ghost, torch.zeros_like(z, dtype=torch.int64), tiles.ghostly, where)
 
 
-def _confirmed(test: _Test, tiles: Apart, picture: int) -> _Test:
-    """A drift of the very size by which the tiles differ is no shading of the scene."""
-    if test.name != "tone drift" or test.counts:
-        return test
-    own = float(tiles.drift[picture].mean())
-    return test._replace(counts=abs(own) > 1 and abs(test.size - own) < SAME_DRIFT * abs(own))
+def _shown_drift(evidence: _Evidence, tiles: Apart, picture: int) -> _Test | None:
+    """A drift of the very size by which the tiles differ is no shading of the scene; None where the picture shows none.
+
+    Its z is the usual threshold where a drift begins to be clear, or more where it stands out from the picture by more.
+    """
+    drift = evidence.drift
+    plane = tiles.seen(picture, None if drift is None else drift.size[picture].tolist())
+    if plane is None:
+        return None
+    own = float(tiles.tone[picture, plane])
+    z = abs(own) * THRESHOLD / CLEAR_DRIFT / (1 if plane == 0 else 2)
+    if drift is not None and abs(float(drift.size[picture, plane]) - own) < abs(own) / 2:
+        z = max(z, float(drift.z[picture, plane]))
+    return _Test("tone drift", min(z, MOST_Z), own, 0, True)
 
 
 def _verdict(evidence: _Evidence, test: _Test, compared: bool, tiles: Apart | None, picture: int, line: int) -> tuple[str, str]:

@@ -28,6 +28,9 @@ DISAGREEMENT = 0.7  # of the detail's own height
 SURE_SHIFT = 0.15
 NOTABLE_DRIFT = 0.5
 SAME_STEP = 0.25
+CLEAR_DRIFT = 2.0  # levels of lightness; twice as many of colour
+SAME_DRIFT = 0.35  # of the drift: nearer than this, the picture shows the one that the tiles have
+ALIKE = 0.85  # of the segments must have it
 _ALONG_AT_ONCE = 512
 _TILES_KEPT = 2
 
@@ -55,12 +58,7 @@ class TilesApart:
                 )
             if not torch.isfinite(tile.sum(dtype=torch.float64)):
                 raise ValueError(f"tile {index} has NaN or Inf in it: look at the node before the blend (fp16 overflow is the usual cause)")
-        self.mosaic = Mosaic(layout, tuple(tiles[0].shape[1:3]), "average")
-        if self.mosaic.size != tuple(image.shape[1:3]):
-            raise ValueError(
-                f"the tiles make a picture of {self.mosaic.size[1]} x {self.mosaic.size[0]} and image is {image.shape[2]} x "
-                f"{image.shape[1]}: connect the tiles that were blended into this picture, or leave tiles unconnected"
-            )
+        self.mosaic = _mosaic(layout, tuple(tiles[0].shape[1:3]), tuple(image.shape[1:3]))
         self.tiles, self.image = tiles, image
         self._kept: dict[int, torch.Tensor] = {}
 
@@ -107,6 +105,23 @@ class TilesApart:
         return found[0] if len(found) == 1 else torch.where(found[0].abs() < found[1].abs(), found[0], found[1])
 
 
+def _mosaic(layout: TileLayout, tile: tuple[int, int], size: tuple[int, int]) -> Mosaic:
+    """Where tiles of that size lie on a picture of that size; a scale that was typed need not be the one that the tiles tell."""
+    meant = [planned * side / canvas for planned, side, canvas in zip(layout.tile_size, size, layout.canvas, strict=True)]
+    # The tiles were rounded or floored to whole pixels, and so was the picture, whose part of a pixel grows with its share in the tile.
+    slack = [1.5 + planned / canvas for planned, canvas in zip(layout.tile_size, layout.canvas, strict=True)]
+    if any(abs(came - want) > most for came, want, most in zip(tile, meant, slack, strict=True)):
+        raise ValueError(
+            f"the tiles are {tile[1]} x {tile[0]} and an image of {size[1]} x {size[0]} is made of tiles of about {meant[1]:.0f} x "
+            f"{meant[0]:.0f}: connect the tiles that were blended into this picture, or leave tiles unconnected"
+        )
+    try:
+        mosaic = Mosaic(layout, tile, "average")
+    except ValueError:
+        return Mosaic(layout, tile, "average", size=size)
+    return mosaic if mosaic.size == size else Mosaic(layout, tile, "average", size=size)
+
+
 def _step(piece: torch.Tensor) -> torch.Tensor:
     n, c, rows, columns = piece.shape
     each = min(SEGMENT, rows)
@@ -123,6 +138,9 @@ class Apart:
 
     Attributes:
         drift: [N, c], second minus first, in levels.
+        tone: [N, planes], the same as lightness and colour.
+        clear: bool [N, planes], whether it is large, and alike along the boundary.
+        shown: [N, planes], the share of it by which the picture changes from one end of the overlap to the other.
         ghost: [N], levels of detail that the picture shows twice.
         ghostly: bool [N], whether that is enough to be seen.
         shift: per picture (across, along) in whole pixels, None where it cannot be told.
@@ -131,6 +149,7 @@ class Apart:
     def __init__(self, first: torch.Tensor, second: torch.Tensor, blend: torch.Tensor, natural: dict[int, torch.Tensor | None]) -> None:
         self.natural = natural
         self.drift = (second - first).mean((2, 3))
+        self.tone, self.clear, self.shown = _tones(first, second, blend)
         one, two, mixed = (luminance(pixels) for pixels in (first, second, blend))
         self.ghost, self.ghostly = _ghost(*(_detail(pixels) for pixels in (one, two, mixed)))
         self.shift = _shifts(one, two)
@@ -142,17 +161,58 @@ class Apart:
             return None
         return bool((step - own[picture]).abs().max() < max(0.5, SAME_STEP * float(step.abs().max())))
 
+    def _hidden(self, picture: int) -> str:
+        """Whether the picture shows a clear drift of the tiles, in words; empty where it does, or where there is none."""
+        clear = self.clear[picture]
+        if not bool(clear.any()):
+            return ""
+        most = float(self.shown[picture][clear].abs().max())
+        if most < SAME_DRIFT:
+            return ", and the blend hides it"
+        return f", and the blend hides {100 * (1 - most):.0f} % of it" if most < 1 - SAME_DRIFT else ""
+
+    def seen(self, picture: int, sizes: list[float] | None) -> int | None:
+        """The plane in which the picture shows the tiles' own drift; None where it does not.
+
+        Args:
+            picture: its number.
+            sizes: the change over the overlap per plane as the picture itself shows it, None where that is not known.
+        """
+        found = None
+        for plane, (tone, clear, shown) in enumerate(
+            zip(self.tone[picture].tolist(), self.clear[picture].tolist(), self.shown[picture].tolist(), strict=True)
+        ):
+            same = abs(shown - 1) < SAME_DRIFT or (sizes is not None and abs(sizes[plane] - tone) < SAME_DRIFT * abs(tone))
+            if clear and same and (found is None or abs(tone) > abs(float(self.tone[picture, found]))):
+                found = plane
+        return found
+
     def note(self, picture: int) -> str:
         """What a person wants to know of these two tiles; empty where they agree."""
         said = []
         drift = self.drift[picture]
         if float(drift.abs().max()) > NOTABLE_DRIFT:
-            said.append("tiles differ by " + "/".join(f"{value:+.1f}" for value in drift.tolist()) + " levels")
+            said.append("tiles differ by " + "/".join(f"{value:+.1f}" for value in drift.tolist()) + " levels" + self._hidden(picture))
         if self.shift[picture] not in (None, (0, 0)):
             said.append(f"tiles shifted by {self.shift[picture][0]:+d} px across, {self.shift[picture][1]:+d} px along")
         if float(self.ghost[picture]) > 1:
             said.append(f"ghost {float(self.ghost[picture]):.1f} levels")
         return ", ".join(said)
+
+
+def _tones(first: torch.Tensor, second: torch.Tensor, blend: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(tone, clear, shown) of `Apart`. The picture less the first tile is free of the scene: what changes there is tone."""
+    apart = opponent((second - first).mean(3))  # [N, planes, rows]
+    tone = apart.mean(2)
+    each = max(1, min(SEGMENT, apart.shape[2]))
+    pieces = apart[..., : apart.shape[2] // each * each].unflatten(2, (-1, each)).mean(3)
+    least = tone.new_tensor([CLEAR_DRIFT, 2 * CLEAR_DRIFT, 2 * CLEAR_DRIFT][: tone.shape[1]])  # the eye sees colour less
+    alike = ((pieces - tone[..., None]).abs() < tone[..., None].abs() / 2).float().mean(2) >= ALIKE
+    end = max(1, blend.shape[3] // 8)
+    added = opponent((blend - first).mean(2))  # [N, planes, columns]
+    change = added[..., -end:].mean(-1) - added[..., :end].mean(-1)
+    safe = torch.where(tone.abs() > 1e-3, tone, torch.ones_like(tone))
+    return tone, (tone.abs() > least) & alike, change / safe
 
 
 def _detail(light: torch.Tensor) -> torch.Tensor:

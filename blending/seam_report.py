@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,7 +31,8 @@ class SeamRow:
         test: the test that fired, or the one that came nearest.
         verdict: "seam", "edge or seam", "clean", or "not judged" where there is too little picture.
         rule: boundary gradient over mean gradient, which the 3x rule calls a seam from 3 on.
-        note: what else is known: drift and shift of the tiles, an edge that the reference has too.
+        note: what else is known: drift and shift of the tiles, an edge that the reference has too; why it passes first.
+        drift_judged: whether a drift spread over the overlap could be looked for (True where there is no overlap).
     """
 
     picture: int
@@ -47,6 +49,7 @@ class SeamRow:
     verdict: str
     rule: float
     note: str = ""
+    drift_judged: bool = True
 
     @property
     def boundary(self) -> str:
@@ -68,7 +71,7 @@ class SeamRow:
         """One line about it."""
         tone = f", Delta-E {self.delta_e:.1f}" if self.delta_e else ""
         return (
-            f"{self.boundary} ({self.where}): {self.verdict}, {self.test} of {abs(self.step):.1f} levels{tone}, z {self.z:.1f}, "
+            f"{self.boundary} ({self.where}): {self.verdict}, {self.test} of {abs(self.step):.1f} levels{tone}, z {short(self.z)}, "
             f"worst at {'y' if self.vertical else 'x'} {self.worst[0]}-{self.worst[1]}"
         )
 
@@ -87,6 +90,7 @@ class SeamReport:
         size: (height, width) of the pictures.
         pictures: how many.
         compared: "" or what the verdicts rest on besides the picture: "reference", "tiles", "reference and tiles".
+        overlap: the widest overlap in pixels of the picture, 0 where it is too narrow for a drift to be spread over it.
     """
 
     rows: tuple[SeamRow, ...]
@@ -94,6 +98,7 @@ class SeamReport:
     size: tuple[int, int]
     pictures: int
     compared: str = ""
+    overlap: int = 0
 
     @property
     def failing(self) -> list[SeamRow]:
@@ -108,7 +113,7 @@ class SeamReport:
     @property
     def score(self) -> float:
         """0 where nothing was found, else the largest z of a failing boundary over the threshold (1 or more)."""
-        return max((row.z / self.threshold for row in self.failing), default=0.0)
+        return max((max(1.0, row.z / self.threshold) for row in self.failing), default=0.0)
 
     @property
     def worst(self) -> SeamRow | None:
@@ -122,13 +127,29 @@ class SeamReport:
         judged = sum(row.verdict != UNJUDGED for row in self.rows)
         of = f"{judged} of {len(self.rows)} boundaries" if judged < len(self.rows) else f"{judged} boundaries"
         pictures = f" in {self.pictures} pictures" if self.pictures > 1 else ""
+        blind = sum(not row.drift_judged and row.verdict != UNJUDGED for row in self.rows)
+        pictures += f" (drift not judged at {blind})" if blind else ""
         if self.passed:
-            top = max((row.z for row in self.rows if row.verdict != UNJUDGED), default=0.0)
             few = "; the others have too little picture beside them to judge" if judged < len(self.rows) else ""
-            return f"passed: no seam at {of}{pictures} (highest z {top:.1f}, threshold {self.threshold:g}){few}"
+            return f"passed: no seam at {of}{pictures} ({self._highest()}){few}{self._unseen()}"
         counts = [(sum(row.verdict == word for row in self.failing), word) for word in FAILING]
         found = " and ".join(f"{n} x {word}" for n, word in counts if n)
         return f"failed: {found} at {of}{pictures}, score {self.score:.2f}; worst: {self.failing[0].sentence()}"
+
+    def _highest(self) -> str:
+        """The highest z of a report that passed, and why it is no seam where it is above the threshold."""
+        top = max((row for row in self.rows if row.verdict != UNJUDGED), key=lambda row: row.z, default=None)
+        said = f"highest z {short(top.z if top else 0.0)}, threshold {self.threshold:g}"
+        if top is None or top.z <= self.threshold:
+            return said
+        return f"{said}, {top.boundary}: {top.note.partition('; ')[0]}"
+
+    def _unseen(self) -> str:
+        """What a report that passed could not see."""
+        if not self.overlap or "reference" in self.compared:
+            return ""
+        small = " of less than 2 levels" if self.compared else ""
+        return f"; a drift{small} that the blend spread over the overlaps is only judged with a reference"
 
     def text(self, most: int = MOST_ROWS) -> str:
         """The whole report as plain text: the verdict, a table of at most `most` boundaries, worst first, and how to read it."""
@@ -155,7 +176,7 @@ class SeamReport:
                 row.where,
                 f"{row.step:.2f}",
                 f"{row.delta_e:.2f}" if row.delta_e else "-",
-                f"{row.z:.1f}",
+                short(row.z),
                 row.test,
                 f"{'y' if row.vertical else 'x'} {row.worst[0]}-{row.worst[1]}",
                 f"{row.rule:.2f}" + (" flags" if row.rule > 3 else ""),
@@ -185,6 +206,11 @@ class SeamReport:
     def to_json(self) -> str:
         """`to_record` as JSON text."""
         return json.dumps(self.to_record(), separators=(",", ":"), allow_nan=False)
+
+
+def short(z: float) -> str:
+    """A z with one digit, rounded down: one below the threshold must not read as if it reached it."""
+    return f"{math.floor(z * 10 + 1e-6) / 10:.1f}"
 
 
 def in_order(rows: list[SeamRow]) -> tuple[SeamRow, ...]:

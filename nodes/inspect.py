@@ -57,7 +57,7 @@ class SeamCheck(io.ComfyNode):
                 io.Image.Input(
                     "reference",
                     optional=True,
-                    tooltip="The picture before it was tiled (any size), or the same process without tiles. Only what differs from it is then judged: edges of the scene cannot be mistaken for seams, and faint drifts are found.",
+                    tooltip="The picture before it was tiled (any size), or the same process without tiles. Only what differs from it is then judged: edges of the scene cannot be mistaken for seams, and every drift is found that a blend spread over the overlaps.",
                 ),
                 io.Image.Input(
                     "tiles",
@@ -75,7 +75,7 @@ class SeamCheck(io.ComfyNode):
                 io.Float.Output(
                     "score",
                     display_name="score",
-                    tooltip="0 where nothing was found; else how many times over the threshold the worst boundary is (1 or more).",
+                    tooltip="0 where nothing was found; else how many times over the threshold the worst boundary is (1 or more). Compare the number of failing boundaries and dE2000 between runs, not the score.",
                 ),
                 io.Boolean.Output("passed", display_name="passed", tooltip="True where no boundary fails."),
                 io.Image.Output(
@@ -157,8 +157,7 @@ def _watch() -> Callable[[int, int], None]:
 
 def _caption(report: SeamReport) -> list[str]:
     verdict, _, detail = report.summary().partition("; worst: ")
-    head, _, tail = verdict.partition(": ")
-    lines = [f"{head}: {tail}"]
+    lines = verdict.split("; ")
     if detail:
         first, _, rest = detail.partition("): ")
         lines += [f"worst: {first})", rest]

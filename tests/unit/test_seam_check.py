@@ -1,6 +1,7 @@
 """Seam Check: what it takes, what it says, and its two pictures."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from tilework.blending import TileLayout, compose, cut
 from tilework.blending.boundaries import boundaries
 from tilework.blending.heat_map import COLOURS, heat_map, worst_strips
 from tilework.blending.metrics import check_seams
-from tilework.blending.seam_report import CLEAN, EITHER, SEAM, UNJUDGED
+from tilework.blending.seam_report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport
 from tilework.blending.step_test import SHARP, WIDE, step_filter
 from tilework.tests.unit.seam_scenes import generator
 
@@ -276,3 +277,101 @@ def test_watching_is_told_of_every_boundary_and_may_stop():
 
     with pytest.raises(KeyboardInterrupt):
         check_seams(picture(), LAYOUT, watch=stop)
+
+
+GRID = TileLayout.grid(704, 704, 256, 256, 32)
+
+
+def plain(size=704, seed=30):
+    return 0.5 + torch.randn(1, size, size, 1, generator=generator(seed)) * (2 / 255)
+
+
+@pytest.mark.parametrize("levels", [6, 20, 60, -60])
+def test_a_feathered_drift_fails_the_more_the_larger_it_is(levels):
+    out = drifted(plain(), GRID, 4, levels, "hann")
+    report = check_seams(out, GRID)
+    assert {row.tiles for row in report.failing} == neighbours(GRID, 4) and {row.verdict for row in report.failing} == {EITHER}
+    if abs(levels) > 12:
+        assert all("the drift ends where the tile ends" in row.note for row in report.failing)
+
+
+def test_a_soft_edge_that_runs_on_along_the_line_or_ends_elsewhere_is_the_scenes():
+    line = next(b for b in boundaries(GRID, 704, 704) if b.tiles == (3, 4)).lines[0]
+    ramp = ((torch.arange(704) + 0.5 - line) / 32 + 0.5).clamp(0, 1)
+    ramp = torch.sin(ramp * torch.pi / 2).square()[None, None, :, None] * (40 / 255)
+    assert check_seams(plain() + ramp, GRID).passed
+    rows = ((torch.arange(704) > 150) & (torch.arange(704) < 600))[None, :, None, None]
+    assert check_seams(plain() + ramp * rows, GRID, threshold=5).passed
+
+
+def test_a_report_that_passes_says_what_it_cannot_see():
+    image = plain()
+    remark = "a drift that the blend spread over the overlaps is only judged with a reference"
+    assert remark in check_seams(image, GRID).summary() and "reference" not in check_seams(image, GRID, image).summary()
+    assert "of less than 2 levels" in check_seams(image, GRID, tiles=list(cut(image, GRID))).summary()
+    assert remark not in check_seams(image, TileLayout.grid(704, 704, 352, 352, 0)).summary()
+    wide = TileLayout.grid(384, 640, 256, 256, 128)
+    report = check_seams(picture(), wide)
+    blind = sum("drift not judged" in row.note for row in report.rows)
+    assert blind and f"(drift not judged at {blind})" in report.summary()
+
+
+def test_tiles_that_differ_and_a_picture_that_shows_it_are_a_seam_and_one_that_hides_it_is_not():
+    image = picture(704, 704, seed=31)
+    tiles = [tile + torch.tensor([17.4, 16.5, -16.5]) / 255 * (i == 4) for i, tile in enumerate(cut(image, GRID))]
+    report = check_seams(compose(tiles, GRID, "hann"), GRID, tiles=tiles)
+    assert {row.tiles for row in report.failing} == neighbours(GRID, 4) and {row.verdict for row in report.failing} == {SEAM}
+    hidden = check_seams(image, GRID, tiles=tiles)
+    assert hidden.passed
+    notes = [row.note for row in hidden.rows if row.tiles in neighbours(GRID, 4)]
+    assert all("tiles differ by" in note and "levels, and the blend hides it" in note for note in notes)
+
+
+@pytest.mark.parametrize("with_tiles", [False, True])
+def test_the_z_of_a_picture_does_not_follow_the_threshold(with_tiles):
+    image = picture(seed=32)
+    tiles = list(lighter(cut(image, LAYOUT), 1, 1))
+    out = compose(tiles, LAYOUT, "none")
+    tiles = tiles if with_tiles else None
+    found = [{row.tiles: row.z for row in check_seams(out, LAYOUT, tiles=tiles, threshold=t).rows} for t in (0.5, 2.0, 3.0, 4.0, 5.0, 50.0)]
+    assert all(one == found[0] for one in found)
+
+
+def test_what_is_above_the_threshold_and_passes_says_why():
+    image = torch.full((1, 384, 640, 1), 0.5)
+    for threshold in (0.1, 0.3, 0.6):
+        report = check_seams(drifted(image, LAYOUT, 1, 0.4), LAYOUT, threshold=threshold)
+        top = max(row.z for row in report.rows)
+        assert report.passed and top > threshold
+        assert f"threshold {threshold:g}, tiles" in report.summary() and "above the threshold, but too faint to be seen" in report.summary()
+
+
+def test_z_is_never_rounded_up_to_the_threshold():
+    row = check_seams(picture(), LAYOUT).rows[0]
+    report = SeamReport((replace(row, z=4.99),), 5.0, (384, 640), 1)
+    assert "highest z 4.9, threshold 5" in report.summary()
+
+
+def test_tiles_blended_at_a_scale_that_was_typed_are_taken():
+    layout = TileLayout.grid(500, 500, 200, 200, 50)
+    tiles = [torch.rand(1, 247, 247, 1, generator=generator(33))] * len(layout)
+    for scale in (1.2345, 1.237, 1.233):
+        out = compose(tiles, layout, scale=scale)
+        assert check_seams(out, layout, tiles=tiles).compared == "tiles"
+
+
+def test_a_reference_without_alpha_is_seen_through_the_pictures():
+    layout = TileLayout.grid(768, 768, 256, 256, 32)
+    y, x = torch.meshgrid(torch.linspace(0, 1, 768), torch.linspace(0, 1, 768), indexing="ij")
+    alpha = ((0.5 - ((x - 0.5) ** 2 + (y - 0.5) ** 2).sqrt()) / 0.2 + 0.5).clamp(0, 1)
+    rgb = torch.stack((x, y, (x + y) / 2), -1)[None]
+    image = torch.cat((rgb + torch.randn(rgb.shape, generator=generator(34)) * (0.2 / 255), alpha[None, ..., None]), -1)
+    assert check_seams(image, layout, rgb).passed
+    drift = lighter(cut(image, layout), 4, torch.tensor([6.0, 6.0, 6.0, 0.0]))
+    assert not check_seams(compose(drift, layout, "none"), layout, rgb).passed
+    opaque = image.clone()
+    opaque[..., 3] = 0.8
+    drift = lighter(cut(opaque, layout), 4, torch.tensor([0.0, 0.0, 0.0, -20.0]))
+    report = check_seams(compose(drift, layout, "none"), layout, rgb)
+    assert {row.tiles for row in report.failing} == neighbours(layout, 4)
+    assert all("in the alpha" in row.note for row in report.failing)

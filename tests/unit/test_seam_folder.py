@@ -1,5 +1,6 @@
 """The command line: exit status 0 clean, 1 a seam, 2 bad input, and never a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_clean_folder_a_seam_and_a_bad_file(folder, capsys):
     save(folder / "pictures" / "b.png", step=8)
     assert run(folder) == 1
     out = capsys.readouterr().out
-    assert "b.png: failed: 2 seam" in out and "tiles 0|1" in out and out.index("a.png: passed") < out.index("b.png: failed")
+    assert "b.png: failed: 2 x seam" in out and "tiles 0|1" in out and out.index("a.png: passed") < out.index("b.png: failed")
     assert run(folder, "--threshold", "50") == 0
     (folder / "pictures" / "c.png").write_text("no picture")
     assert run(folder) == 2
@@ -91,3 +92,48 @@ def test_it_runs_in_a_plain_interpreter(folder, step, status):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("step", "status"), [(0.0, 0), (8 / 255, 1)])
+def test_a_floating_point_file_is_taken_as_it_is(folder, step, status):
+    values = 0.5 + np.random.default_rng(1).normal(0, 2 / 255, (256, 384))
+    values[:, 192:] += step
+    Image.fromarray(values.astype(np.float32), "F").save(folder / "pictures" / "a.tif")
+    (folder / "pictures" / "a.png").unlink()
+    read = read_picture(folder / "pictures" / "a.tif")
+    assert read.shape == (1, 256, 384, 1) and float(read.mean()) == pytest.approx(values.mean(), abs=1e-4)
+    assert run(folder) == status
+
+
+def test_an_unknown_kind_of_pixel_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr("tilework.blending.check_folder.KNOWN_MODES", ())
+    assert run(folder) == 2 and "its pixels are of the kind RGB" in capsys.readouterr().err
+
+
+def test_a_name_that_cannot_be_shown_is_written_as_its_code(folder):
+    name = b"caf\xe9.png"
+    (folder / "pictures" / "a.png").rename(Path(str(folder / "pictures")) / name.decode("utf-8", "surrogateescape"))
+    command = [sys.executable, "-m", "blending.check_folder", str(folder / "pictures"), str(folder / "layout.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and b"caf\\udce9.png: passed" in done.stdout
+
+
+def test_an_unreadable_folder_is_said_in_words(folder, capsys, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert run(folder) == 2 and "pictures cannot be read: [Errno 13]" in capsys.readouterr().err
+
+
+def test_a_picture_of_which_nothing_could_be_judged_is_no_clean_one(folder, capsys):
+    (folder / "layout.json").write_text(TileLayout.grid(256, 384, 16, 16, 4).to_json())
+    assert run(folder) == 2 and "a.png: nothing could be judged" in capsys.readouterr().err
+
+
+def test_a_picture_in_place_of_the_layout_and_a_threshold_that_is_none(folder, capsys):
+    save(folder / "pictures" / "b.png")
+    assert main([str(folder / "pictures"), str(folder / "pictures" / "a.png")]) == 2
+    assert "a.png is not a layout JSON" in capsys.readouterr().err
+    assert run(folder, "--threshold", "-1") == 2
+    assert capsys.readouterr().err.count("is not a z value") == 1
