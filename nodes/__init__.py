@@ -7,6 +7,7 @@ from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
 from .prompts import TilePrompts
+from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
 
 
@@ -25,6 +26,7 @@ class Tilework(ComfyExtension):
             LatentTileDenoise,
             TiledModel,
             TilePrompts,
+            SolarCurvePreview,
         ]
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from tilework.blending.curves import solar_curve
+from tilework.blending.solarize import edges, solarize
 from tilework.tools.loopback import get, get_json
 from tilework.tools.workflow import convert, fetch, images
 
@@ -80,3 +83,18 @@ def test_drift_repair_leaves_no_seam_where_there_were_several(server, object_inf
 def test_seam_check_passes_a_tiled_upscale(object_info, run_entry):
     (said,) = verdicts(run_entry(convert(FOLDER / "seam_check.json", object_info)))
     assert said.startswith("passed")
+
+
+def test_solar_qa_gives_what_python_computes(server, object_info, run_entry):
+    entry = run_entry(convert(FOLDER / "solar_qa.json", object_info))
+    pictures = {}
+    for written in images(entry):
+        pictures[written["filename"].split("_0")[0]] = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32)
+    original = torch.from_numpy(np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255)[None]
+    curve = solar_curve("four points")
+    for name, wanted in {
+        "solar_form": solarize(original, curve)[0],
+        "solar_colour": solarize(original, solar_curve("four points", "smooth"), "each channel", True)[0],
+        "solar_edges": edges(original, curve)[0, ..., None].expand(-1, -1, 3),
+    }.items():
+        assert np.abs(pictures[name] - wanted.clamp(0, 1).numpy() * 255).max() <= 1, name

@@ -1,0 +1,298 @@
+/** The picture in the node: zoom, pan, before/after wipe, and the values under the pointer. */
+
+import { evaluate } from "./curve_math.js";
+import { paint } from "./painter.js";
+
+const LARGEST_SIDE = 2048;
+const GRIP = 14; // CSS pixels around the wipe within which it is taken hold of
+const MOST_ZOOM = 32;
+
+export class PictureView {
+  /**
+   * @param {object} options onReadout(text), onHover(value or null) with the curve's inputs under the pointer
+   */
+  constructor({ onReadout, onHover }) {
+    this.onReadout = onReadout;
+    this.onHover = onHover;
+    this.canvas = document.createElement("canvas");
+    this.canvas.className = "tilework-solar-view";
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute(
+      "aria-label",
+      "Picture through the curve. Plus and minus zoom, 0 fits, 1 is 100 %, 4 is 400 %, arrows pan, brackets move the before and after wipe.",
+    );
+    this.canvas.dataset.captureWheel = "true";
+    this.context = this.canvas.getContext("2d");
+    this.picture = null;
+    this.zoom = 0; // screen pixels per picture pixel; 0 = fit
+    this.centre = [0, 0];
+    this.wipe = 0.3;
+    this.pointers = new Map();
+    this.means = "auto";
+    this.byGpu = false;
+    this.dirty = true;
+    this.listen();
+  }
+
+  show(picture) {
+    if (this.picture && picture && (this.picture.width !== picture.width || this.picture.height !== picture.height)) this.zoom = 0;
+    if (!this.picture && picture) this.centre = [picture.width / 2, picture.height / 2];
+    this.picture = picture;
+    this.dirty = true;
+  }
+
+  /** Screen pixels: how large the canvas is on the screen, whatever the graph's zoom. */
+  measure() {
+    const box = this.canvas.getBoundingClientRect();
+    const ratio = Math.min(window.devicePixelRatio || 1, LARGEST_SIDE / Math.max(box.width, box.height, 1));
+    const [width, height] = [Math.max(1, Math.round(box.width * ratio)), Math.max(1, Math.round(box.height * ratio))];
+    if (width !== this.canvas.width || height !== this.canvas.height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+      this.dirty = true;
+    }
+    this.ratio = width / Math.max(1, this.canvas.clientWidth); // screen pixels per pixel of the unzoomed node
+  }
+
+  scale() {
+    const fit = Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
+    return this.zoom || fit;
+  }
+
+  corner(scale = this.scale()) {
+    const { width, height } = this.canvas;
+    const place = (centre, length, shown) => {
+      const half = shown / scale / 2;
+      return length <= 2 * half ? length / 2 - half : Math.min(Math.max(centre, half), length - half) - half;
+    };
+    return [place(this.centre[0], this.picture.width, width), place(this.centre[1], this.picture.height, height)];
+  }
+
+  /** Where `wipe` is on the canvas: between the picture's edges as they are seen. */
+  wipeColumn() {
+    const scale = this.scale();
+    const left = Math.max(0, -this.corner(scale)[0] * scale);
+    return left + this.wipe * (this.canvas.width - 2 * left);
+  }
+
+  draw(curve, channel, force = false) {
+    this.measure();
+    this.curve = curve;
+    this.channel = channel;
+    if (!this.dirty && !force) return false;
+    this.dirty = false;
+    const { width, height } = this.canvas;
+    if (!this.picture) {
+      this.context.fillStyle = "#181818";
+      this.context.fillRect(0, 0, width, height);
+      return true;
+    }
+    const scale = this.scale();
+    const [left, top] = this.corner(scale);
+    const column = this.wipe > 0 ? this.wipeColumn() : 0;
+    const view = { width, height, left, top, step: 1 / scale, wipe: column };
+    this.byGpu = paint(this.context, this.picture, channel, curve, view, this.means);
+    this.drawWipe(column);
+    return true;
+  }
+
+  drawWipe(column) {
+    const c = this.context;
+    const r = this.ratio;
+    const { width, height } = this.canvas;
+    const x = Math.min(Math.max(column, 1), width - 1);
+    c.fillStyle = "rgba(0,0,0,0.55)";
+    c.fillRect(x - 1.5 * r, 0, 3 * r, height);
+    c.fillStyle = "#fff";
+    c.fillRect(x - 0.5 * r, 0, r, height);
+    c.beginPath();
+    c.arc(x, height / 2, 8 * r, 0, 7);
+    c.fill();
+    c.strokeStyle = "rgba(0,0,0,0.6)";
+    c.lineWidth = r;
+    c.stroke();
+    c.beginPath();
+    for (const side of [-1, 1]) {
+      c.moveTo(x + side * 2 * r, height / 2 - 3 * r);
+      c.lineTo(x + side * 5 * r, height / 2);
+      c.lineTo(x + side * 2 * r, height / 2 + 3 * r);
+    }
+    c.fillStyle = "#222";
+    c.fill();
+    c.font = `${10 * r}px sans-serif`;
+    c.textBaseline = "top";
+    for (const [text, at, room] of [["before", x - 48 * r, x > 56 * r], ["after", x + 14 * r, width - x > 52 * r]]) {
+      if (!room) continue;
+      c.fillStyle = "rgba(0,0,0,0.55)";
+      c.fillRect(at - 4 * r, 4 * r, c.measureText(text).width + 8 * r, 15 * r);
+      c.fillStyle = "#fff";
+      c.fillText(text, at, 6 * r);
+    }
+  }
+
+  /** The whole picture through the curve at its own size, as bytes RGBA: what the node shows at 100 %. */
+  pixels(means) {
+    const canvas = document.createElement("canvas");
+    canvas.width = this.picture.width;
+    canvas.height = this.picture.height;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const view = { width: canvas.width, height: canvas.height, left: 0, top: 0, step: 1, wipe: 0 };
+    const byGpu = paint(context, this.picture, this.channel, this.curve, view, means);
+    return { byGpu, width: canvas.width, height: canvas.height, data: context.getImageData(0, 0, canvas.width, canvas.height).data };
+  }
+
+  /** Zoom so that what is at canvas place [x, y] stays there; 0 = fit. */
+  zoomTo(zoom, x = this.canvas.width / 2, y = this.canvas.height / 2) {
+    if (!this.picture) return;
+    const [left, top] = this.corner();
+    const before = this.scale();
+    const at = [left + x / before, top + y / before];
+    this.zoom = zoom && Math.min(MOST_ZOOM, Math.max(0.02, zoom));
+    const after = this.scale();
+    this.centre = [at[0] + (this.canvas.width / 2 - x) / after, at[1] + (this.canvas.height / 2 - y) / after];
+    this.settle();
+  }
+
+  panBy(dx, dy) {
+    if (!this.picture) return;
+    const scale = this.scale();
+    this.centre = [this.centre[0] - dx / scale, this.centre[1] - dy / scale];
+    this.settle();
+  }
+
+  settle() {
+    const scale = this.scale();
+    const [left, top] = this.corner(scale);
+    this.centre = [left + this.canvas.width / scale / 2, top + this.canvas.height / scale / 2];
+    this.dirty = true;
+  }
+
+  setWipe(share) {
+    this.wipe = Math.min(1, Math.max(0, share));
+    this.dirty = true;
+  }
+
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * this.canvas.width, ((event.clientY - box.top) / box.height) * this.canvas.height];
+  }
+
+  listen() {
+    const on = (name, handler) => this.canvas.addEventListener(name, handler);
+    on("pointerdown", (event) => this.press(event));
+    on("pointermove", (event) => this.move(event));
+    for (const name of ["pointerup", "pointercancel"]) on(name, (event) => this.release(event));
+    on("pointerleave", () => this.readout(null));
+    on("dblclick", (event) => {
+      event.stopPropagation();
+      if (this.picture) this.zoomTo(this.zoom ? 0 : 4, ...this.place(event));
+    });
+    on("wheel", (event) => this.wheel(event));
+    on("keydown", (event) => this.key(event));
+  }
+
+  press(event) {
+    if (event.button > 0 || !this.picture) return;
+    event.stopPropagation();
+    this.canvas.focus({ preventScroll: true });
+    this.canvas.setPointerCapture(event.pointerId);
+    const at = this.place(event);
+    this.pointers.set(event.pointerId, at);
+    if (this.pointers.size === 1) {
+      const near = Math.abs(at[0] - this.wipeColumn()) < GRIP * this.ratio;
+      this.action = near || !this.zoom ? "wipe" : "pan";
+      if (this.action === "wipe") this.wipeTo(at[0]);
+    } else {
+      this.action = "pinch";
+    }
+  }
+
+  wipeTo(x) {
+    const scale = this.scale();
+    const left = Math.max(0, -this.corner(scale)[0] * scale);
+    this.setWipe((x - left) / (this.canvas.width - 2 * left));
+  }
+
+  move(event) {
+    if (!this.picture) return;
+    const at = this.place(event);
+    const before = this.pointers.get(event.pointerId);
+    this.readout(at);
+    if (!before) {
+      this.canvas.style.cursor = Math.abs(at[0] - this.wipeColumn()) < GRIP * this.ratio ? "ew-resize" : this.zoom ? "grab" : "crosshair";
+      return;
+    }
+    event.stopPropagation();
+    if (this.action === "wipe") this.wipeTo(at[0]);
+    else if (this.action === "pan") this.panBy(at[0] - before[0], at[1] - before[1]);
+    else if (this.pointers.size === 2) this.pinch(event.pointerId, before, at);
+    this.pointers.set(event.pointerId, at);
+  }
+
+  pinch(id, before, at) {
+    const [[, other]] = [...this.pointers].filter(([key]) => key !== id);
+    const apart = (p) => Math.max(1, Math.hypot(p[0] - other[0], p[1] - other[1]));
+    this.zoomTo((this.scale() * apart(at)) / apart(before), (at[0] + other[0]) / 2, (at[1] + other[1]) / 2);
+    this.panBy((at[0] - before[0]) / 2, (at[1] - before[1]) / 2);
+  }
+
+  release(event) {
+    if (!this.pointers.delete(event.pointerId)) return;
+    event.stopPropagation();
+    this.action = this.pointers.size ? "pan" : null;
+  }
+
+  wheel(event) {
+    // Only once the picture was clicked: until then the wheel is the graph's, as over any other node.
+    if (document.activeElement !== this.canvas || !this.picture) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.zoomTo(this.scale() * Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...this.place(event));
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.picture) return;
+    const pan = 40 * this.ratio;
+    const actions = {
+      "+": () => this.zoomTo(this.scale() * 1.25),
+      "=": () => this.zoomTo(this.scale() * 1.25),
+      "-": () => this.zoomTo(this.scale() / 1.25),
+      0: () => this.zoomTo(0),
+      1: () => this.zoomTo(1),
+      4: () => this.zoomTo(4),
+      ArrowLeft: () => this.panBy(pan, 0),
+      ArrowRight: () => this.panBy(-pan, 0),
+      ArrowUp: () => this.panBy(0, pan),
+      ArrowDown: () => this.panBy(0, -pan),
+      "[": () => this.setWipe(this.wipe - 0.05),
+      "]": () => this.setWipe(this.wipe + 0.05),
+    };
+    if (!Object.hasOwn(actions, event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    actions[event.key]();
+  }
+
+  readout(at) {
+    const picture = this.picture;
+    if (!at || !picture || !this.curve) {
+      this.onReadout("");
+      this.onHover(null);
+      return;
+    }
+    const scale = this.scale();
+    const [left, top] = this.corner(scale);
+    const [x, y] = [Math.floor(left + at[0] / scale), Math.floor(top + at[1] / scale)];
+    if (x < 0 || y < 0 || x >= picture.width || y >= picture.height) return this.readout(null);
+    const index = y * picture.width + x;
+    const rgb = [...picture.rgba.slice(4 * index, 4 * index + 3)];
+    const plane = picture.plane(this.channel);
+    const inputs = plane ? [plane[index] / 65535] : rgb.map((value) => value / 255);
+    const level = (value) => Math.round(255 * Math.min(1, Math.max(0, value)));
+    const outputs = inputs.map((value) => level(evaluate(this.curve, value)));
+    const full = (value) => Math.floor(value / picture.scale);
+    this.onReadout(`x ${full(x)}  y ${full(y)}   RGB ${rgb.join(" ")}   → ${outputs.join(" ")}`);
+    this.onHover(inputs);
+  }
+}
