@@ -30,15 +30,15 @@ def _size_inputs() -> list[io.Input]:
         io.Int.Input(
             "tile_width",
             default=1024,
-            min=1,
+            min=8,  # the editor counts steps of 8 from here
             max=32768,
             step=8,
-            tooltip="Width of every tile in image pixels: the size your model was made for (512 for SD 1.5, 1024 for SDXL, SD3 and Flux). A multiple of 8; of 16 for Flux and most newer models. Never larger than the picture.",
+            tooltip="Width of every tile in image pixels: the size your model was made for (512 for SD 1.5, 1024 for SDXL, SD3 and Flux). A multiple of 8; of 16 for Flux and most newer models. A tile larger than the picture is cut down to it.",
         ),
         io.Int.Input(
             "tile_height",
             default=1024,
-            min=1,
+            min=8,  # the editor counts steps of 8 from here
             max=32768,
             step=8,
             tooltip="Height of every tile in image pixels; usually the same as the width.",
@@ -87,7 +87,7 @@ def _order_input() -> io.Input:
         options=list(ORDERS),
         default=ORDERS[0],
         advanced=True,
-        tooltip="fused: all tiles together, step by step. sequential: tile by tile, each seeing its finished neighbours as known content.",
+        tooltip="fused: all tiles together, step by step. sequential: tile by tile, each seeing its finished neighbours as known content; needs grid fixed and a wide overlap.",
     )
 
 
@@ -113,7 +113,7 @@ def _model_inputs() -> list[io.Input]:
             min=0,
             max=64,
             advanced=True,
-            tooltip="Tiles that go through the model together. 0 takes as many as ComfyUI's own estimate says fit in memory (one on a CPU). The picture is the same; a cancel waits for the tiles that are running.",
+            tooltip="Tiles that go through the model together. 0 takes as many as ComfyUI's own estimate says fit in memory (one on a CPU). The picture is the same up to rounding; a cancel waits for the tiles that are running.",
         ),
     ]
 
@@ -122,7 +122,7 @@ def _layout_input() -> io.Input:
     return Layout.Input(
         "layout",
         optional=True,
-        tooltip="Tiles exactly as a Tile Split cut them, for per-tile work on the same places. Overrules the sizes above.",
+        tooltip="Tiles exactly as a Tile Split cut them, for per-tile work on the same places. Overrules tile_width, tile_height and overlap; for Flux and newer models set multiple_of 16 in Tile Split.",
     )
 
 
@@ -222,7 +222,10 @@ class LatentTileDenoise(io.ComfyNode):
                     "sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="The sampling algorithm; every one works."
                 ),
                 io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="How noise is gradually removed."),
-                io.Conditioning.Input("positive", tooltip="What you want to see. Every tile gets it: describe what is true everywhere."),
+                io.Conditioning.Input(
+                    "positive",
+                    tooltip="What you want to see. Every tile gets it, so describe what is true everywhere; for a prompt per tile use Tile Prompts.",
+                ),
                 io.Conditioning.Input("negative", tooltip="What you do not want to see."),
                 io.Latent.Input(
                     "latent_image", tooltip="The latent to denoise: a picture encoded by the VAE, or an empty latent of any size."

@@ -54,15 +54,19 @@ class TilePrompts(io.ComfyNode):
     @classmethod
     def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:
         """Join the prompts, each tied to its tile."""
-        plan = check_layout(_only(layout, "layout")).in_pixels()
-        base, share = _only(conditioning, "conditioning"), strength[0]
+        plan = check_layout(_only(layout, "layout", "one layout")).in_pixels()
+        hint = "one prompt for the whole picture; a list of captions belongs in tile_conditioning"
+        base, share = _only(conditioning, "conditioning", hint), strength[0]
         if not 0 <= share <= 1:
             raise ValueError(f"strength {share} is not between 0 and 1: use 1 for the tiles' own prompts alone, 0 for the whole picture's")
         if len(tile_conditioning) != len(plan):
+            came = f"{len(tile_conditioning)} prompt{'s' * (len(tile_conditioning) != 1)} came for {len(plan)} tiles"
             raise ValueError(
-                f"{len(tile_conditioning)} prompts came for {len(plan)} tiles: give one per tile, as a list in the tiles' order "
-                "(a list of captions through CLIP Text Encode)"
+                f"{came}: give one per tile, as a list in the tiles' order; are they captions of the tiles of this layout, "
+                "from Tile Split through a captioner and CLIP Text Encode?"
             )
+        for index, prompt in enumerate(tile_conditioning):
+            _check_prompt(prompt, index)
         if share == 0:
             return io.NodeOutput(base)
         joined = [] if share == 1 else [_weighted(entry, 1 - share) for entry in base]
@@ -71,10 +75,17 @@ class TilePrompts(io.ComfyNode):
         return io.NodeOutput(joined)
 
 
-def _only(values: list[Any], name: str) -> Any:
+def _only(values: list[Any], name: str, wanted: str) -> Any:
     if len(values) != 1:
-        raise ValueError(f"{len(values)} came for {name}: connect one")
+        raise ValueError(f"{len(values)} came for {name}, which takes {wanted}")
     return values[0]
+
+
+def _check_prompt(prompt: list, index: int) -> None:
+    if not prompt:
+        raise ValueError(f"the prompt of tile {index} is empty: pass a conditioning for every tile, at least of an empty text")
+    if any("area" in entry[1] for entry in prompt):
+        raise ValueError(f"the prompt of tile {index} has an area of its own, and its area is the tile: take Conditioning (Set Area) out")
 
 
 def _weighted(entry: list, share: float) -> list:

@@ -227,7 +227,9 @@ def _preview(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]
     folder = folder_paths.get_temp_directory()
     os.makedirs(folder, exist_ok=True)
     name = f"tilework_solar_{uuid.uuid4().hex}.png"
-    Image.fromarray(np.ascontiguousarray(values.expand(*values.shape[:2], 3).numpy()), "RGB").save(os.path.join(folder, name), compress_level=1)
+    Image.fromarray(np.ascontiguousarray(values.expand(*values.shape[:2], 3).numpy()), "RGB").save(
+        os.path.join(folder, name), compress_level=1
+    )
     return {
         "filename": name,
         "subfolder": "",

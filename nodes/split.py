@@ -18,7 +18,7 @@ def _size_inputs() -> list[io.Input]:
         io.Int.Input(
             "tile_width",
             default=1024,
-            min=1,
+            min=8,  # the editor counts steps of 8 from here
             max=32768,
             step=8,
             tooltip="Width of every tile in image pixels. Take the size your model was made for (512 to 1024 for most); smaller tiles need less VRAM.",
@@ -26,7 +26,7 @@ def _size_inputs() -> list[io.Input]:
         io.Int.Input(
             "tile_height",
             default=1024,
-            min=1,
+            min=8,  # the editor counts steps of 8 from here
             max=32768,
             step=8,
             tooltip="Height of every tile in image pixels; usually the same as the width.",

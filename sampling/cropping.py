@@ -23,7 +23,7 @@ from .patches import name_whole_pictures
 from .planes import whole, within
 from .stacking import stack_conds
 from .tensors import Tile, cut_tensors
-from .tile_prompts import TILE_KEY, for_tile, repeats_a_plain_one
+from .tile_prompts import TILE_KEY, for_tile, is_a_repetition
 
 REFERENCE_MODES = ("crop", "whole")
 
@@ -83,7 +83,7 @@ class ConditionCropper:
             if entry is None:
                 cropped.append(None)
                 continue
-            ones = (self._crop_one(cond, view) for cond in entry if not repeats_a_plain_one(cond, entry))
+            ones = (self._crop_one(cond, view) for cond in entry if not is_a_repetition(cond, entry))
             cropped.append([one for one in ones if one is not None])
         return cropped
 

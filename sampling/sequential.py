@@ -53,8 +53,8 @@ def sample_tiles(
         comfy.model_management.throw_exception_if_processing_interrupted()
         share = _share(tiles, view).to(latent.device)
         seed = extra_args.get("seed")
-        mine = {**extra_args, "seed": seed if seed is None else seed + index}
-        told = None if callback is None else _told(callback, done, view, share, index * steps, len(views) * steps)
+        mine = {**extra_args, "seed": seed if seed is None else (seed + index) % (2**64 - 1)}
+        told = None if callback is None else _told(callback, done, view, share, index * steps, steps, len(views) * steps)
         mask = _mask(share, denoise_mask, view, noise)
         run.alone = view
         try:
@@ -92,13 +92,16 @@ def _put(canvas: torch.Tensor, painted: torch.Tensor, view: RectView, share: tor
 
 
 def _told(
-    callback: Callable[..., None], done: torch.Tensor, view: RectView, share: torch.Tensor, first: int, total: int
+    callback: Callable[..., None], done: torch.Tensor, view: RectView, share: torch.Tensor, first: int, steps: int, total: int
 ) -> Callable[..., None]:
     """The host's callback, told of the whole canvas."""
+
+    # Samplers that choose their own steps may take more than they were asked for.
+    last = first + steps - 1
 
     def tell(step: int, x0: torch.Tensor, x: torch.Tensor, _: int) -> None:
         canvas = done.to(x0.device, copy=True)
         _put(canvas, x0, view, share.to(x0.device))
-        callback(first + step, canvas, x, total)
+        callback(min(first + step, last), canvas, x, total)
 
     return tell

@@ -60,7 +60,7 @@ class TileSettings:
                 raise ValueError(f"{name} {value!r} is not known: use one of {', '.join(known)}")
         if self.order == "sequential" and self.grid != "fixed":
             raise ValueError(
-                "grid jitter moves the tiles at every step, and order sequential paints them one by one: use grid fixed"
+                "grid jitter moves the tiles at every step, and order sequential paints them one by one: use grid fixed, or order fused"
             )
         for name, value in (("tile_width", self.tile_width), ("tile_height", self.tile_height)):
             if value < 1:
@@ -90,6 +90,13 @@ class TileSettings:
         if self.trim % unit:
             low = self.trim // unit * unit
             raise ValueError(f"trim {self.trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
+        overlap = min((axis.overlap for axis in layout.axes if axis.overlap is not None), default=None)
+        if self.trim > 0 and overlap is not None and overlap < 2 * self.trim + unit:
+            most, least = max((overlap - unit) // 2 // unit * unit, 0), 2 * self.trim + unit
+            raise ValueError(
+                f"trim {self.trim} on both sides leaves nothing of the smallest overlap of {overlap} px: "
+                f"use a trim of {most} or less, or an overlap of {least} or more"
+            )
         check_trim(layout, self.trim)
         return layout
 

@@ -70,19 +70,30 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     # Transient, one prompt at a time, and only for prompts that this tile sees something of.
     mask = torch.zeros((1, *cropper.canvas[-2:]))
     mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
-    cond["mask"] = mask.to(cropper.device)
+    mask = mask.to(cropper.device)
+    own_mask = cond.get("mask")
+    # A mask of the prompt's own goes on counting within its tile; the window has no strength of its own.
+    cond["mask"] = mask if own_mask is None else mask * own_mask.to(mask)
     return cond
 
 
-def repeats_a_plain_one(cond: Cond, entry: Sequence[Cond]) -> bool:
-    """Whether a prompt of one tile says what a prompt of the whole picture in the same list says.
+def is_a_repetition(cond: Cond, entry: Sequence[Cond]) -> bool:
+    """Whether a prompt of one tile only says what another prompt of the same list says already.
 
-    The host gives every area of the prompt a counterpart in the negative prompt, made of the negative prompt itself.
+    The host gives every area of the prompt a counterpart in the negative prompt, made of the negative prompt itself: of one
+    for the whole picture, or of one of the negative prompt's own tiles. Those stand behind what they were made of.
     """
-    return TILE_KEY in cond and any(
-        not any(key in other for key in (TILE_KEY, "area", "mask"))
-        and other.get("control") is cond.get("control")
-        and other["model_conds"].keys() == cond["model_conds"].keys()
-        and all(other["model_conds"][name] is value for name, value in cond["model_conds"].items())
-        for other in entry
-    )
+    if TILE_KEY not in cond:
+        return False
+    layout, _ = cond[TILE_KEY]
+    for other in entry:
+        if other is cond:
+            return False
+        plain = not any(key in other for key in (TILE_KEY, "area", "mask"))
+        of_other_tiles = TILE_KEY in other and other[TILE_KEY][0] is not layout
+        same = other["model_conds"].keys() == cond["model_conds"].keys() and all(
+            other["model_conds"][name] is value for name, value in cond["model_conds"].items()
+        )
+        if (plain or of_other_tiles) and same and other.get("control") is cond.get("control"):
+            return True
+    return False

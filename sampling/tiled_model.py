@@ -52,7 +52,7 @@ def _outer_sample(
     # Before the model is loaded, so that what cannot be tiled is refused at once.
     tiles = run.canvas(guider.model_patcher.model, noise.shape)
     if not tiles.covered_by_one:
-        _check_caches(guider.model_options)
+        _check_caches(guider.model_options, settings.order == "sequential")
         tiles.cropper.check_options(guider.model_options)
     # The host gives every run its own copy of the model's options.
     guider.model_options[RUN] = run
@@ -73,9 +73,11 @@ def _check_latent(noise: torch.Tensor, shapes: Sequence | None) -> None:
         )
 
 
-def _check_caches(model_options: dict[str, Any]) -> None:
+def _check_caches(model_options: dict[str, Any], sequential: bool) -> None:
     """Refuse step caches that know one picture only: they would hand one tile's memory to the next."""
     cache = model_options.get("transformer_options", {}).get("easycache")
+    if sequential and type(cache).__name__ == "LazyCacheHolder":
+        raise ValueError("LazyCache remembers one run and order sequential makes one per tile: take it out, or use order fused")
     if type(cache).__name__ == "EasyCacheHolder":
         raise ValueError(
             "EasyCache remembers one picture and cannot tell tiles apart: take it out, or use LazyCache, which caches the whole canvas"

@@ -89,3 +89,15 @@ def test_every_input_and_output_has_a_tooltip(object_info):
                 assert len(options.get("tooltip", "")) > 15, f"{name}.{key}"
         assert all(len(tip or "") > 10 for tip in info["output_tooltips"]), name
         assert info["search_aliases"], name
+
+
+def test_a_size_that_is_typed_stays_what_it_is(object_info):
+    # The editor snaps whole numbers to min + k * step: with min 1 and step 8, 512 becomes 513.
+    seen = 0
+    for name in contract(object_info):
+        for category, inputs in object_info[name]["input"].items():
+            for key, (kind, options) in inputs.items() if category != "hidden" else ():
+                if kind == "INT" and options.get("step", 1) > 1:
+                    seen += 1
+                    assert options["min"] % options["step"] == 0 and options["default"] % options["step"] == 0, f"{name}.{key}"
+    assert seen >= 8

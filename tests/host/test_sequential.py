@@ -156,3 +156,15 @@ def test_one_tile_over_everything_is_untiled():
     whole = sample(model, x, prompt(1), prompt(2), "euler")
     assert torch.equal(sample(tiled(model, TileSettings(**TILES)), x, prompt(1), prompt(2), "euler"), whole)
     assert CPU.type == "cpu"
+
+
+def test_the_largest_seed_is_no_trouble():
+    model, x = patcher_of(make_model()), noise(1, 4, 48, 112, seed=1)
+    import comfy.sample
+
+    with torch.inference_mode():
+        out = comfy.sample.sample(
+            tiled(model, TileSettings(**TILES)), x, 2, 3.0, "euler_ancestral", "normal", prompt(1), prompt(2), torch.zeros_like(x),
+            seed=2**64 - 2, disable_pbar=True,
+        )  # fmt: skip
+    assert torch.isfinite(out).all()

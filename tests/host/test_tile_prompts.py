@@ -89,7 +89,37 @@ def test_two_hundred_tiles_on_a_large_canvas_take_next_to_nothing():
     assert not any("mask" in entry[1] for entry in entries)
 
 
-@pytest.mark.parametrize(("prompts", "share", "words"), [(1, 1.0, "1 prompts came for 2 tiles"), (2, 1.5, "strength 1.5 is not between")])
+@pytest.mark.parametrize(("prompts", "share", "words"), [(1, 1.0, "1 prompt came for 2 tiles"), (3, 1.0, "3 prompts came for 2 tiles"), (2, 1.5, "strength 1.5 is not between")])
 def test_refusals(prompts, share, words):
     with pytest.raises(ValueError, match=words):
         tied([prompt(1)] * prompts, LAYOUT, share)
+
+
+def test_an_empty_prompt_and_one_with_an_area_of_its_own_are_refused():
+    with pytest.raises(ValueError, match="the prompt of tile 1 is empty"):
+        tied([prompt(1), []], LAYOUT)
+    with pytest.raises(ValueError, match="the prompt of tile 0 has an area of its own"):
+        tied([prompt(1, area=(20, 20, 0, 0)), prompt(2)], LAYOUT)
+
+
+@pytest.mark.parametrize("more", [{}, {"grid": "jitter"}, {"layout": None, "tile_width": 256}])
+def test_a_prompts_own_mask_goes_on_counting(more):
+    model, x = patcher_of(make_model()), noise(*SHAPE, seed=4)
+    mask = torch.zeros(1, 48, 112)
+    mask[..., :70] = 1
+    share = 0.5
+    base = [[prompt(9)[0][0], {"strength": 1 - share}]]
+    whole = sample(model, x, [*base, [prompt(3)[0][0], {"mask": mask, "strength": share}]], prompt(5), "euler")
+    tiles = tied([prompt(3, mask=mask)] * len(LAYOUT), LAYOUT, share)
+    patched = tiled(model, TileSettings(**{"tile_width": 512, "tile_height": 384, "overlap": 128, "layout": LAYOUT, **more}))
+    assert relative(sample(patched, x, tiles, prompt(5), "euler"), whole) <= 1e-5
+
+
+def test_a_negative_list_of_its_own_is_not_mixed_up_with_the_positive_ones():
+    model, x = patcher_of(make_model()), noise(*SHAPE, seed=5)
+    other = TileLayout.grid(48 * UNIT, 112 * UNIT, 40 * UNIT, 48 * UNIT, 8 * UNIT, UNIT)
+    negative = tied([prompt(20 + i) for i in range(len(other))], other)
+    patched = tiled(model, settings())
+    alone = sample(patched, x, prompt(1), negative, "euler")
+    both = sample(patched, x, tied([prompt(1)] * len(LAYOUT), LAYOUT), negative, "euler")
+    assert relative(both, alone) <= 1e-5

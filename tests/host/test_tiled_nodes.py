@@ -127,7 +127,7 @@ def test_memory_that_runs_out_is_said_in_the_servers_log(server, report):
         ("conv denoiser", {"overlap": 256}, "overlap 256 must be smaller than the tile (256 x 256): use 128 or less"),
         ("conv denoiser", {"tile_width": 0}, "tile_width 0 is not a tile size"),
         ("conv denoiser", {"tile_width": 4, "overlap": 0}, "tile_width 4 is smaller than one latent cell of 8 image pixels"),
-        ("conv denoiser", {"trim": 40}, "trim 40 takes more off both sides than the smallest overlap of 64 px has"),
+        ("conv denoiser", {"trim": 40}, "trim 40 on both sides leaves nothing of the smallest overlap of 64 px"),
         (
             "dit",
             {"tile_height": 264},

@@ -160,7 +160,7 @@ def test_weights_are_float32_when_the_model_is_not(figures):
         ("packed", "is packed from several latents"),
         ("sound", "has 3 dimensions and has no plane to cut into tiles"),
         ("canvas", "the layout was planned for a picture of 512 x 512 and this one is 1280 x 768"),
-        ("trim", "trim 128 takes more off both sides than the smallest overlap"),
+        ("trim", "trim 128 on both sides leaves nothing of the smallest overlap"),
         ("trim cells", "trim 12 is not a whole number of latent cells of 8 image pixels: use 8 or 16"),
         ("rule", "use one of hann, gaussian, average"),
         ("batch", "tile_batch -1 is negative"),
