@@ -4,16 +4,38 @@ Writing to fresh memory costs far more than writing to memory that is already ma
 because the system hands it out in small pages, one fault each: up to twenty times a
 plain copy for a 4096 x 4096 picture. Where the system offers huge pages on request,
 asking for them takes nearly all of that away.
+
+A virtual machine may have given its free memory back to the machine it runs on. A huge page is
+then fetched piece by piece, thirty times as slow as any other, while small pages mostly come
+from memory that is still there. One page is tried every now and then, and where it is slow the
+rest is left to small pages.
 """
 
 from __future__ import annotations
 
 import math
 import mmap
+import time
 
 import torch
 
 _WORTH_IT = 32 << 20  # bytes; smaller blocks the allocator keeps for the next time, and those are mapped already
+
+
+_HUGE = 2 << 20
+_TRY_EVERY = 16 << 20
+_SLOW = 0.7e-3  # seconds for one huge page; zeroing it takes a tenth of a millisecond
+
+
+def _avoid_slow_pages(buffer: mmap.mmap, size: int) -> None:
+    for start in range(0, size, _TRY_EVERY):
+        began = time.perf_counter()
+        buffer[start] = 0
+        if time.perf_counter() - began > _SLOW:
+            rest = start + _HUGE
+            if rest < size:
+                buffer.madvise(mmap.MADV_NOHUGEPAGE, rest, size - rest)
+            return
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -26,6 +48,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: to
         try:
             buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             buffer.madvise(mmap.MADV_HUGEPAGE)
+            _avoid_slow_pages(buffer, size)
         except (OSError, ValueError):
             return torch.empty(shape, dtype=dtype, device=device)
         return torch.frombuffer(buffer, dtype=dtype).view(shape)
