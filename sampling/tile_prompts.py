@@ -85,15 +85,18 @@ def is_a_repetition(cond: Cond, entry: Sequence[Cond]) -> bool:
     """
     if TILE_KEY not in cond:
         return False
-    layout, _ = cond[TILE_KEY]
     for other in entry:
         if other is cond:
             return False
         plain = not any(key in other for key in (TILE_KEY, "area", "mask"))
-        of_other_tiles = TILE_KEY in other and other[TILE_KEY][0] is not layout
-        same = other["model_conds"].keys() == cond["model_conds"].keys() and all(
-            other["model_conds"][name] is value for name, value in cond["model_conds"].items()
-        )
+        of_other_tiles = TILE_KEY in other and _layout_of(other) is not _layout_of(cond)
+        theirs, ours = other["model_conds"], cond["model_conds"]
+        same = bool(ours) and theirs.keys() == ours.keys() and all(theirs[name] is value for name, value in ours.items())
         if (plain or of_other_tiles) and same and other.get("control") is cond.get("control"):
             return True
     return False
+
+
+def _layout_of(cond: Cond) -> Any:
+    tied = cond[TILE_KEY]
+    return tied[0] if isinstance(tied, tuple) else tied
