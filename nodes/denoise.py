@@ -9,8 +9,7 @@ from comfy_api.latest import io
 
 from ..blending.fusion import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
-from ..sampling.tiled_model import tiled
-from .types import Layout, check_layout, latent_samples
+from .types import Layout, check_layout, latent_samples, size_inputs
 
 ALIASES = [
     "tiled diffusion",
@@ -26,32 +25,10 @@ ALIASES = [
 
 
 def _size_inputs() -> list[io.Input]:
-    return [
-        io.Int.Input(
-            "tile_width",
-            default=1024,
-            min=8,  # the editor counts steps of 8 from here
-            max=32768,
-            step=8,
-            tooltip="Width of every tile in image pixels: the size your model was made for (512 for SD 1.5, 1024 for SDXL, SD3 and Flux). A multiple of 8; of 16 for Flux and most newer models. A tile larger than the picture is cut down to it.",
-        ),
-        io.Int.Input(
-            "tile_height",
-            default=1024,
-            min=8,  # the editor counts steps of 8 from here
-            max=32768,
-            step=8,
-            tooltip="Height of every tile in image pixels; usually the same as the width.",
-        ),
-        io.Int.Input(
-            "overlap",
-            default=128,
-            min=0,
-            max=16384,
-            step=8,
-            tooltip="Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; a quarter to a half makes tiles agree better at a high denoise and costs time.",
-        ),
-    ]
+    return size_inputs(
+        "Width of every tile in image pixels: the size your model was made for (512 for SD 1.5, 1024 for SDXL, SD3 and Flux). A multiple of 8; of 16 for Flux and most newer models. A tile larger than the picture is cut down to it.",
+        "Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; a quarter to a half makes tiles agree better at a high denoise and costs time.",
+    )
 
 
 def _fusion_inputs() -> list[io.Input]:
@@ -180,6 +157,8 @@ class TiledModel(io.ComfyNode):
             reference_latents=reference_latents,
             tile_batch=tile_batch,
         )
+        from ..sampling.tiled_model import tiled  # here, because it is most of what this file would load
+
         return io.NodeOutput(tiled(model, settings))
 
 
@@ -294,6 +273,8 @@ class LatentTileDenoise(io.ComfyNode):
         )
         # The host's module of that name; ours are only ever imported relatively.
         from nodes import common_ksampler
+
+        from ..sampling.tiled_model import tiled
 
         patched = tiled(model, settings)
         (sampled,) = common_ksampler(patched, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise)

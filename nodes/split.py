@@ -8,36 +8,16 @@ from ..blending.cutting import cut, cut_cells
 from ..blending.layout import TileLayout
 from ..blending.noise_mask import cut_mask
 from .layout_picture import describe_split, show
-from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples
+from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 
 ALIASES = ["tile", "split", "split image into tiles", "crop tiles", "slice", "grid", "large image", "upscale tiles"]
 
 
 def _size_inputs() -> list[io.Input]:
     return [
-        io.Int.Input(
-            "tile_width",
-            default=1024,
-            min=8,  # the editor counts steps of 8 from here
-            max=32768,
-            step=8,
-            tooltip="Width of every tile in image pixels. Take the size your model was made for (512 to 1024 for most); smaller tiles need less VRAM.",
-        ),
-        io.Int.Input(
-            "tile_height",
-            default=1024,
-            min=8,  # the editor counts steps of 8 from here
-            max=32768,
-            step=8,
-            tooltip="Height of every tile in image pixels; usually the same as the width.",
-        ),
-        io.Int.Input(
-            "overlap",
-            default=128,
-            min=0,
-            max=16384,
-            step=8,
-            tooltip="Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; more hides larger differences and costs time.",
+        *size_inputs(
+            "Width of every tile in image pixels. Take the size your model was made for (512 to 1024 for most); smaller tiles need less VRAM.",
+            "Neighbouring tiles share at least this many image pixels. An eighth of the tile is a good start; more hides larger differences and costs time.",
         ),
         io.Int.Input(
             "multiple_of",

@@ -115,3 +115,17 @@ def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield tile
         bar.update(1)
+
+
+def size_inputs(width_tip: str, overlap_tip: str) -> list[io.Input]:
+    """tile_width, tile_height and overlap as every node that tiles has them.
+
+    The editor snaps a typed number to min + k * step, so min is a multiple of step. Smaller sizes can still come through the
+    API; nodes take the host's check over (`validate_inputs`) and refuse them in words.
+    """
+    height_tip = "Height of every tile in image pixels; usually the same as the width."
+    return [
+        io.Int.Input("tile_width", default=1024, min=8, max=32768, step=8, tooltip=width_tip),
+        io.Int.Input("tile_height", default=1024, min=8, max=32768, step=8, tooltip=height_tip),
+        io.Int.Input("overlap", default=128, min=0, max=16384, step=8, tooltip=overlap_tip),
+    ]
