@@ -30,11 +30,10 @@ from .delta_e import ciede2000, srgb_to_lab
 from .drift_ends import ending_drifts
 from .layout import TileLayout
 from .overlap_test import CLEAR_DRIFT, VISIBLE_GHOST, Apart, TilesApart
-from .seam_report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport, SeamRow, in_order
+from .seam_report import CLEAN, EITHER, SEAM, THRESHOLD, UNJUDGED, SeamReport, SeamRow, in_order
 from .step_test import MOST_Z, SHARP, Finding, along, detail_test, opponent, step_test, steps
 from .strips import Strip, can_be_judged, control_columns, read_strip
 
-THRESHOLD = 5.0
 EDGE_STEP = 12.0  # levels; most tiles drift less, most edges of a scene are stronger
 STEPS = ("step", "wavering step")
 TONES = (*STEPS, "tone drift")

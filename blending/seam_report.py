@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+THRESHOLD = 5.0  # the z from which a boundary fails
+
 MOST_ROWS = 40
 SEAM, EITHER, CLEAN, UNJUDGED = "seam", "edge or seam", "clean", "not judged"
 FAILING = (SEAM, EITHER)

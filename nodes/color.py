@@ -8,7 +8,6 @@ import torch
 from comfy_api.latest import io
 
 from ..blending.color import GAIN, METHODS, check_finite, check_settings, match, match_tiles
-from ..blending.gain import compensate
 from ..blending.layout import TileLayout
 from ..blending.regroup import Span, gather, tile_spans
 from .types import Layout, check_image, check_layout, watched
@@ -228,6 +227,8 @@ def _compensated(
 ) -> tuple[list[torch.Tensor], str]:
     # Twice through the tiles: once to compare, once to correct; one bar for both.
     walk = watched((*tiles, *tiles), 2 * len(tiles))
+    from ..blending.gain import compensate
+
     gains = compensate((next(walk) for _ in tiles), plan, reference, mask, unchanged_only=settings[2])
     done = [gains.apply(tile, index, settings[1]) for index, tile in enumerate(walk)]
     return done, f"{_said(settings, tiles, done, 'tiles')}: {gains.report()}"

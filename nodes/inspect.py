@@ -10,9 +10,8 @@ from comfy_api.latest import io
 
 from ..blending.heat_map import STRIPS, heat_map, worst_strips
 from ..blending.layout import TileLayout
-from ..blending.metrics import THRESHOLD, check_seams
 from ..blending.regroup import gather, tile_spans
-from ..blending.seam_report import SeamReport
+from ..blending.seam_report import THRESHOLD, SeamReport
 from .layout_picture import join_ui, show
 from .types import Layout, check_image, check_layout
 
@@ -89,6 +88,8 @@ class SeamCheck(io.ComfyNode):
     @classmethod
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
         """Check every picture, and stop where that is asked."""
+        from ..blending.metrics import check_seams  # here, because it is most of what this file would load
+
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
         plans = _plans(layout, len(images))
         references = _references(reference, len(images))
