@@ -7,9 +7,33 @@ Knows nothing of ComfyUI, and works in a plain interpreter:
     picture = compose((model(tile) for tile in cut(image, layout)), layout)
 """
 
-from .canvas import METHODS, compose
-from .cutting import cut, cut_cells
-from .layout import Axis, Rect, TileLayout
-from .mosaic import Mosaic
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .canvas import METHODS, compose
+    from .cutting import cut, cut_cells
+    from .layout import Axis, Rect, TileLayout
+    from .mosaic import Mosaic
 
 __all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]
+
+_HOMES = {
+    "METHODS": "canvas",
+    "compose": "canvas",
+    "cut": "cutting",
+    "cut_cells": "cutting",
+    "Axis": "layout",
+    "Rect": "layout",
+    "TileLayout": "layout",
+    "Mosaic": "mosaic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What the package offers, loaded when it is asked for: ComfyUI waits for every pack when it starts."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("." + _HOMES[name], __name__), name)

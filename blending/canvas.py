@@ -30,10 +30,9 @@ from .resample import on_grid
 from .rows import RowBlend
 from .survey import Finding, survey
 from .windows import METHODS as WINDOWS
-from .windows import METHODS_OVER_WINDOWS
+from .windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 
 METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)
-USES_REFERENCE = ("gradient", "auto")
 LEAST_LENGTH = 1e-3
 
 

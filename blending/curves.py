@@ -32,6 +32,8 @@ TABLES: dict[str, tuple[int, ...]] = {
     SIX: (0, 36, 72, 109, 145, 181, 218, 255),
     PEAK: (0, 128, 255),
 }
+# What a curve is applied to.
+LUMINANCE, EACH, LIGHTNESS = CHANNELS = ("luminance", "each channel", "lightness")
 PHASES = (0.0, 0.25, 0.5, 0.75)
 MOST_INVERSIONS = 16
 MOST_GAIN = 8.0

@@ -18,10 +18,12 @@ import numpy as np
 import torch
 
 from .canvas import check_tiles
-from .color import NothingToMeasureError, affine, check_finite, check_mask, check_pixels, colours, in_channels, joint_weight, visible
+from .color import affine
+from .color_settings import NothingToMeasureError
 from .layout import TileLayout
 from .memory import empty
 from .mosaic import Mosaic
+from .pixels import check_finite, check_mask, check_pixels, colours, in_channels, joint_weight, visible
 from .reference import check_scene, clear_of_hidden, part_size, tile_part
 from .resample import on_grid
 from .tone_solve import REFERENCE, solve_tones

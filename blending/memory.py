@@ -7,8 +7,8 @@ asking for them takes nearly all of that away.
 
 A virtual machine may have given its free memory back to the machine it runs on. A huge page is
 then fetched piece by piece, thirty times as slow as any other, while small pages mostly come
-from memory that is still there. One page is tried every now and then, and where it is slow the
-rest is left to small pages.
+from memory that is still there. So the pages are touched one by one here, and after a few slow
+ones the rest is left to small pages.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ import torch
 
 _WORTH_IT = 32 << 20  # bytes; smaller blocks the allocator keeps for the next time, and those are mapped already
 
-
 _HUGE = 2 << 20
-_TRY_EVERY = 16 << 20
 _SLOW = 0.7e-3  # seconds for one huge page; zeroing it takes a tenth of a millisecond
+_SLOW_ALLOWED = 3  # one alone may have been another process' turn
 
 
-def _avoid_slow_pages(buffer: mmap.mmap, size: int) -> None:
-    for start in range(0, size, _TRY_EVERY):
+def _touch(buffer: mmap.mmap, size: int) -> None:
+    """Have every huge page handed out, for as long as that is fast."""
+    slow = 0
+    for start in range(0, size, _HUGE):
         began = time.perf_counter()
         buffer[start] = 0
-        if time.perf_counter() - began > _SLOW:
-            rest = start + _HUGE
-            if rest < size:
-                buffer.madvise(mmap.MADV_NOHUGEPAGE, rest, size - rest)
+        slow += time.perf_counter() - began > _SLOW
+        rest = start + _HUGE
+        if slow > _SLOW_ALLOWED and rest < size:
+            buffer.madvise(mmap.MADV_NOHUGEPAGE, rest, size - rest)
             return
 
 
@@ -48,7 +49,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: to
         try:
             buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             buffer.madvise(mmap.MADV_HUGEPAGE)
-            _avoid_slow_pages(buffer, size)
+            _touch(buffer, size)
         except (OSError, ValueError):
             return torch.empty(shape, dtype=dtype, device=device)
         return torch.frombuffer(buffer, dtype=dtype).view(shape)

@@ -9,13 +9,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as functional
 
-from .color import check_finite, colours
-from .curves import SolarCurve, best_slope
+from .curves import CHANNELS, EACH, LUMINANCE, SolarCurve, best_slope
 from .lab import to_f
 from .memory import empty
+from .pixels import REC_709, check_finite, colours
 
-LUMINANCE, EACH, LIGHTNESS = CHANNELS = ("luminance", "each channel", "lightness")
-REC_709 = (0.2126, 0.7152, 0.0722)
 SMOOTHING = 2.0  # pixels: sigma of the Gaussian under `edges`
 LOWEST, HIGHEST = 0.01, 0.99
 LEAST_RANGE = 1 / 1024

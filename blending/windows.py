@@ -28,6 +28,9 @@ METHODS = ("hann", "linear", "gaussian", "average", "none")
 # Methods that are more than a window, and still change tone over by one.
 METHODS_OVER_WINDOWS = ("optimal seam", "multiband", "gradient", "auto")
 
+# Those that can take the tone of a reference, and go over the tiles several times.
+USES_REFERENCE = ("gradient", "auto")
+
 # The Gaussian-integral ramp's sigma, as a share of the overlap: wide enough to stay below
 # linear's steepness times 1.2, narrow enough that its jump where the tile ends is 0.6 % of a step.
 GAUSSIAN_SIGMA = 0.2

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
 
-from ..blending.canvas import METHODS, USES_REFERENCE, compose
 from ..blending.layout import TileLayout
-from ..blending.mosaic import Mosaic
-from ..blending.noise_mask import compose_masks
-from ..blending.regroup import Span, gather, tile_spans
-from ..blending.survey import summary, survey
 from ..blending.windows import METHODS as WINDOWS
+from ..blending.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 from .layout_picture import describe_blend, join_ui, show
 from .types import Layout, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
+
+if TYPE_CHECKING:
+    from ..blending.mosaic import Mosaic
+    from ..blending.regroup import Span
 
 ALIASES = ["untile", "stitch", "merge tiles", "seam", "feather", "blend tiles", "assemble", "join tiles", "unsplit"]
 METHOD_TIP = (
@@ -70,7 +70,7 @@ class SeamBlend(io.ComfyNode):
                     tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
                 ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
-                *_method_inputs(METHODS, IMAGE_METHOD_TIP),
+                *_method_inputs((*WINDOWS, *METHODS_OVER_WINDOWS), IMAGE_METHOD_TIP),
                 io.Float.Input(
                     "scale",
                     default=0.0,
@@ -123,6 +123,12 @@ class SeamBlend(io.ComfyNode):
     def execute(cls, tiles, layout, method, trim, scale, cut_feather=(0.0,), reference_scale=(0,), reference=()) -> io.NodeOutput:
         """Blend the tiles of each layout."""
         import comfy.model_management
+
+        # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
+        from ..blending.canvas import compose
+        from ..blending.mosaic import Mosaic
+        from ..blending.regroup import gather, tile_spans
+        from ..blending.survey import summary, survey
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
@@ -195,6 +201,10 @@ class LatentSeamBlend(io.ComfyNode):
     @classmethod
     def execute(cls, tiles, layout, method, trim) -> io.NodeOutput:
         """Blend the tiles of each layout."""
+        from ..blending.mosaic import Mosaic
+        from ..blending.noise_mask import compose_masks
+        from ..blending.regroup import tile_spans
+
         plans = _layouts(layout)
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
@@ -228,6 +238,9 @@ def _check_trim_cells(plan: TileLayout, trim: int) -> None:
 def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[Span]], mosaic: Mosaic) -> torch.Tensor:
     """Latents are blended plane by plane: batch, channels and frames all alike."""
     import comfy.model_management
+
+    from ..blending.canvas import compose
+    from ..blending.regroup import gather
 
     def planes(parts: list[Span]) -> torch.Tensor:
         tile = gather(items, parts)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.color import GAIN, METHODS, check_finite, check_settings, match, match_tiles
+from ..blending.color_settings import GAIN, METHODS, check_settings
 from ..blending.layout import TileLayout
+from ..blending.pixels import check_finite
 from ..blending.regroup import Span, gather, tile_spans
 from .types import Layout, check_image, check_layout, watched
 
@@ -190,6 +191,8 @@ class _Shared:
 
 def _match_pictures(items: list[torch.Tensor], references: list, masks: list, settings: tuple) -> tuple[list[torch.Tensor], list[str]]:
     """Each item by itself, to the whole reference."""
+    from ..blending.color import match  # here and below, because it is most of what this file would load
+
     method, strength, unchanged_only = settings
     sizes = [len(item) for item in items]
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
@@ -204,6 +207,8 @@ def _match_layouts(
     items: list[torch.Tensor], plans: list[TileLayout], references: list, masks: list, settings: tuple
 ) -> tuple[list[torch.Tensor], list[str]]:
     """The tiles of each layout, given back in the items they came in."""
+    from ..blending.color import match_tiles
+
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
     pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
     said = []

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.heat_map import STRIPS, heat_map, worst_strips
 from ..blending.layout import TileLayout
 from ..blending.regroup import gather, tile_spans
 from ..blending.seam_report import THRESHOLD, SeamReport
@@ -88,7 +87,8 @@ class SeamCheck(io.ComfyNode):
     @classmethod
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
         """Check every picture, and stop where that is asked."""
-        from ..blending.metrics import check_seams  # here, because it is most of what this file would load
+        from ..blending.heat_map import STRIPS, heat_map  # here, because they are most of what this file would load
+        from ..blending.metrics import check_seams
 
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
         plans = _plans(layout, len(images))
@@ -167,6 +167,8 @@ def _caption(report: SeamReport) -> list[str]:
 
 def _strips(images: list[torch.Tensor], reports: list[SeamReport]) -> list[tuple[tuple[bool, float], torch.Tensor]]:
     """The strips of every picture, with what they are sorted by: failing ones first, then by z."""
+    from ..blending.heat_map import STRIPS, worst_strips
+
     found = []
     for image, report in zip(images, reports, strict=True):
         strips = worst_strips(image, report)

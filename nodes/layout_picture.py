@@ -6,14 +6,16 @@ import os
 import uuid
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..blending.layout import Axis, TileLayout
-from ..blending.mosaic import Mosaic, smallest_overlap
+
+if TYPE_CHECKING:
+    from ..blending.mosaic import Mosaic
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
@@ -48,6 +50,8 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
 
 def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
     """What Seam Blend did, in a few short lines."""
+    from ..blending.mosaic import smallest_overlap
+
     source = "as typed" if typed else "from the tiles"
     lines = [f"{len(plan)} tiles, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
     if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":

@@ -13,8 +13,8 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..blending.color import colours
 from ..blending.curves import (
+    CHANNELS,
     DEFAULT_POINTS,
     MOST_GAIN,
     MOST_INVERSIONS,
@@ -26,7 +26,7 @@ from ..blending.curves import (
     sampled_curve,
     solar_curve,
 )
-from ..blending.solarize import CHANNELS, edges, range_of, solarize
+from ..blending.pixels import colours
 from .types import check_image
 
 # A key of our own: under "images" the host would draw a second preview.
@@ -165,6 +165,8 @@ class SolarCurvePreview(io.ComfyNode):
     @classmethod
     def execute(cls, image, preset, shape, inversions, phase, gain, expand, channel, points, curve=None) -> io.NodeOutput:
         """Bend every picture and show the first."""
+        from ..blending.solarize import edges, solarize
+
         check_image(image)
         samples = None if curve is None else _samples(curve)
         if samples is not None and preset == POINTS:
@@ -219,6 +221,8 @@ def _watch(rows: int) -> Callable[[int], None]:
 def _preview(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
     """The first picture as a PNG in ComfyUI's temp folder, and what the widget must know to bend it as `execute` does."""
     import folder_paths
+
+    from ..blending.solarize import range_of
 
     picture = image[0]
     height, width = picture.shape[:2]

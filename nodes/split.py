@@ -6,7 +6,6 @@ from comfy_api.latest import io
 
 from ..blending.cutting import cut, cut_cells
 from ..blending.layout import TileLayout
-from ..blending.noise_mask import cut_mask
 from .layout_picture import describe_split, show
 from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 
@@ -156,6 +155,8 @@ class LatentTileSplit(io.ComfyNode):
             plan = TileLayout.grid(height * unit, width * unit, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
         tiles = [{**samples, "samples": tile} for tile in cut_cells(cells, plan)]
         if mask is not None:
+            from ..blending.noise_mask import cut_mask  # here, because few latents have a mask and it loads the whole of blending
+
             for tile, part in zip(tiles, cut_mask(mask, plan), strict=True):
                 tile["noise_mask"] = part
         ui = show(cells, plan, describe_split(plan, None if given is not None else multiple_of))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tilework.blending.curves import DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
-from tilework.blending.solarize import CHANNELS, solarize
+from tilework.blending.curves import CHANNELS, DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
+from tilework.blending.solarize import solarize
 
 HELPERS = (Path(__file__).with_name("solar.js")).read_text("utf-8")
 OWN_POINTS = [[0, 0.1], [0.2, 0.9], [0.37, 0.05], [0.6, 1], [0.61, 0.4], [1, 0.7]]

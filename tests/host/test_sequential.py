@@ -125,7 +125,18 @@ def test_progress_counts_tiles_times_steps_and_a_cancel_is_heard():
     def go(callback):
         with torch.inference_mode():
             return comfy.sample.sample(
-                patched, x, 4, 3.0, "euler", "normal", prompt(1), prompt(2), torch.zeros_like(x), seed=1, disable_pbar=True, callback=callback
+                patched,
+                x,
+                4,
+                3.0,
+                "euler",
+                "normal",
+                prompt(1),
+                prompt(2),
+                torch.zeros_like(x),
+                seed=1,
+                disable_pbar=True,
+                callback=callback,
             )
 
     go(lambda step, x0, x_now, total: told.append((step, total, tuple(x0.shape))))

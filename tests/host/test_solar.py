@@ -159,6 +159,13 @@ def test_nan_is_refused_with_the_pictures_number(run_prompt):
 
 
 def test_the_widgets_files_are_served_and_every_js_file_is_one_of_them(server):
-    for path in ("solar_curve.js", "solar/curve_math.js", "solar/curve_plot.js", "solar/painter.js", "solar/picture.js", "solar/picture_view.js"):
+    for path in (
+        "solar_curve.js",
+        "solar/curve_math.js",
+        "solar/curve_plot.js",
+        "solar/painter.js",
+        "solar/picture.js",
+        "solar/picture_view.js",
+    ):
         text = get(f"{server.url}/extensions/tilework/js/{path}").decode()
         assert "innerHTML" not in text and "insertAdjacentHTML" not in text and "eval(" not in text and "document.write" not in text

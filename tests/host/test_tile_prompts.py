@@ -89,7 +89,10 @@ def test_two_hundred_tiles_on_a_large_canvas_take_next_to_nothing():
     assert not any("mask" in entry[1] for entry in entries)
 
 
-@pytest.mark.parametrize(("prompts", "share", "words"), [(1, 1.0, "1 prompt came for 2 tiles"), (3, 1.0, "3 prompts came for 2 tiles"), (2, 1.5, "strength 1.5 is not between")])
+@pytest.mark.parametrize(
+    ("prompts", "share", "words"),
+    [(1, 1.0, "1 prompt came for 2 tiles"), (3, 1.0, "3 prompts came for 2 tiles"), (2, 1.5, "strength 1.5 is not between")],
+)
 def test_refusals(prompts, share, words):
     with pytest.raises(ValueError, match=words):
         tied([prompt(1)] * prompts, LAYOUT, share)

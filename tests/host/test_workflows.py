@@ -89,7 +89,9 @@ def test_solar_qa_gives_what_python_computes(server, object_info, run_entry):
     entry = run_entry(convert(FOLDER / "solar_qa.json", object_info))
     pictures = {}
     for written in images(entry):
-        pictures[written["filename"].split("_0")[0]] = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32)
+        pictures[written["filename"].split("_0")[0]] = np.asarray(
+            Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), np.float32
+        )
     original = torch.from_numpy(np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255)[None]
     curve = solar_curve("four points")
     for name, wanted in {

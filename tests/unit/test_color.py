@@ -5,7 +5,8 @@ import torch
 from kornia.color import lab_to_rgb as kornia_lab_to_rgb
 from kornia.color import rgb_to_lab as kornia_rgb_to_lab
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.color import METHODS, NothingToMeasureError, match, match_tiles
+from tilework.blending.color import match, match_tiles
+from tilework.blending.color_settings import METHODS, NothingToMeasureError
 from tilework.blending.gain import compensate
 from tilework.blending.lab import lab_to_rgb, rgb_to_lab
 from tilework.blending.reference import resized, sample

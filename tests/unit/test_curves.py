@@ -9,9 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending.curves import (
+    CHANNELS,
     DEFAULT_POINTS,
+    EACH,
     FOUR,
     INVERSIONS,
+    LIGHTNESS,
+    LUMINANCE,
     MOST_POINTS,
     PEAK,
     PHASES,
@@ -26,7 +30,7 @@ from tilework.blending.curves import (
     sampled_curve,
     solar_curve,
 )
-from tilework.blending.solarize import CHANNELS, EACH, LIGHTNESS, LUMINANCE, Range, curve_input, edges, range_of, solarize
+from tilework.blending.solarize import Range, curve_input, edges, range_of, solarize
 
 LEVELS = torch.arange(256, dtype=torch.float32) / 255
 PUBLISHED = {FOUR: [0, 51, 101, 152, 203, 255], SIX: [0, 36, 72, 109, 145, 181, 218, 255], PEAK: [0, 128, 255]}

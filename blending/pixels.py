@@ -1,0 +1,77 @@
+"""What the pixels of a picture are: checked, with alpha told from colour, and as a weight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+REC_709 = (0.2126, 0.7152, 0.0722)
+
+
+def check_finite(pixels: torch.Tensor, name: str) -> None:
+    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely."""
+    total = pixels.sum() if pixels.dtype == torch.float32 else pixels.sum(dtype=torch.float32)
+    if not math.isfinite(float(total)) and not torch.isfinite(pixels).all():
+        what = "NaN" if torch.isnan(pixels).any() else "Inf"
+        raise ValueError(
+            f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): the node that made it broke it; "
+            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
+        )
+
+
+def check_mask(mask: torch.Tensor, name: str = "the mask") -> torch.Tensor:
+    """A mask [B, h, w] as float, finite and not part of any graph, or ValueError."""
+    if not isinstance(mask, torch.Tensor) or mask.ndim != 3 or mask.is_complex() or 0 in mask.shape:
+        what = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise ValueError(f"{name} is {what}: expected floating point [batch, height, width]")
+    mask = mask.detach().float()
+    check_finite(mask, name)
+    return mask
+
+
+def colours(pixels: torch.Tensor) -> torch.Tensor:
+    """The colour channels of [..., C]: all but a fourth."""
+    return pixels[..., :3] if pixels.shape[-1] == 4 else pixels
+
+
+def visible(pixels: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor | None:
+    """How much each pixel of [..., C] counts: alpha times mask [...], None where all count alike."""
+    alpha = pixels[..., 3].clamp_min(0) if pixels.shape[-1] == 4 else None
+    if alpha is None or mask is None:
+        return mask if alpha is None else alpha
+    return alpha * mask
+
+
+def joint_weight(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    """The product of two weights; None is one everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
+
+
+def in_channels(pixels: torch.Tensor, count: int) -> torch.Tensor:
+    """Pixels [..., C] with `count` colour channels, alpha kept: grey is repeated, colour becomes its luma (Rec. 709)."""
+    colour = colours(pixels)
+    if colour.shape[-1] == count:
+        return pixels
+    made = (
+        colour.expand(*colour.shape[:-1], 3) if count == 3 else (colour.float() * colour.new_tensor(REC_709).float()).sum(-1, keepdim=True)
+    )
+    # One channel and alpha is no picture of the host: the weight is worked out before, and alpha goes.
+    return torch.cat((made, pixels[..., 3:]), -1) if pixels.shape[-1] == 4 and count == 3 else made
+
+
+def check_pixels(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    """Floating point [B, h, w, C] with C = 1, 3 or 4, not part of any graph, or ValueError."""
+    if not isinstance(pixels, torch.Tensor):
+        raise ValueError(
+            f"{name} is {'missing' if pixels is None else type(pixels).__name__}: expected a picture, "
+            "floating point [batch, height, width, channels]"
+        )
+    if pixels.ndim != 4 or not pixels.is_floating_point() or pixels.shape[-1] not in (1, 3, 4) or 0 in pixels.shape:
+        raise ValueError(
+            f"{name} is {pixels.dtype} of shape {tuple(pixels.shape)}: expected floating point [batch, height, width, channels], "
+            "with 1 channel (grey), 3 (RGB) or 4 (RGBA)"
+        )
+    return pixels.detach() if pixels.requires_grad else pixels
