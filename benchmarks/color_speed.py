@@ -49,10 +49,10 @@ def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def own(image: torch.Tensor, reference: torch.Tensor) -> list[Contestant]:
     """Tilework's methods."""
-    color, gain, layouts, cutting = (blending(name) for name in ("color", "gain", "layout", "cutting"))
+    color, settings, gain, layouts, cutting = (blending(name) for name in ("color", "color_settings", "gain", "layout", "cutting"))
     rows = [
         Contestant(f"**Tilework** {method}", True, method, lambda method=method: color.match(image, reference, method))
-        for method in color.METHODS[:-1]
+        for method in settings.METHODS[:-1]
     ]
     layout = layouts.TileLayout.grid(*image.shape[1:3], TILE, TILE, OVERLAP, 8)
     generator = torch.Generator().manual_seed(2)
@@ -65,7 +65,7 @@ def own(image: torch.Tensor, reference: torch.Tensor) -> list[Contestant]:
         gains = gain.compensate(tiles, layout)
         return [gains.apply(tile, index) for index, tile in enumerate(tiles)]
 
-    rows.append(Contestant(f"**Tilework** {color.GAIN}, {len(tiles)} tiles of {TILE}", True, color.GAIN, compensated))
+    rows.append(Contestant(f"**Tilework** {settings.GAIN}, {len(tiles)} tiles of {TILE}", True, settings.GAIN, compensated))
     return rows
 
 

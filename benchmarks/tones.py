@@ -107,7 +107,7 @@ def _opencv(name: str, tiles: Tiles, layout: Any, _source: torch.Tensor) -> Tile
 
 
 def _ours() -> list[Corrector]:
-    gain, colour = _module("gain"), _module("color")
+    gain, colour, settings = _module("gain"), _module("color"), _module("color_settings")
     has_gain, has_match = (
         None if hasattr(*want) else f"this Tilework has no {want[1]}" for want in ((gain, "compensate"), (colour, "match_tiles"))
     )
@@ -128,7 +128,7 @@ def _ours() -> list[Corrector]:
     ]
     if has_match:
         return [*made, Corrector("tilework-match", "**Tilework** statistics transfer, per tile", _none, True, True, has_match)]
-    for method in (method for method in colour.METHODS if not method.startswith("gain")):
+    for method in (method for method in settings.METHODS if not method.startswith("gain")):
         made.append(Corrector(f"tilework-{method}", f"**Tilework** {method}, per tile", partial(_match, method, 0.0), True, True))
         made.append(
             Corrector(f"tilework-{method}-rule", f"**Tilework** {method}, per tile, {rule}", partial(_match, method, UNCHANGED), True, True)

@@ -27,6 +27,11 @@ _WIDEST_STEP = 1 / 64
 # A range below this is one value: it cannot be divided into nodes in float32, and nothing can be seen of it.
 _LEAST_RANGE = 1e-30
 
+# One value is _ONE, and its way to the next node up to _PARTS; so many of them stay below 2^63, and their ways below _ONE.
+_PARTS = 1 << 20
+_ONE = 1 << 41
+_MOST_SUMMED = 1 << 20
+
 
 class Histogram(NamedTuple):
     """The values of one channel.
@@ -94,6 +99,35 @@ def _positions(values: torch.Tensor, low: float, high: float) -> tuple[torch.Ten
     return below, at.sub_(below)
 
 
+class _Counts:
+    """Unweighted values of one channel, shared out between nodes in whole numbers.
+
+    A value adds one to the node below it and its way to the next node, in parts of _PARTS, to the same number: one sum
+    where two would be needed, exact in any order.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(NODES, dtype=torch.int64, device=device)
+        self.mass = torch.zeros(NODES, dtype=torch.float64, device=device)
+        self.room = _MOST_SUMMED
+
+    def add(self, below: torch.Tensor, beyond: torch.Tensor) -> None:
+        """Add values by their `_positions`."""
+        for node, way in zip(below.split(_MOST_SUMMED), beyond.split(_MOST_SUMMED), strict=True):
+            if len(node) > self.room:
+                self.flush()
+            self.room -= len(node)
+            self.sums.index_add_(0, node, way.mul(_PARTS).to(torch.int64).add_(_ONE))
+
+    def flush(self) -> None:
+        """Take the sums apart."""
+        ways = (self.sums & (_ONE - 1)).double() / _PARTS
+        self.mass += (self.sums // _ONE) - ways
+        self.mass[1:] += ways[:-1]
+        self.sums.zero_()
+        self.room = _MOST_SUMMED
+
+
 def histograms(colour: torch.Tensor, weight: torch.Tensor | None) -> list[Histogram]:
     """One histogram per channel.
 
@@ -102,20 +136,39 @@ def histograms(colour: torch.Tensor, weight: torch.Tensor | None) -> list[Histog
         weight: [h, w], zero or more, not all zero; None where all count alike.
     """
     lows, highs = (bound.tolist() for bound in _range(colour, weight))
+    mass = _counted(colour, lows, highs) if weight is None else _weighed(colour, weight, lows, highs)
+    mass = mass.cpu().numpy()
+    return [Histogram(low, high, np.maximum(own, 0)) for low, high, own in zip(lows, highs, mass, strict=True)]
+
+
+def _counted(colour: torch.Tensor, lows: list[float], highs: list[float]) -> torch.Tensor:
+    """Mass per channel and node where all pixels count alike: float64 [C, NODES]."""
+    counts = [_Counts(colour.device) for _ in lows]
+    for (part,) in strips(colour):
+        for own, channel, low, high in zip(counts, part.unbind(-1), lows, highs, strict=True):
+            if _flat(low, high):
+                own.mass[0] += channel.numel()
+            else:
+                own.add(*_positions(channel.reshape(-1).float(), low, high))
+    for own in counts:
+        own.flush()
+    return torch.stack([own.mass for own in counts])
+
+
+def _weighed(colour: torch.Tensor, weight: torch.Tensor, lows: list[float], highs: list[float]) -> torch.Tensor:
+    """Mass per channel and node where pixels have weights: float64 [C, NODES]."""
     mass = torch.zeros(len(lows), NODES, dtype=torch.float64, device=colour.device)
     for part, w in strips(colour, weight):
+        share = w.reshape(-1).double()
         for own, channel, low, high in zip(mass, part.unbind(-1), lows, highs, strict=True):
-            values = channel.reshape(-1).float()
-            share = torch.ones_like(values, dtype=torch.float64) if w is None else w.reshape(-1).double()
             if _flat(low, high):
                 own[0] += share.sum()
                 continue
-            below, beyond = _positions(values, low, high)
+            below, beyond = _positions(channel.reshape(-1).float(), low, high)
             upper = share * beyond
             own.index_add_(0, below, share - upper)
             own[1:].index_add_(0, below, upper)
-    mass = mass.cpu().numpy()
-    return [Histogram(low, high, np.maximum(own, 0)) for low, high, own in zip(lows, highs, mass, strict=True)]
+    return mass
 
 
 def _quantiles(target: Histogram, shares: np.ndarray) -> np.ndarray:
@@ -139,5 +192,6 @@ def read(values: torch.Tensor, source: Histogram, table: torch.Tensor) -> torch.
         return values + (float(table[0]) - source.low)
     below, beyond = _positions(values, source.low, source.high)
     start = table.index_select(0, below)
-    out = torch.lerp(start, table.index_select(0, below + 1), beyond)
-    return out.add_(values - values.clamp(source.low, source.high))
+    out = torch.lerp(start, table.index_select(0, below.add_(1)), beyond)
+    low, high = torch.aminmax(values)
+    return out if low >= source.low and high <= source.high else out.add_(values - values.clamp(source.low, source.high))
