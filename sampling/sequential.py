@@ -43,7 +43,7 @@ def sample_tiles(
         steps: of the sampler.
 
     Returns:
-        the finished canvas.
+        the finished canvas. Tiles that the noise mask leaves nothing of are not sampled at all.
     """
     import comfy.model_management
 
@@ -52,10 +52,12 @@ def sample_tiles(
     for index, view in enumerate(views):
         comfy.model_management.throw_exception_if_processing_interrupted()
         share = _share(tiles, view).to(latent.device)
+        mask = _mask(share, denoise_mask, view, noise)
+        if mask is not None and not mask.any():
+            continue  # nothing is painted here, and the latent stays
         seed = extra_args.get("seed")
         mine = {**extra_args, "seed": seed if seed is None else (seed + index) % (2**64 - 1)}
         told = None if callback is None else _told(callback, done, view, share, index * steps, steps, len(views) * steps)
-        mask = _mask(share, denoise_mask, view, noise)
         run.alone = view
         try:
             # Where it paints, a tile begins with the source, as the whole canvas would, and not with what a neighbour made of it.

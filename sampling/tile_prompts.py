@@ -44,7 +44,10 @@ def places_of(layout: TileLayout, canvas: Sequence[int], downscale: int) -> Plac
         ValueError: where the layout was planned for another picture.
     """
     height, width = canvas
-    plan = layout.fit(height, width, 1, downscale)
+    try:
+        plan = layout.fit(height, width, 1, downscale)
+    except ValueError as error:
+        raise ValueError(f"Tile Prompts: {error}. Connect to it the layout of the Tile Split that cut the picture you sample") from error
     axes = [Axis(n, min(axis.tile // downscale, n) if len(axis.origins) == 1 else axis.tile // downscale,
                  tuple(o // downscale for o in axis.origins)) for axis, n in zip(plan.axes, canvas, strict=True)]  # fmt: skip
     ys, xs = axes

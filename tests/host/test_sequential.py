@@ -35,6 +35,25 @@ def test_outside_of_a_noise_mask_the_source_stays():
     assert float((parts - latent)[outside].abs().max() / latent.abs().max()) <= 1e-6
 
 
+def test_tiles_that_the_mask_leaves_nothing_of_cost_nothing():
+    model, x = patcher_of(make_model()), noise(1, 4, 48, 208, seed=1)
+    latent = 0.5 * noise(1, 4, 48, 208, seed=2)
+    mask = torch.zeros(1, 1, 48, 208)
+    mask[..., 80:90] = 1
+    seen = []
+
+    def count(executor, model, conds, x_in, timestep, options):
+        seen.append(options["tilework_run"].alone.index)
+        return executor(model, conds, x_in, timestep, options)
+
+    patched = tiled(model, TileSettings(**TILES))
+    patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.CALC_COND_BATCH, "count", count)
+    whole = sample(model, x, prompt(1), prompt(2), "euler", latent=latent, noise_mask=mask)
+    parts = sample(patched, x, prompt(1), prompt(2), "euler", latent=latent, noise_mask=mask)
+    assert len(seen) == 8 and len(set(seen)) == 1, "one tile of four, eight steps"
+    assert relative(parts, whole) <= 1e-5
+
+
 def test_every_step_sees_the_finished_neighbour_noised_with_the_canvas_own_noise():
     base = make_model()
     model, x = patcher_of(base), noise(1, 4, 48, 112, seed=1)
