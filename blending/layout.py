@@ -51,6 +51,13 @@ class Axis(NamedTuple):
         gaps = [a + self.tile - b for a, b in zip(self.origins, self.origins[1:], strict=False)]
         return min(gaps) if gaps else None
 
+    @property
+    def alone(self) -> int:
+        """How many of the `size` pixels only one tile covers."""
+        starts = (0, *(min(origin + self.tile, self.size) for origin in self.origins))
+        stops = (*self.origins[1:], self.size)
+        return sum(max(0, stop - start) for start, stop in zip(starts, stops, strict=False))
+
 
 def plan_axis(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int, ...]:
     """Origins of equal tiles, evenly spread over `size` pixels.
@@ -211,6 +218,12 @@ class TileLayout:
         xs = tuple(dict.fromkeys(t.x for t in self.tiles))
         height, width = self.tile_size
         return Axis(self.canvas[0], height, ys), Axis(self.canvas[1], width, xs)
+
+    @property
+    def repeated(self) -> Fraction:
+        """Share of the canvas that two or more tiles cover, 0 to 1: those pixels are computed more than once."""
+        ys, xs = self.axes
+        return 1 - Fraction(ys.alone * xs.alone, ys.size * xs.size)
 
     def scaled(self, scale: int | float | str | Fraction) -> TileLayout:
         """The same plan for the picture resized by `scale`.

@@ -12,7 +12,7 @@ THRESHOLD = 5.0  # the z from which a boundary fails
 MOST_ROWS = 40
 SEAM, EITHER, CLEAN, UNJUDGED = "seam", "edge or seam", "clean", "not judged"
 FAILING = (SEAM, EITHER)
-_COLUMNS = ("verdict", "boundary", "where", "step", "dE2000", "z", "test", "worst at", "3x rule")
+COLUMNS = ("verdict", "boundary", "where", "step", "dE2000", "z", "test", "worst at", "3x rule")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,21 @@ class SeamRow:
         """Its place in words."""
         names = "xy" if self.vertical else "yx"
         return f"{names[0]} {self.line}, {names[1]} {self.along[0]}-{self.along[1]}"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its row of the table, one text for each of COLUMNS."""
+        return (
+            self.verdict,
+            self.boundary,
+            self.where,
+            f"{self.step:.2f}",
+            f"{self.delta_e:.2f}" if self.delta_e else "-",
+            short(self.z),
+            self.test,
+            f"{'y' if self.vertical else 'x'} {self.worst[0]}-{self.worst[1]}",
+            f"{self.rule:.2f}" + (" flags" if self.rule > 3 else ""),
+        )
 
     def sentence(self) -> str:
         """One line about it."""
@@ -170,20 +185,8 @@ class SeamReport:
         return "\n".join(lines)
 
     def _table(self, most: int) -> list[str]:
-        rows = [_COLUMNS if self.pictures == 1 else ("picture", *_COLUMNS)]
-        for row in self.rows[:most]:
-            cells = (
-                row.verdict,
-                row.boundary,
-                row.where,
-                f"{row.step:.2f}",
-                f"{row.delta_e:.2f}" if row.delta_e else "-",
-                short(row.z),
-                row.test,
-                f"{'y' if row.vertical else 'x'} {row.worst[0]}-{row.worst[1]}",
-                f"{row.rule:.2f}" + (" flags" if row.rule > 3 else ""),
-            )
-            rows.append(cells if self.pictures == 1 else (str(row.picture), *cells))
+        rows = [COLUMNS if self.pictures == 1 else ("picture", *COLUMNS)]
+        rows += [row.cells if self.pictures == 1 else (str(row.picture), *row.cells) for row in self.rows[:most]]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines = [line + (f"  ({row.note})" if row.note else "") for line, row in zip(lines[1:], self.rows, strict=False)]

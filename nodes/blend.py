@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
+from ..blending.captions import describe_blend
 from ..blending.layout import TileLayout
 from ..blending.windows import METHODS as WINDOWS
 from ..blending.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
-from .layout_picture import describe_blend, join_ui, show
+from .layout_picture import join_ui, show
 from .types import Layout, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..blending.layout import TileLayout
 from ..blending.regroup import gather, tile_spans
 from ..blending.seam_report import THRESHOLD, SeamReport
-from .layout_picture import join_ui, show
+from .layout_picture import join_ui, show_seams
 from .types import Layout, check_image, check_layout
 
 REPORT, STOP = "report", "stop"
@@ -104,12 +104,10 @@ class SeamCheck(io.ComfyNode):
                 raise RuntimeError(f"Seam Check stopped the run: {report.summary()}")
             reports.append(report)
             maps.append(heat_map(picture, report))
-            pictures.append(show(maps[-1], plan.in_pixels(), _caption(report), grid=False))
-        ui = join_ui(pictures)
-        ui["text"] = [report.summary() for report in reports]
+            pictures.append(show_seams(picture, maps[-1], plan.in_pixels(), report, _caption(report)))
         worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
-        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, ui=ui)
+        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], count: int) -> list[TileLayout]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..blending.layout import Axis, TileLayout
-
-if TYPE_CHECKING:
-    from ..blending.mosaic import Mosaic
+from ..blending.seam_report import SeamReport
+from .overlay import LAYOUT_KEY, SEAMS_KEY, layout_record, seam_record
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
@@ -30,67 +28,46 @@ CAPTION_MARGIN = 12
 LEAST_NUMBER_ROOM = 16
 
 
-def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
-    """What Tile Split did, in a few short lines."""
-    ys, xs = plan.axes
-    height, width = plan.tile_size
-    overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
-    share = len(plan) * height * width / (plan.canvas[0] * plan.canvas[1])
-    lines = [
-        f"{len(plan)} tiles of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
-        (f"true overlap {overlaps} px, " if len(plan) > 1 else "") + f"{share:,.2f} x the pixels to compute",
-        f"{plan.canvas[1]} x {plan.canvas[0]} px" + (f", batch {plan.batch}" if plan.batch > 1 else ""),
-    ]
-    if plan.unit > 1:
-        lines.append(f"{plan.unit} image pixels per latent cell")
-    elif multiple_of and (width % multiple_of or height % multiple_of):
-        lines.append(f"the tile is not a multiple of {multiple_of}: a VAE would crop it")
-    return lines
+def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = ()) -> dict[str, Any]:
+    """The node's UI value: what the overlay in the browser draws the grid from, and the same as one small picture for everybody else.
+
+    Args:
+        pixels: IMAGE or latent samples, which the grid is drawn over.
+        plan: the layout.
+        lines: the caption.
+        details: further lines, as text only.
+    """
+    picture = _small(pixels, plan)
+    said = [str(detail) for detail in details]
+    overlay = layout_record(plan, lines, said, _saved(picture))
+    # Under "images" for those who run workflows through the API; the node in the browser has its overlay instead.
+    image = _saved(_with_caption(_with_grid(picture, plan), lines))
+    return {"images": [image], "text": ["\n".join([" | ".join(lines), *said])], LAYOUT_KEY: [overlay]}
 
 
-def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
-    """What Seam Blend did, in a few short lines."""
-    from ..blending.mosaic import smallest_overlap
-
-    source = "as typed" if typed else "from the tiles"
-    lines = [f"{len(plan)} tiles, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
-    if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":
-        lines.append("some tiles do not overlap: nothing to blend there")
-    final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
-    lines.append(final + ("" if mosaic.exact else ", placed between pixels"))
-    planned = tuple(length // plan.unit for length in plan.tile_size)
-    lost = [p - c for p, c in zip(planned, mosaic.tile_size, strict=True)]
-    if not typed and any(0 < n < 16 for n in lost) and plan.unit == 1:
-        lines += [f"tiles came back {max(lost)} px smaller: if a VAE cropped", "them, use a tile size that is a multiple of 8"]
-    return lines
+def show_seams(pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str]) -> dict[str, Any]:
+    """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table for the overlay."""
+    overlay = seam_record(report, _saved(_small(pixels, plan)))
+    return {"images": [_saved(_with_caption(_small(seams, plan), lines))], "text": [report.summary()], SEAMS_KEY: [overlay]}
 
 
-def _scale_text(scale: Fraction) -> str:
-    exact = scale.denominator == 1 or Fraction(f"{float(scale):g}") == scale
-    return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
+def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """The UI values of several layouts as one."""
+    return {key: [value for picture in pictures for value in picture[key]] for key in pictures[0]} if pictures else {}
 
 
-def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = (), grid: bool = True) -> dict[str, Any]:
-    """The node's UI value: one small picture of the grid over `pixels` (IMAGE or latent samples), its caption, and `details` as text.
-
-    With `grid` off, `pixels` as they are.
+def _saved(picture: Image.Image) -> dict[str, str]:
+    """The picture in ComfyUI's temp folder, as the host names files.
 
     A JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it.
     """
     import folder_paths
 
-    picture = _small(pixels, plan)
-    picture = _with_caption(_with_grid(picture, plan) if grid else picture, lines)
     folder = folder_paths.get_temp_directory()
     os.makedirs(folder, exist_ok=True)
     name = f"tilework_{uuid.uuid4().hex}.jpg"
     picture.save(os.path.join(folder, name), quality=88, subsampling=0)
-    return {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "text": ["\n".join([" | ".join(lines), *map(str, details)])]}
-
-
-def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
-    """The UI values of several layouts as one."""
-    return {key: [value for picture in pictures for value in picture[key]] for key in ("images", "text")}
+    return {"filename": name, "subfolder": "", "type": "temp"}
 
 
 def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
@@ -129,7 +106,7 @@ def _overlaps(axis: Axis) -> list[tuple[int, int]]:
 def _with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
     ys, xs = plan.axes
     fy, fx = picture.height / plan.canvas[0], picture.width / plan.canvas[1]
-    layer = Image.new("RGBA", picture.size)
+    picture, layer = picture.copy(), Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(layer)
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
         for start, stop in _overlaps(axis):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..blending.captions import describe_split
 from ..blending.cutting import cut, cut_cells
 from ..blending.layout import TileLayout
-from .layout_picture import describe_split, show
+from .layout_picture import show
 from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 
 ALIASES = ["tile", "split", "split image into tiles", "crop tiles", "slice", "grid", "large image", "upscale tiles"]

@@ -1,7 +1,13 @@
 """Split then blend through the real server: lists, batches, rebatched, several pictures at once."""
 
+import io
+
 import pytest
+from PIL import Image
+from tilework.blending.captions import describe_split
+from tilework.blending.layout import TileLayout
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
+from tilework.tools.loopback import get
 
 METHODS = ["hann", "linear", "gaussian", "average", "none"]
 
@@ -68,6 +74,22 @@ def test_the_picture_is_shown_once_not_per_tile(run_prompt):
     assert len(outputs["2"]["images"]) == 1 and len(outputs["4"]["images"]) == 1
     assert "64 tiles of 128 x 128 (8 x 8)" in outputs["2"]["text"][0]
     assert "scale 1 (from the tiles)" in outputs["4"]["text"][0] and "final size 900 x 900" in outputs["4"]["text"][0]
+
+
+def test_the_overlay_gets_the_layout_and_a_picture_without_a_grid(run_prompt, server):
+    outputs = run_prompt(roundtrip(source(900, 700, seed=78), tile=256, overlap=32))
+    layout = TileLayout.grid(700, 900, 256, 256, 32, 8)
+    for at in ("2", "4"):
+        (record,) = outputs[at]["tilework_layout"]
+        assert (record["canvas"], record["tile"], record["unit"], record["batch"]) == ([700, 900], [256, 256], 1, 1)
+        assert record["origins"] == [list(axis.origins) for axis in layout.axes]
+        assert " | ".join(record["lines"]) == outputs[at]["text"][0]
+        file = record["picture"]
+        assert file != outputs[at]["images"][0]
+        data = get(f"{server.url}/view?filename={file['filename']}&type=temp&subfolder=")
+        with Image.open(io.BytesIO(data)) as picture:
+            assert picture.size == (640, 498), "no caption under it"
+    assert outputs["2"]["tilework_layout"][0]["lines"] == describe_split(layout, 8)
 
 
 def test_a_depth_map_is_cut_like_its_photograph(report):

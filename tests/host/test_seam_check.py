@@ -52,6 +52,19 @@ def test_a_seam_is_found_shown_and_scored(run_prompt, server):
     assert ((pixels[..., 0] > 180) & (pixels[..., 1] < 100)).sum() > 200, "red lines on the preview"
 
 
+def test_the_overlay_gets_the_table(run_prompt):
+    out = run_prompt(check(scene(method="none", light=6.0, seed=29)))
+    (record,) = out["7"]["tilework_seams"]
+    assert record["size"] == [600, 600] and record["pictures"] == 1 and record["left_out"] == 0
+    assert record["summary"] == said(out, "7") and len(record["rows"]) == 12
+    table = [line for line in said(out, "10").splitlines() if "tiles " in line and "|" in line and not line.startswith("Seam Check")]
+    for row, line in zip(record["rows"], table, strict=True):
+        at = [line.index(cell) for cell in row["cells"]]
+        assert at[0] == 0 and at[1] > 0 and row["cells"][0] == row["verdict"], "cell for cell, worst first"
+        assert line.endswith(f"({row['note']})" if row["note"] else row["cells"][-1])
+    assert record["image"] != out["7"]["images"][0], "the picture itself, not the heat map"
+
+
 def test_stop_names_the_worst_boundary(run_prompt):
     with pytest.raises(HostRunError) as caught:
         run_prompt(check(scene(method="none", light=6.0, seed=22), on_fail="stop"))

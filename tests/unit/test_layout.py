@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tilework.blending.captions import describe_split
 from tilework.blending.layout import MAX_TILES, TileLayout, plan_axis
 
 
@@ -32,6 +33,33 @@ def test_every_axis_plan_keeps_its_promises(plan):
     assert end - size < lattice or size <= tile, "the canvas overruns the image by less than one lattice step"
     fewer = (len(origins) - 2) * ((tile - overlap) // lattice) * lattice + tile
     assert len(origins) == 1 or fewer < size, "no tile more than needed"
+
+
+@settings(max_examples=100, deadline=None)
+@given(plans(60), plans(60))
+def test_what_is_computed_twice_is_counted_pixel_by_pixel(a, b):
+    height, tile_height, _, lattice = a
+    width, tile_width, _, _ = b
+    assume(lattice <= min(tile_height, tile_width))
+    layout = TileLayout.grid(height, width, tile_height, tile_width, min(a[2], tile_width - lattice), lattice)
+    times = [[0] * width for _ in range(height)]
+    for tile in layout.tiles:
+        for y in range(tile.y, min(tile.y + tile.height, height)):
+            for x in range(tile.x, min(tile.x + tile.width, width)):
+                times[y][x] += 1
+    twice = sum(count > 1 for row in times for count in row)
+    assert layout.repeated == Fraction(twice, height * width)
+
+
+def test_a_plan_in_words():
+    assert describe_split(TileLayout.grid(777, 1000, 512, 512, 64, 8), 8) == [
+        "6 tiles of 512 x 512 (3 x 2)",
+        "true overlap 264 x 240 px, 66.3 % computed twice or more",
+        "1000 x 777 px, 2.02 x the pixels to compute",
+    ]
+    single = describe_split(TileLayout.grid(512, 512, 1004, 1000, 64, 8), 8)
+    assert single[0] == "1 tile of 1000 x 1004 (1 x 1)" and single[1] == "0.0 % computed twice or more"
+    assert single[3] == "the tile is not a multiple of 8: a VAE would crop it"
 
 
 def test_three_tiles_meet_in_777_by_1000():

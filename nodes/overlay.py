@@ -1,0 +1,65 @@
+"""What the overlays of web/js/tile_overlay.js are drawn from: plain JSON, under keys of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..blending.layout import TileLayout
+from ..blending.seam_report import COLUMNS, SeamReport
+
+LAYOUT_KEY = "tilework_layout"
+SEAMS_KEY = "tilework_seams"
+RECORD_VERSION = 1
+# About 300 bytes each; the worst come first.
+MOST_SEAMS = 4096
+MOST_DETAILS = 200
+
+
+def layout_record(plan: TileLayout, lines: list[str], details: list[str], picture: dict[str, str]) -> dict[str, Any]:
+    """A grid by its two axes, which is small for any number of tiles.
+
+    Args:
+        plan: the layout; lengths in the record are its source pixels, height before width.
+        lines: what to write under it.
+        details: what else was found; no more than MOST_DETAILS of them are taken.
+        picture: the picture without the grid, as the host names files.
+    """
+    ys, xs = plan.axes
+    return {
+        "version": RECORD_VERSION,
+        "canvas": list(plan.canvas),
+        "tile": list(plan.tile_size),
+        "origins": [list(ys.origins), list(xs.origins)],
+        "batch": plan.batch,
+        "unit": plan.unit,
+        "lines": lines,
+        "details": details[:MOST_DETAILS],
+        "picture": picture,
+    }
+
+
+def seam_record(report: SeamReport, picture: dict[str, str]) -> dict[str, Any]:
+    """A seam report: for every boundary its row of the table as text, and where it is, in pixels of the checked picture."""
+    rows = [
+        {
+            "cells": list(row.cells),
+            "note": row.note,
+            "verdict": row.verdict,
+            "picture": row.picture,
+            "vertical": row.vertical,
+            "line": row.line if row.fails else row.middle,
+            "along": list(row.along),
+            "worst": list(row.worst),
+        }
+        for row in report.rows[:MOST_SEAMS]
+    ]
+    return {
+        "version": RECORD_VERSION,
+        "size": list(report.size),
+        "pictures": report.pictures,
+        "summary": report.summary(),
+        "columns": list(COLUMNS),
+        "rows": rows,
+        "left_out": len(report.rows) - len(rows),
+        "image": picture,
+    }

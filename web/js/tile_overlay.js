@@ -1,0 +1,71 @@
+/**
+ * The overlays: the grid on Tile Split, Seam Blend and their latent twins, the seams by verdict on Seam Check.
+ *
+ * Tile Split's follows the widgets before anything runs. A run sends what it did under keys of our own; the picture that
+ * it also sends for users of the API would be a second one below the first, so it is not shown here.
+ */
+
+import { app } from "../../../scripts/app.js";
+import { STYLE, TileOverlay } from "./tiles/overlay.js";
+import { blendScene, checkScene, setResults, splitScene } from "./tiles/scenes.js";
+import { originKey } from "./tiles/sources.js";
+
+const GRID = "The grid of tiles over the picture. Arrow keys go from tile to tile.";
+const NODES = {
+  TileworkTileSplit: { key: "tilework_layout", input: "image", scene: splitScene, what: GRID, rows: 2 },
+  TileworkLatentTileSplit: { key: "tilework_layout", input: "samples", scene: splitScene, what: GRID, rows: 2 },
+  TileworkSeamBlend: { key: "tilework_layout", input: "layout", scene: blendScene, what: GRID, rows: 3 },
+  TileworkLatentSeamBlend: { key: "tilework_layout", input: "layout", scene: blendScene, what: GRID, rows: 3 },
+  TileworkSeamCheck: {
+    key: "tilework_seams",
+    input: "layout",
+    scene: checkScene,
+    rows: 4,
+    what: "The boundaries between tiles, coloured by verdict. Arrow keys go through them, the worst first.",
+  },
+};
+
+/** What runs sent last, by graph and node: a node is made anew at every undo. */
+const results = new Map();
+const keyOf = (node) => `${node.graph?.rootGraph?.id ?? ""} ${node.graph?.id ?? ""} ${node.id}`;
+setResults((node) => results.get(keyOf(node)));
+
+/** The overlay stands for the picture of the last run, which the host would draw below it. */
+function hideImages(node) {
+  node.hideOutputImages = true; // Nodes 2.0
+  Object.defineProperty(node, "imgs", { configurable: true, get: () => undefined, set: () => {} }); // classic canvas
+}
+
+function addOverlay(node, { key, input, scene, what, rows }) {
+  const name = () => keyOf(node);
+  const overlay = new TileOverlay(node, what, rows, (page) => scene(node, results.get(name()), page), name);
+  hideImages(node);
+  const [executed, removed] = [node.onExecuted, node.onRemoved];
+  node.onExecuted = function (message, ...rest) {
+    executed?.call(this, message, ...rest);
+    const records = message?.[key];
+    if (Array.isArray(records) && records.length) results.set(name(), { records, from: originKey(node, input) });
+  };
+  node.onRemoved = function (...rest) {
+    removed?.apply(this, rest);
+    overlay.remove();
+  };
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(width, 340), Math.max(height, node.size[1])]);
+}
+
+app.registerExtension({
+  name: "tilework.tileOverlay",
+  init() {
+    const style = document.createElement("style");
+    style.textContent = STYLE;
+    document.head.append(style);
+  },
+  nodeCreated(node) {
+    const kind = NODES[node.comfyClass];
+    if (kind) addOverlay(node, kind);
+  },
+  loadedGraphNode(node) {
+    node.widgets?.find((widget) => widget.tileOverlay)?.tileOverlay.takeOver();
+  },
+});

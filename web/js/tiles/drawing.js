@@ -1,0 +1,164 @@
+/** A picture with its grid or its seams, drawn into a canvas. All places are shares of the picture, 0 to 1. */
+
+import { countOf, overlapsOf, tileAt } from "./layout.js";
+
+const BACKGROUND = "#181818";
+const SHADE = "rgba(255, 122, 46, 0.33)";
+const LINE = "rgba(255, 255, 255, 0.82)";
+const PLATE = "rgba(16, 18, 22, 0.67)";
+const MARK = "#ffaa3c";
+const DIM = "rgba(0, 0, 0, 0.45)";
+const MARGIN = 4;
+
+/** By verdict; never by colour alone: seams are thick, doubtful ones dashed, what was not judged dotted. */
+export const VERDICTS = {
+  seam: { colour: "#ff3b30", width: 4, dash: [] },
+  "edge or seam": { colour: "#ffb800", width: 4, dash: [7, 3] },
+  clean: { colour: "#46c774", width: 1.5, dash: [] },
+  "not judged": { colour: "#a0a0aa", width: 1.5, dash: [2, 3] },
+};
+
+/** Where a picture of `size` [height, width] lies in a canvas, as large as it can be: [x, y, width, height]. */
+export function placeOf(canvas, [height, width], ratio) {
+  const margin = MARGIN * ratio;
+  const scale = Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height);
+  const [w, h] = [Math.max(1, width * scale), Math.max(1, height * scale)];
+  return [(canvas.width - w) / 2, (canvas.height - h) / 2, w, h];
+}
+
+/**
+ * Draw `scene` {size, picture, layout, seams} afresh.
+ *
+ * @param {number} ratio canvas pixels per pixel of the screen
+ * @param {number|null} marked index of the tile or seam that is pointed at
+ * @returns {number[]|null} where the picture lies: [x, y, width, height] in canvas pixels
+ */
+export function draw(context, scene, ratio, marked) {
+  const { canvas } = context;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.fillStyle = BACKGROUND;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  if (!scene.size) return null;
+  const place = placeOf(canvas, scene.size, ratio);
+  context.fillStyle = "#2b2b2b";
+  context.fillRect(...place);
+  context.imageSmoothingQuality = "high";
+  if (scene.picture) context.drawImage(scene.picture, ...place);
+  if (scene.seams) drawSeams(context, scene, place, ratio, marked);
+  else if (scene.layout) drawGrid(context, scene.layout, place, ratio, marked);
+  return place;
+}
+
+function drawGrid(context, layout, [left, top, width, height], ratio, marked) {
+  const [fy, fx] = [height / layout.canvas[0], width / layout.canvas[1]];
+  context.fillStyle = SHADE;
+  for (const [start, stop] of overlapsOf(layout, 0)) context.fillRect(left, top + start * fy, width, Math.max(0, stop - start) * fy);
+  for (const [start, stop] of overlapsOf(layout, 1)) context.fillRect(left + start * fx, top, Math.max(0, stop - start) * fx, height);
+  context.strokeStyle = LINE;
+  context.lineWidth = ratio;
+  context.setLineDash([]);
+  context.beginPath();
+  for (const [start, stop] of overlapsOf(layout, 0)) line(context, left, top + ((start + stop) / 2) * fy, width, 0);
+  for (const [start, stop] of overlapsOf(layout, 1)) line(context, left + ((start + stop) / 2) * fx, top, 0, height);
+  context.stroke();
+  drawNumbers(context, layout, left, top, fy, fx, ratio);
+  if (marked === null || marked >= countOf(layout)) return;
+  const tile = tileAt(layout, marked);
+  context.strokeStyle = MARK;
+  context.lineWidth = 2 * ratio;
+  context.strokeRect(
+    left + tile.x * fx,
+    top + tile.y * fy,
+    (Math.min(tile.x + tile.width, layout.canvas[1]) - tile.x) * fx,
+    (Math.min(tile.y + tile.height, layout.canvas[0]) - tile.y) * fy,
+  );
+}
+
+function line(context, x, y, dx, dy) {
+  context.moveTo(x, y);
+  context.lineTo(x + dx, y + dy);
+}
+
+/** Numbers in the order of the list, in the middle of each tile; of tiles too small for that, of every second, third ... */
+function drawNumbers(context, layout, left, top, fy, fx, ratio) {
+  const [ys, xs] = layout.origins;
+  const [height, width] = layout.canvas;
+  const [cellHeight, cellWidth] = [(fy * height) / ys.length, (fx * width) / xs.length];
+  const size = Math.max(9 * ratio, Math.min(22 * ratio, Math.min(cellHeight, cellWidth) / 3));
+  context.font = `${size}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  const plateWidth = context.measureText(String(countOf(layout) - 1)).width + 6 * ratio;
+  const [rows, columns] = [everyOf(1.2 * size, cellHeight), everyOf(plateWidth, cellWidth)];
+  for (let row = 0; row < ys.length; row += rows) {
+    for (let column = 0; column < xs.length; column += columns) {
+      const index = row * xs.length + column;
+      const tile = tileAt(layout, index);
+      const x = left + ((tile.x + Math.min(tile.x + tile.width, width)) / 2) * fx;
+      const y = top + ((tile.y + Math.min(tile.y + tile.height, height)) / 2) * fy;
+      const half = context.measureText(String(index)).width / 2 + 3 * ratio;
+      context.fillStyle = PLATE;
+      context.fillRect(x - half, y - 0.6 * size, 2 * half, 1.2 * size);
+      context.fillStyle = "#fff";
+      context.fillText(String(index), x, y);
+    }
+  }
+}
+
+/** Which tiles have a number: every one where it leaves something of the tile to see. */
+const everyOf = (plate, cell) => (cell >= 1.5 * plate ? 1 : Math.ceil((2.5 * plate) / cell));
+
+function drawSeams(context, { seams, size }, place, ratio, marked) {
+  context.fillStyle = DIM;
+  context.fillRect(...place);
+  context.lineCap = "butt";
+  const stroke = (seam, width, colour, dash) => {
+    const [x0, y0, x1, y1] = endsOf(seam, size, place);
+    context.strokeStyle = colour;
+    context.lineWidth = width * ratio;
+    context.setLineDash(dash.map((part) => part * ratio));
+    context.beginPath();
+    line(context, x0, y0, x1 - x0, y1 - y0);
+    context.stroke();
+  };
+  for (const seam of [...seams].reverse()) {
+    const { colour, width, dash } = VERDICTS[seam.verdict] ?? VERDICTS["not judged"];
+    stroke(seam, width, colour, dash); // the worst are drawn last
+  }
+  const seam = seams[marked];
+  if (!seam) return;
+  const { colour, width, dash } = VERDICTS[seam.verdict] ?? VERDICTS["not judged"];
+  stroke(seam, width + 6, "#fff", []);
+  stroke(seam, width + 2, "#181818", []);
+  stroke(seam, width + 2, colour, dash);
+}
+
+/** A seam's two ends in the canvas. */
+function endsOf({ vertical, line: at, along: [start, stop] }, [height, width], [left, top, w, h]) {
+  const [fx, fy] = [w / width, h / height];
+  return vertical
+    ? [left + at * fx, top + start * fy, left + at * fx, top + stop * fy]
+    : [left + start * fx, top + at * fy, left + stop * fx, top + at * fy];
+}
+
+/** The seam nearest to a place in the canvas and not further than `reach` from it; null where there is none. */
+export function seamAt({ seams, size }, place, [x, y], reach) {
+  let best = null;
+  let nearest = reach;
+  seams.forEach((seam, index) => {
+    const [x0, y0, x1, y1] = endsOf(seam, size, place);
+    const dx = Math.max(x0 - x, 0, x - x1);
+    const dy = Math.max(y0 - y, 0, y - y1);
+    const distance = Math.hypot(dx, dy);
+    if (distance < nearest) [best, nearest] = [index, distance];
+  });
+  return best;
+}
+
+/** The tile whose own share of the grid a place in the canvas lies in; null outside the picture. */
+export function tileUnder(layout, [left, top, width, height], [x, y]) {
+  if (x < left || y < top || x >= left + width || y >= top + height) return null;
+  const at = [((y - top) / height) * layout.canvas[0], ((x - left) / width) * layout.canvas[1]];
+  const [row, column] = at.map((value, axis) => overlapsOf(layout, axis).filter(([start, stop]) => value >= (start + stop) / 2).length);
+  return row * layout.origins[1].length + column;
+}

@@ -1,0 +1,217 @@
+/**
+ * What an overlay shows: one function per family of nodes, from the node's inputs and from its last run.
+ *
+ * A scene is {size: [height, width], picture, layout, seams, text, more, hint, error, pages}: `text` the line under the
+ * picture, `more` what is said beside it, `hint` what stands in the picture's place, `pages` how many results there are.
+ */
+
+import { describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
+import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "./sources.js";
+import { thumbnail } from "./thumbnail.js";
+
+const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };
+const SETTINGS = { tile_width: "tileWidth", tile_height: "tileHeight", overlap: "overlap", multiple_of: "multipleOf" };
+const DOWNSCALE = 8;
+const RUN = "connect Load Image, or run once";
+
+const KEPT_PLANS = 50;
+const plans = new Map();
+const read = new WeakMap();
+
+/** What `make` makes, the same object for the same `key`: a look at what has not changed costs next to nothing. */
+function kept(key, make) {
+  const name = JSON.stringify(key);
+  if (!plans.has(name)) {
+    plans.set(name, make());
+    if (plans.size > KEPT_PLANS) plans.delete(plans.keys().next().value);
+  }
+  return plans.get(name);
+}
+
+/** The same for a record that a run sent. */
+function keptOf(record, make) {
+  if (record === null || typeof record !== "object") return null;
+  if (!read.has(record)) read.set(record, make(record));
+  return read.get(record);
+}
+
+/** What the node's inputs say; what makes no sense is named. */
+function settingsOf(node) {
+  const settings = {};
+  for (const [name, key] of Object.entries(SETTINGS)) {
+    const value = valueOf(node, name);
+    if (value === UNKNOWN) return { unknown: name };
+    if (typeof value !== "number" || !Number.isFinite(value)) return { error: `${name} must be a whole number.` };
+    settings[key] = Math.trunc(value);
+  }
+  return { settings };
+}
+
+/** Pixels per latent cell where no run has told it. */
+function unitOf(node, carried) {
+  const asked = valueOf(node, "downscale");
+  return carried ?? (Number.isInteger(asked) && asked > 0 ? asked : DOWNSCALE);
+}
+
+/** The canvas to cut: {size, picture, unit, batch, ran}, or {hint}. `run` is what a run of this very input has sent. */
+function canvasOf(node, run) {
+  const latent = node.comfyClass === "TileworkLatentTileSplit";
+  const source = pictureOf(node, SPLITS[node.comfyClass]);
+  if (source?.file && !latent) {
+    const { canvas, height, width, failed } = thumbnail(source.file);
+    if (height) return { size: [height, width], picture: canvas, unit: 1, batch: 1 };
+    if (!failed) return { hint: "Loading the picture …" };
+    if (!run) return { hint: "The picture cannot be read here: choose it again, or run once." };
+  }
+  if (source?.size && latent === Boolean(source.unit)) {
+    const picture = run?.record && thumbnail(run.record.picture).canvas;
+    return { size: source.size, picture, unit: latent ? unitOf(node, source.unit) : 1, batch: 1 };
+  }
+  if (run) {
+    const { canvas, unit, batch } = run.layout;
+    return { size: canvas, picture: thumbnail(run.record.picture).canvas, unit, batch, ran: true };
+  }
+  const size = latent ? "latent" : "picture";
+  if (!source) return { hint: latent ? "Connect a latent to see the grid here." : "Connect Load Image to see the grid here." };
+  return { hint: `The size of the ${size} is not known yet: ${latent ? "run once" : RUN}.` };
+}
+
+/** {record, layout} of page `page` of the last run; null where none was of this input. */
+function runOf(results, page) {
+  const record = results?.records[Math.min(page, results.records.length - 1)] ?? null;
+  const layout = keptOf(record, readLayout);
+  return layout ? { record, layout } : null;
+}
+
+const shownRun = ({ record, layout }, pages) => ({
+  size: layout.canvas,
+  picture: thumbnail(record.picture).canvas,
+  layout,
+  ...wordsOf(record),
+  pages,
+});
+
+const strings = (value) => (Array.isArray(value) ? value.filter((one) => typeof one === "string") : []);
+
+function wordsOf(record) {
+  const lines = strings(record.lines);
+  return { text: lines.slice(0, 2).join(", "), more: [...lines.slice(2), ...strings(record.details)].join("\n") };
+}
+
+/** Tile Split and its latent twin: the plan of the widgets as they are now. */
+export function splitScene(node, results, page = 0) {
+  const fresh = results?.from === originKey(node, SPLITS[node.comfyClass]) ? results : null;
+  const run = runOf(fresh, page);
+  const pages = fresh?.records.length ?? 1;
+  const canvas = canvasOf(node, run);
+  const otherwise = (hint) => (run ? shownRun(run, pages) : { hint });
+  if (isConnected(node, "layout")) {
+    const other = plannedBy(node);
+    const same = canvas.size && other && String(other.layout.canvas) === String(canvas.size) && other.layout.unit % canvas.unit === 0;
+    if (!same) return otherwise("The connected layout decides: run once to see its grid here.");
+    const { canvas: size, tile, origins } = other.layout;
+    const layout = kept([size, tile, origins, canvas.unit, canvas.batch], () => ({ ...other.layout, unit: canvas.unit, batch: canvas.batch }));
+    return planned(layout, null, canvas, pages);
+  }
+  const { settings, unknown, error } = settingsOf(node);
+  if (error) return { ...canvas, error, pages };
+  if (unknown) return otherwise(`${unknown} comes from another node: run once to see the grid here.`);
+  if (!canvas.size) return canvas;
+  const plan = { ...settings, height: canvas.size[0], width: canvas.size[1], unit: canvas.unit, batch: canvas.batch };
+  const { layout, refused } = kept(plan, () => tryPlan(plan));
+  return refused ? { ...canvas, error: refused, pages } : planned(layout, settings.multipleOf, canvas, pages);
+}
+
+function tryPlan(plan) {
+  try {
+    return { layout: planGrid(plan) };
+  } catch (problem) {
+    if (problem instanceof PlanError) return { refused: problem.message };
+    throw problem;
+  }
+}
+
+function planned(layout, multipleOf, canvas, pages) {
+  const lines = describe(layout, multipleOf);
+  if (canvas.ran) lines.push("size as in the last run");
+  return {
+    size: canvas.size,
+    picture: canvas.picture,
+    layout,
+    text: lines.slice(0, 2).join(", "),
+    more: lines.slice(2).join(", "),
+    pages: canvas.ran ? pages : 1,
+  };
+}
+
+/** The scene of the Tile Split whose layout comes to this node; null where it is none, or not known yet. */
+function plannedBy(node) {
+  const origin = originOf(node, "layout");
+  if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return null;
+  const scene = sceneOfSplit(origin.node);
+  return scene?.layout ? scene : null;
+}
+
+// A layout may come from a Tile Split that has it from another one, and a broken workflow may go round in a circle.
+let depth = 0;
+function sceneOfSplit(node) {
+  if (depth > 8) return null;
+  depth += 1;
+  try {
+    return splitScene(node, resultsOf(node));
+  } finally {
+    depth -= 1;
+  }
+}
+
+/** Set by tile_overlay.js, which keeps the results. */
+let resultsOf = () => null;
+export const setResults = (find) => (resultsOf = find);
+
+/** Seam Blend and its latent twin: the last result, or what is planned where that is another grid. */
+export function blendScene(node, results, page = 0) {
+  const other = plannedBy(node);
+  const run = runOf(results, page);
+  const pages = results?.records.length ?? 1;
+  if (run && (pages > 1 || !other || sameLayout(run.layout, other.layout))) return shownRun(run, pages);
+  if (!other) {
+    const text = isConnected(node, "layout") ? "run once to see the grid here" : "connect the layout of a Tile Split";
+    return { hint: `The layout is not known yet: ${text}.` };
+  }
+  return { ...other, more: run ? "planned anew since the last run" : "as Tile Split plans it; run to see the result", pages: 1 };
+}
+
+/** Seam Check: the seams by verdict after a run, the planned grid before. */
+export function checkScene(node, results, page = 0) {
+  const pages = results?.records.length ?? 1;
+  const record = results?.records[Math.min(page, pages - 1)] ?? null;
+  const seams = keptOf(record, readSeams);
+  if (seams) {
+    const left = record.left_out > 0 ? `\n${record.left_out} more boundaries are only in the report` : "";
+    return {
+      size: record.size,
+      picture: thumbnail(record.image).canvas,
+      seams,
+      columns: strings(record.columns),
+      pictures: record.pictures,
+      text: typeof record.summary === "string" ? record.summary : "",
+      more: seams.length ? `Point at a seam, or use the arrow keys, for its row of the table.${left}` : "",
+      pages,
+    };
+  }
+  const other = plannedBy(node);
+  return other ? { ...other, more: "run to see which boundaries show", pages: 1 } : { hint: "Run once to see the seams here." };
+}
+
+function readSeams(record) {
+  const pair = (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
+  if (!pair(record.size) || !Array.isArray(record.rows)) return null;
+  return record.rows.filter((row) => Number.isFinite(row?.line) && pair(row.along) && Array.isArray(row.cells));
+}
+
+/** A seam's row of the table, in words. */
+export function rowOf({ columns, pictures }, { cells, note, picture }) {
+  const parts = strings(cells).map((cell, i) => (i < 3 ? cell : `${columns[i]} ${cell}`));
+  if (pictures > 1) parts.unshift(`picture ${picture}`);
+  return parts.join(" · ") + (typeof note === "string" && note ? `\n${note}` : "");
+}
