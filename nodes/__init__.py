@@ -9,6 +9,7 @@ from .inspect import SeamCheck
 from .prompts import TilePrompts
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .vae import TiledVAEDecode, TiledVAEEncode
 
 
 class Tilework(ComfyExtension):
@@ -27,6 +28,8 @@ class Tilework(ComfyExtension):
             TiledModel,
             TilePrompts,
             SolarCurvePreview,
+            TiledVAEEncode,
+            TiledVAEDecode,
         ]
 
 

@@ -42,11 +42,13 @@ def with_test_models(prompt):
     return out
 
 
-@pytest.mark.parametrize("name", ["latent_tiled_upscale", "tile_prompts", "tiled_flux_advanced"])
-def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, name):
+@pytest.mark.parametrize("name", ["latent_tiled_upscale", "tile_prompts", "tiled_flux_advanced", "tiled_vae_highres"])
+def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):
+    if name == "tiled_vae_highres":
+        monkeypatch.setitem(LOADERS, "VAELoader", ("unet", {0: 3}))
     prompt = with_test_models(convert(FOLDER / f"{name}.json", object_info))
     kinds = {part["class_type"] for part in prompt.values()}
-    assert kinds & {"TileworkLatentTileDenoise", "TileworkTiledModel"}
+    assert kinds & {"TileworkLatentTileDenoise", "TileworkTiledModel", "TileworkTiledVAEDecode"}
     (written,) = images(run_entry(prompt))
     picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
     original = Image.open(server.base / "input" / "example.png")

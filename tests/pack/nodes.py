@@ -7,11 +7,13 @@ from comfy_api.latest import ComfyExtension, io
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
 from .reports import Compare, CompareLatent, Count
 from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPrompt
+from .vae_sources import PoisonLatent, TestVAE
 
 NODES = [
     TestModel, TestPrompt, TestCaption, TestImage, TestImageList, TestLatent,
     Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
     Compare, CompareLatent, Count,
+    TestVAE, PoisonLatent,
 ]  # fmt: skip
 
 

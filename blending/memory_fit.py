@@ -1,0 +1,74 @@
+"""How many bytes a model needs for a tile: a + b * pixels.
+
+Convolutions, normalisations and attention without a stored matrix all take memory in proportion to the pixels, so two
+numbers tell it all: what is there whatever the tile, and what every pixel adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MemoryFit:
+    """Bytes of working memory, weights not counted.
+
+    Attributes:
+        fixed: bytes, whatever the tile.
+        per_pixel: bytes for each pixel of the tile that is given to the model.
+    """
+
+    fixed: float
+    per_pixel: float
+
+    def needs(self, width: int, height: int, batch: int = 1) -> float:
+        """Bytes for `batch` tiles of `width` x `height` pixels that go through the model together."""
+        return self.fixed + self.per_pixel * width * height * batch
+
+
+@dataclass(frozen=True)
+class SharedFit:
+    """Several models that take turns with the same tiles: the hungriest one decides.
+
+    Attributes:
+        fits: one for each model.
+    """
+
+    fits: tuple[MemoryFit, ...]
+
+    def needs(self, width: int, height: int, batch: int = 1) -> float:
+        """Bytes for `batch` tiles of `width` x `height` pixels, of the model that needs most."""
+        return max(fit.needs(width, height, batch) for fit in self.fits)
+
+
+def fit(samples: Sequence[tuple[int, float]]) -> MemoryFit:
+    """The line that comes nearest to what was measured, by least squares of the relative error.
+
+    Relative, because a tile that is ten times larger must not make the small one's figure worthless. Neither term is
+    negative: where the best line has one, that term is 0 and the other is fitted alone. One sample gives a line through 0.
+
+    Args:
+        samples: (pixels, bytes), both above 0.
+
+    Raises:
+        ValueError: where there is no sample, or one that is no measurement.
+    """
+    if not samples:
+        raise ValueError("a fit of memory needs at least one measurement (pixels, bytes), and there is none")
+    for pixels, size in samples:
+        if not (0 < pixels < float("inf") and 0 < size < float("inf")):
+            raise ValueError(f"{size} bytes at {pixels} pixels is no measurement: both must be finite and above 0")
+    # In units of each sample's own bytes: u stands for the constant 1, v for the pixels, and the wanted value is 1.
+    us, vs = [1 / size for _, size in samples], [pixels / size for pixels, size in samples]
+    uu, uv, vv = (sum(a * b for a, b in zip(x, y, strict=True)) for x, y in ((us, us), (us, vs), (vs, vs)))
+    u, v = sum(us), sum(vs)
+    if len({pixels for pixels, _ in samples}) == 1:
+        return MemoryFit(0.0, v / vv)
+    determinant = uu * vv - uv * uv
+    fixed, per_pixel = (u * vv - v * uv) / determinant, (v * uu - u * uv) / determinant
+    if fixed < 0:
+        return MemoryFit(0.0, v / vv)
+    if per_pixel < 0:
+        return MemoryFit(u / uu, 0.0)
+    return MemoryFit(fixed, per_pixel)

@@ -1,0 +1,232 @@
+"""How much memory there is, and how much of it a model needs for a tile.
+
+What ComfyUI itself expects of a model is the start. Where a CUDA device can count, two small runs replace it for
+upscale models and VAEs; diffusion models, which run only with prompts, keep the host's estimate.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..blending.memory_fit import MemoryFit, fit
+
+# ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
+UPSCALER_FACTOR = 384.0
+CHANNELS = 3
+
+# Sides in image pixels that estimates are read off at, and that probes run at.
+READ_AT = (512, 1024)
+PROBED = (128, 256)
+
+DIFFUSION_DOWNSCALE = 8
+
+_measured: WeakKeyDictionary[Any, dict[str, MemoryFit]] = WeakKeyDictionary()
+
+
+class PeakCounter(Protocol):
+    """Counts the most memory that was in use since `reset`, over what was in use then."""
+
+    def reset(self) -> None:
+        """Start counting."""
+
+    def peak(self) -> float:
+        """Bytes."""
+
+
+class CudaPeak:
+    """PyTorch's own count of a CUDA device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.before = 0
+
+    def reset(self) -> None:
+        """Start counting."""
+        torch.cuda.synchronize(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        self.before = torch.cuda.memory_allocated(self.device)
+
+    def peak(self) -> float:
+        """Bytes since `reset`."""
+        torch.cuda.synchronize(self.device)
+        return torch.cuda.max_memory_allocated(self.device) - self.before
+
+
+def probe(run: Callable[[int], object], sides: Sequence[int], counter: PeakCounter) -> MemoryFit:
+    """Measure a model at square tiles of a few sides.
+
+    Args:
+        run: side in pixels -> anything; runs the model once.
+        sides: of the tiles, in pixels; two or more different ones.
+        counter: of the device that the model runs on.
+    """
+    run(sides[0])  # libraries load and allocate at the first run what they keep
+    samples = []
+    for side in sides:
+        counter.reset()
+        run(side)
+        samples.append((side * side, max(float(counter.peak()), 1.0)))
+    return fit(samples)
+
+
+def free_memory(device: torch.device | None = None) -> int:
+    """Bytes that are free now on the host's torch device, less what the host keeps for others (`--reserve-vram`)."""
+    import comfy.model_management as management
+
+    free = management.get_free_memory(management.get_torch_device() if device is None else device)
+    return max(0, int(free - management.extra_reserved_memory()))
+
+
+def free_after_loading(patchers: Sequence[Any], device: torch.device | None = None) -> int:
+    """Bytes that are free once the host has loaded one of these models, and has unloaded others to make room.
+
+    The host unloads whatever is in the way of a model that it is asked for, so what happens to be loaded does not count;
+    a plan made with this does not change with it. Weights that are larger than the memory stay partly in main memory, and
+    the least that the host leaves for inference is there anyhow.
+
+    Args:
+        patchers: ModelPatchers, of models that take turns.
+    """
+    import comfy.model_management as management
+
+    device = management.get_torch_device() if device is None else torch.device(device)
+    free = free_memory(device)
+    if device.type in ("cpu", "mps"):
+        return free  # weights lie in the same memory, loaded or not
+    loaded = sum(one.model_loaded_memory() for one in management.current_loaded_models if one.model is not None and one.device == device)
+    weights = max((patcher.model_size() for patcher in patchers), default=0)
+    least = min(management.minimum_inference_memory(), free + loaded)
+    return int(max(free + loaded - weights, least))
+
+
+def fit_for_upscaler(upscale_model: Any) -> MemoryFit:
+    """Memory of an UPSCALE_MODEL per pixel of the tile that is given to it, its output in float32 included."""
+    prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscale_model.scale), 1.0) * UPSCALER_FACTOR)
+    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
+
+    def run(side: int) -> object:
+        channels = getattr(upscale_model, "input_channels", CHANNELS)
+        return upscale_model(torch.zeros(1, channels, side, side, device=device))
+
+    def load(needed: float) -> None:
+        load_upscaler(upscale_model, needed)
+
+    return _corrected(prior, "upscale", getattr(upscale_model, "model", upscale_model), device, load, run, patcher)
+
+
+def fit_for_vae(vae: Any, decode: bool) -> MemoryFit:
+    """Memory of a VAE, decoding or encoding, per IMAGE pixel of the tile (not per latent cell)."""
+    ratio = cells_ratio(vae)
+    video = getattr(vae, "latent_dim", 2) == 3
+    channels = vae.latent_channels if decode else CHANNELS
+
+    def shape(side: int) -> tuple[int, ...]:
+        length = side // ratio if decode else side
+        return (1, channels, 1, length, length) if video else (1, channels, length, length)
+
+    estimate = vae.memory_used_decode if decode else vae.memory_used_encode
+    prior = fit([(side * side, float(estimate(shape(side), vae.vae_dtype))) for side in READ_AT])
+    model = vae.first_stage_model
+
+    def run(side: int) -> object:
+        tile = torch.zeros(shape(side), device=vae.device, dtype=vae.vae_dtype)
+        return model.decode(tile) if decode else model.encode(tile)
+
+    def load(needed: float) -> None:
+        import comfy.model_management as management
+
+        management.load_models_gpu([vae.patcher], memory_required=needed)
+
+    return _corrected(prior, "decode" if decode else "encode", model, torch.device(vae.device), load, run, vae.patcher)
+
+
+def fit_for_model(model: Any) -> MemoryFit:
+    """Memory of a diffusion MODEL per image pixel of a tile with its two prompts (positive and negative) at once."""
+    inner = model.model
+    latent = inner.latent_format
+    ratio = int(getattr(latent, "spacial_downscale_ratio", None) or DIFFUSION_DOWNSCALE)
+    frames = [1] * (int(getattr(latent, "latent_dimensions", 2)) - 2)
+    samples = []
+    for side in READ_AT:
+        shape = [2, latent.latent_channels, *frames, side // ratio, side // ratio]
+        samples.append((side * side, float(inner.memory_required(shape))))
+    return fit(samples)
+
+
+def cells_ratio(vae: Any) -> int:
+    """Image pixels per latent cell of a VAE.
+
+    Raises:
+        ValueError: for a VAE of something that is no picture.
+    """
+    ratio = vae.spacial_compression_decode()
+    if getattr(vae, "latent_dim", 2) not in (2, 3) or not isinstance(ratio, int) or not 1 <= ratio <= 256:
+        raise ValueError(
+            "this VAE is not one of pictures (of sound, for instance), and has no tiles: connect the VAE of an image or video model"
+        )
+    return ratio
+
+
+def upscaler_device(upscale_model: Any) -> torch.device:
+    """Where the host runs an UPSCALE_MODEL."""
+    patcher = getattr(upscale_model, "patcher", None)
+    if patcher is not None:
+        return torch.device(patcher.load_device)
+    import comfy.model_management
+
+    return torch.device(comfy.model_management.get_torch_device())
+
+
+def load_upscaler(upscale_model: Any, needed: float) -> torch.device:
+    """Put an UPSCALE_MODEL where the host runs it, with `needed` bytes beside it; returns that device."""
+    import comfy.model_management as management
+
+    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
+    if patcher is not None:
+        # Whole: these networks are not made of the host's layers, which can run from main memory.
+        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
+        if next(upscale_model.model.parameters(), torch.empty(0, device=device)).device != device:
+            upscale_model.to(device)  # later hosts leave that to the node
+    else:
+        weights = management.module_size(upscale_model.model)
+        management.free_memory(needed + weights, device)
+        upscale_model.to(device)
+    return device
+
+
+def _corrected(
+    prior: MemoryFit,
+    use: str,
+    model: Any,
+    device: torch.device,
+    load: Callable[[float], None],
+    run: Callable[[int], object],
+    patcher: Any,
+) -> MemoryFit:
+    """What two small runs say where the device can count, else the prior; once for each model and use."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return prior
+    known = _measured.setdefault(model, {})
+    key = f"{use} {getattr(patcher, 'model_dtype', lambda: None)()}"
+    if key not in known:
+        known[key] = _measure(prior, device, load, run)
+    return known[key]
+
+
+def _measure(prior: MemoryFit, device: torch.device, load: Callable[[float], None], run: Callable[[int], object]) -> MemoryFit:
+    import comfy.model_management as management
+
+    try:
+        load(prior.needs(PROBED[-1], PROBED[-1]))
+        with torch.inference_mode():
+            return probe(run, PROBED, CudaPeak(device))
+    except Exception as error:
+        # A model that cannot run such a tile is not this module's business to report: running it will.
+        logging.info("Tilework: the model's memory was not measured (%s); going by ComfyUI's estimate", error)
+        management.soft_empty_cache()
+        return prior

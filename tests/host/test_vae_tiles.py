@@ -1,0 +1,298 @@
+"""Tiled VAEs against the host's own, on tiny VAEs of every family, inside the test's own process."""
+
+import pytest
+import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
+import torch
+from tilework.models.vae_tiles import VAETiles
+from tilework.models.vae_tiling import decode, encode
+from tilework.tests.pack.sources import smooth_picture
+from tilework.tests.pack.vaes import KINDS, tiny
+
+STAGED = [kind for kind in KINDS if kind not in ("wan", "stranger")]
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def shifted():
+    """The latent of the acceptance: (1, 4, 64, 96), its left half shifted."""
+    latent = noise(1, 4, 64, 96)
+    latent[..., :48] += 1.0
+    return latent
+
+
+def errors(a, b):
+    assert a.shape == b.shape and a.dtype == b.dtype
+    return float((a - b).abs().max()), float((a - b).abs().mean())
+
+
+class Work:
+    """Multiplications of all convolutions of a VAE, per batch item."""
+
+    def __init__(self, vae):
+        self.done = 0
+        for module in vae.first_stage_model.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(self.count)
+
+    def count(self, module, inputs, output):
+        self.done += output[:, 0].numel() * module.weight.numel()
+
+    def since(self):
+        done, self.done = self.done, 0
+        return done
+
+
+def test_acceptance_of_decoding():
+    vae, latent = tiny("kl"), shifted()
+    work = Work(vae)
+    untiled = vae.decode(latent)
+    whole = work.since()
+    core = errors(vae.decode_tiled(latent, tile_x=32, tile_y=32, overlap=8), untiled)
+    core_work = work.since()
+    said = {"core": (*core, core_work / whole)}
+    for mode in ("exact", "statistics"):
+        image, _ = decode(vae, latent, VAETiles(mode, 256, 256))
+        said[mode] = (*errors(image, untiled), work.since() / whole)
+    for name, (most, mean, share) in said.items():
+        print(f"\n{name}: max {most:.2e}, mean {mean:.2e}, work {share:.3f} of untiled", end="")
+    print(f"\nstatistics is {core[1] / said['statistics'][1]:.0f} times as near as the core's tiled decode")
+    assert said["exact"][0] <= 1e-3 and said["exact"][1] <= 1e-4 and said["exact"][2] <= 1.6
+    assert said["statistics"][1] * 5 <= core[1]
+    image, _ = decode(vae, latent, VAETiles("fast", 256, 256))
+    print(f"fast is {core[1] / errors(image, untiled)[1]:.0f} times as near, work {work.since() / whole:.3f}")
+    assert errors(image, untiled)[1] * 2 <= core[1]
+    assert 2 * said["exact"][2] <= core_work / whole
+
+
+def test_ten_rounds_drift_no_more_than_untiled():
+    vae = tiny("kl")
+    picture = smooth_picture(1, 128, 192, 3, 3)
+    tiles = VAETiles("exact", 64, 64)
+    ours = theirs = picture
+    for _ in range(10):
+        theirs = vae.decode(vae.encode(theirs))
+        ours = decode(vae, encode(vae, ours, tiles)[0], tiles)[0]
+    drift, untiled = errors(ours, picture)[1], errors(theirs, picture)[1]
+    print(f"\ndrift after ten rounds: {drift:.5f}, untiled {untiled:.5f}, ratio {drift / untiled:.4f}")
+    assert drift <= 1.05 * untiled
+
+
+@pytest.mark.parametrize("kind", STAGED)
+def test_every_known_vae_decodes_and_encodes_as_untiled(kind):
+    vae, (_, channels, ratio) = tiny(kind), KINDS[kind]
+    tile = max(64, 4 * ratio)
+    latent = noise(2, channels, 2 * tile // ratio - 3, 2 * tile // ratio + 1)
+    image, outcome = decode(vae, latent, VAETiles("exact", tile, tile))
+    wanted = vae.decode(latent)
+    assert wanted.std() > 0.01
+    assert errors(image, wanted)[0] < 1e-5
+    assert outcome.grid == (2, 3) and "tiled equals untiled" in " ".join(outcome.lines)
+    picture = torch.rand(1, tile + 5, tile + ratio + 3, 3, generator=torch.Generator().manual_seed(2))
+    before = picture.clone()
+    samples, outcome = encode(vae, picture, VAETiles("exact", tile, tile))
+    assert errors(samples, vae.encode(picture))[0] < 5e-4, "the host's own group norm is off by as much in float32"
+    assert torch.equal(picture, before)
+    assert outcome.grid == (1, 2) if ratio > 5 else (2, 2)
+
+
+@pytest.mark.parametrize("mode", ["statistics", "fast"])
+def test_without_norms_all_modes_are_exact(mode):
+    vae, latent = tiny("taesd"), noise(1, 4, 20, 24)
+    image, outcome = decode(vae, latent, VAETiles(mode, 64, 96))
+    assert errors(image, vae.decode(latent))[0] < 1e-5
+    assert "tiled equals untiled" in outcome.lines[1]
+    rough, outcome = decode(vae, latent, VAETiles(mode, 64, 96, overlap=8))
+    assert errors(rough, vae.decode(latent))[0] > 1e-4, "a smaller overlap is used, and costs exactness"
+    assert "read 4 px" in outcome.lines[1]
+
+
+@pytest.mark.parametrize("mode", ["statistics", "fast"])
+def test_encoding_with_estimated_statistics_beats_the_core(mode):
+    vae, picture = tiny("kl"), smooth_picture(1, 256, 384, 3, 3)
+    wanted = vae.encode(picture)
+    core = errors(vae.encode_tiled(picture, tile_x=128, tile_y=128, overlap=32), wanted)[1]
+    mean = errors(encode(vae, picture, VAETiles(mode, 128, 128))[0], wanted)[1]
+    print(f"\nencode, {mode}: mean {mean:.2e}, core {core:.2e}")
+    assert mean * 2 < core
+
+
+def test_a_video_vae_is_tiled_in_space():
+    vae, latent = tiny("wan"), noise(1, 16, 2, 16, 28)
+    image, outcome = decode(vae, latent, VAETiles("exact", 128, 128, 64))
+    wanted = vae.decode(latent)
+    wanted = wanted.reshape(-1, *wanted.shape[-3:])
+    assert wanted.shape == (5, 128, 224, 3)
+    core = vae.decode_tiled(latent, tile_x=16, tile_y=16, overlap=8).reshape(wanted.shape)
+    mean, worst = errors(image, wanted)[1], errors(core, wanted)[1]
+    print(f"\nvideo: mean {mean:.2e}, core {worst:.2e}")
+    assert mean < 1.1 * worst
+    assert "WanVAE is not known" in outcome.lines[1] and "frames stay together" in outcome.lines[-1]
+    one, _ = decode(vae, latent, VAETiles("exact", 512, 512))
+    assert errors(one, wanted)[0] < 1e-6, "one tile over all is the untiled run"
+    frames = torch.rand(5, 60, 70, 3, generator=torch.Generator().manual_seed(1))
+    samples, _ = encode(vae, frames, VAETiles("exact", 256, 256))
+    assert errors(samples, vae.encode(frames))[0] < 1e-5
+
+
+def test_an_unknown_vae_is_blended_and_says_so(caplog):
+    vae, latent = tiny("stranger"), noise(1, 4, 40, 48)
+    caplog.set_level("INFO")
+    image, outcome = decode(vae, latent, VAETiles("exact", 256, 256, 128))
+    assert errors(image, vae.decode(latent))[1] < 1e-4
+    assert "Stranger is not known stage by stage" in " ".join(outcome.lines)
+    assert "Stranger is not a VAE known stage by stage" in caplog.text
+    picture = smooth_picture(1, 250, 300, 3, 1)
+    samples, _ = encode(vae, picture, VAETiles("exact", 192, 192))
+    assert errors(samples, vae.encode(picture))[1] < 1e-3
+
+
+@pytest.mark.parametrize("changed", ["decode", "hook", "subclass"])
+def test_a_vae_that_somebody_changed_is_not_taken_for_known(changed):
+    from tilework.models.vae_steps import decoder_steps, encoder_steps
+
+    model = tiny("kl").first_stage_model
+    assert decoder_steps(model) is not None and encoder_steps(model) is not None
+    if changed == "decode":
+        model.decode = lambda z: type(model).decode(model, z)
+    elif changed == "hook":
+        model.decoder.mid.block_1.register_forward_hook(lambda module, inputs, output: output)
+    else:
+        block = model.decoder.up[0].block[0]
+        block.__class__ = type("Other", (type(block),), {})
+    assert decoder_steps(model) is None
+
+
+class Card:
+    """A device whose memory is faked: a convolution on more than `pixels` runs out of it."""
+
+    def __init__(self, vae, pixels):
+        self.pixels, self.failures, self.calls = pixels, 0, 0
+        for module in vae.first_stage_model.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_pre_hook(self.check)
+
+    def check(self, module, inputs):
+        self.calls += 1
+        if inputs[0].shape[-1] * inputs[0].shape[-2] > self.pixels:
+            self.failures += 1
+            raise torch.cuda.OutOfMemoryError("faked: out of memory")
+
+
+def test_out_of_memory_makes_tiles_smaller_and_goes_on():
+    vae, latent = tiny("kl"), noise(1, 4, 40, 48)
+    wanted = vae.decode(latent)
+    card = Card(vae, 150 * 150)
+    image, outcome = decode(vae, latent, VAETiles("exact", 256, 256))
+    assert errors(image, wanted)[0] < 1e-5
+    assert 0 < card.failures <= 5 and max(outcome.tile) < 256
+    assert f"memory ran out {card.failures} times" in outcome.lines[-1]
+
+
+@pytest.mark.parametrize("kind", ["kl", "stranger"])
+def test_out_of_memory_at_last_says_what_to_do(kind):
+    vae = tiny(kind)
+    card = Card(vae, 24 * 24)
+    with pytest.raises(RuntimeError, match="Close other programs that use the memory"):
+        decode(vae, noise(1, 4, 40, 48), VAETiles("exact", 256, 256))
+    assert 1 < card.failures <= 6
+
+
+def test_memory_is_asked_for_a_tile(monkeypatch):
+    import comfy.model_management as management
+
+    asked = []
+    loaded = management.load_models_gpu
+    monkeypatch.setattr(
+        management, "load_models_gpu", lambda models, **more: asked.append(more["memory_required"]) or loaded(models, **more)
+    )
+    vae, latent = tiny("taesd"), noise(1, 4, 64, 64)
+    decode(vae, latent, VAETiles("exact", 64, 64))
+    whole = vae.memory_used_decode(latent.shape, vae.vae_dtype)
+    assert 0 < max(asked) < whole / 15
+
+
+def test_main_memory_that_is_not_there_is_refused_before_the_run(monkeypatch):
+    import comfy.model_management as management
+
+    free = management.get_free_memory
+    monkeypatch.setattr(management, "get_free_memory", lambda device=None, *more: 40 << 20 if str(device) == "cpu" else free(device, *more))
+    with pytest.raises(ValueError, match=r"mode exact holds up to .* use mode statistics or fast, which hold 2\.5 MB"):
+        decode(tiny("kl"), noise(1, 4, 40, 64), VAETiles("exact", 64, 64))
+
+
+def test_a_cancel_stops_within_a_tile(monkeypatch):
+    import comfy.model_management as management
+
+    calls = 0
+
+    def cancelled():
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise management.InterruptProcessingException
+
+    monkeypatch.setattr(management, "throw_exception_if_processing_interrupted", cancelled)
+    for kind in ("kl", "stranger"):
+        calls = 0
+        with pytest.raises(management.InterruptProcessingException):
+            decode(tiny(kind), noise(1, 4, 40, 64), VAETiles("exact", 64, 64))
+        assert calls == 5
+
+
+def test_half_precision_is_no_further_off_than_untiled():
+    vae, latent = tiny("kl"), shifted()[..., :40, 32:72]
+    wanted = vae.decode(latent)
+    vae.first_stage_model.to(torch.bfloat16)
+    vae.vae_dtype = torch.bfloat16
+    untiled = errors(vae.decode(latent), wanted)[1]
+    ours = errors(decode(vae, latent, VAETiles("exact", 128, 128))[0], wanted)[1]
+    print(f"\nbfloat16: mean {ours:.2e}, untiled {untiled:.2e}")
+    assert ours < 1.5 * untiled
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (VAETiles("exact", 100, 0), "tile_width 100 is not a whole number of this VAE's latent cells of 8 px: use 96 or 104"),
+        (VAETiles("exact", 0, -8), "tile_height -8 is not a tile size"),
+        (VAETiles("exact", 8, 8), "tile_width 8 is too small"),
+        (VAETiles("exact", 256, 256, -2), "overlap -2 is negative"),
+        (VAETiles("sharp"), "mode 'sharp' is not known"),
+    ],
+)
+def test_sizes_that_cannot_be(asked, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        decode(tiny("taesd"), noise(1, 4, 16, 16), asked)
+
+
+def test_latents_and_pictures_that_do_not_fit():
+    vae = tiny("kl")
+    with pytest.raises(ValueError, match="16 channels and this VAE takes 4"):
+        decode(vae, noise(1, 16, 16, 16), VAETiles())
+    with pytest.raises(ValueError, match="4 dimensions and this VAE takes 5"):
+        decode(tiny("wan"), noise(1, 16, 16, 16), VAETiles())
+    with pytest.raises(ValueError, match="5 x 9 and one latent cell of this VAE is 8 px"):
+        encode(vae, torch.rand(1, 9, 5, 3), VAETiles())
+    assert decode(vae, noise(1, 4, 1, 9, 10), VAETiles())[0].shape == (1, 72, 80, 3)
+    bad = noise(2, 4, 20, 20)
+    bad[1, 2, 15, 3] = float("inf")
+    with pytest.raises(ValueError, match=r"latent 1: Inf \(1 values\) in tile 6, the first at row 15, column 3"):
+        decode(vae, bad, VAETiles("exact", 64, 64))
+    with pytest.raises(ValueError, match="samples has NaN or Inf in tile"):
+        decode(tiny("stranger"), bad, VAETiles("exact", 96, 96))
+
+
+def test_grey_and_alpha_pictures():
+    vae = tiny("kl")
+    picture = smooth_picture(1, 64, 80, 4, 1)
+    assert errors(encode(vae, picture, VAETiles("exact", 64, 64))[0], vae.encode(picture))[0] < 5e-4
+    grey = picture[..., :1]
+    assert errors(encode(vae, grey, VAETiles("exact", 64, 64))[0], vae.encode(grey.expand(-1, -1, -1, 3)))[0] < 5e-4
