@@ -6,6 +6,7 @@ from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
+from .measure import ReceptiveField, TileSize
 from .prompts import TilePrompts
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
@@ -28,6 +29,8 @@ class Tilework(ComfyExtension):
             TiledModel,
             TilePrompts,
             SolarCurvePreview,
+            ReceptiveField,
+            TileSize,
             TiledVAEEncode,
             TiledVAEDecode,
         ]

@@ -56,6 +56,11 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [value for picture in pictures for value in picture[key]] for key in pictures[0]} if pictures else {}
 
 
+def ui_value(picture: Image.Image, text: str) -> dict[str, Any]:
+    """A picture and a text as a node's UI value."""
+    return {"images": [_saved(picture)], "text": [text]}
+
+
 def _saved(picture: Image.Image) -> dict[str, str]:
     """The picture in ComfyUI's temp folder, as the host names files.
 

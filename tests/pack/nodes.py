@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
+from .measured import StatisticsModel
 from .reports import Compare, CompareLatent, Count
 from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPrompt
 from .vae_sources import PoisonLatent, TestVAE
@@ -14,6 +15,7 @@ NODES = [
     Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
     Compare, CompareLatent, Count,
     TestVAE, PoisonLatent,
+    StatisticsModel,
 ]  # fmt: skip
 
 

@@ -36,6 +36,15 @@ def test_sampling_stands_between_blending_and_nodes():
                 assert node.level == 1 or (node.module or "").split(".")[0] == "blending", f"{path.name} reaches past blending"
 
 
+def test_models_stand_beside_sampling():
+    files = sorted((ROOT / "models").glob("*.py"))
+    assert len(files) > 3
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                assert node.level == 1 or (node.module or "").split(".")[0] == "blending", f"{path.name} reaches past blending"
+
+
 def test_blending_works_in_a_plain_interpreter():
     code = (
         "import torch; from blending import TileLayout, compose, cut; "
@@ -47,7 +56,13 @@ def test_blending_works_in_a_plain_interpreter():
 
 
 def test_the_pack_prints_nothing_and_has_no_eval():
-    for path in [*ROOT.glob("nodes/*.py"), *ROOT.glob("sampling/*.py"), *ROOT.glob("blending/*.py"), ROOT / "__init__.py"]:
+    for path in [
+        *ROOT.glob("nodes/*.py"),
+        *ROOT.glob("sampling/*.py"),
+        *ROOT.glob("models/*.py"),
+        *ROOT.glob("blending/*.py"),
+        ROOT / "__init__.py",
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"print", "eval", "exec"}, path.name

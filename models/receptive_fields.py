@@ -1,0 +1,220 @@
+"""The receptive field of an UPSCALE_MODEL or a VAE, measured on the host's device and kept as long as the model lives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..blending.probe_picture import SPREAD, probe_picture
+from ..blending.receptive_field import ReceptiveField, measure
+from ..blending.receptive_report import describe, headline
+from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, load_upscaler
+
+# Sides of the first and the largest probe, and length of the strips, in image pixels.
+UPSCALER_PROBE, UPSCALER_LARGEST = 128, 1024
+VAE_PROBE, VAE_LARGEST = 256, 1024
+LARGEST_ON_CPU = 512
+STRIP, STRIP_ON_CPU = 2048, 768
+
+# Suggested overlaps are multiples of it, which suits every node that tiles.
+OVERLAP_STEP = 8
+
+UPSCALER_REMEDY = "use Tiled Upscale with statistics = image, or match the tiles' colours to the picture with Color Match."
+VAE_REMEDY = "use Tiled VAE Decode and Tiled VAE Encode, whose modes exact and statistics take them from the whole picture."
+
+Watch = Callable[[int, int], None]
+_known: WeakKeyDictionary[Any, dict[tuple[str, float], ReceptiveField]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one model, in image pixels.
+
+    Attributes:
+        field: of an upscale model, or of a VAE's decoder, which is where seams show.
+        report: in words; of a VAE, decoder and encoder.
+        headline: in one line.
+    """
+
+    field: ReceptiveField
+    report: str
+    headline: str
+
+
+def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = None) -> Findings:
+    """Measure an UPSCALE_MODEL (any that is called as spandrel's are).
+
+    Args:
+        threshold: in the model's output, 0..1.
+        watch: told how many runs are done, and of how many.
+
+    Raises:
+        ValueError: where the model cannot be measured.
+    """
+    requirements = getattr(upscale_model, "size_requirements", None)
+    network = getattr(upscale_model, "model", None)
+
+    def do() -> ReceptiveField:
+        fit, device = fit_for_upscaler(upscale_model), load_upscaler(upscale_model, 0)
+        largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, _patchers(upscale_model), device.type == "cpu")
+        load_upscaler(upscale_model, fit.needs(largest, largest))
+        return measure(
+            _heeding_cancel(lambda tile: upscale_model(tile)),
+            getattr(upscale_model, "input_channels", CHANNELS),
+            upscale_model.scale,
+            threshold,
+            size=UPSCALER_PROBE,
+            largest=largest,
+            # A model that wants squares would make a square of the strip.
+            strip=0 if getattr(requirements, "square", False) else _strip(device),
+            device=device,
+            dtype=getattr(upscale_model, "dtype", torch.float32),
+            network=network if isinstance(network, torch.nn.Module) else None,
+            watch=watch,
+        )
+
+    field = _kept(network if network is not None else upscale_model, ("upscale", threshold), do)
+    field = replace(field, overlap=_usable(field.overlap, field.lattice))
+    return Findings(field, describe(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscale_model), headline(field))
+
+
+def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Findings:
+    """Measure a VAE: its decoder, and for the report its encoder.
+
+    Args:
+        threshold: in the decoded picture, 0..1.
+        watch: told how many runs are done, and of how many.
+
+    Raises:
+        ValueError: where the decoder cannot be measured.
+    """
+    ratio = cells_ratio(vae)
+    decoded = _kept(vae.first_stage_model, ("decode", threshold), lambda: _measure_decoder(vae, ratio, threshold, watch)).stretched(ratio)
+    decoded = replace(decoded, overlap=_usable(decoded.overlap, decoded.lattice))
+    report = describe(decoded, "the VAE's decoder", VAE_REMEDY)
+    try:
+        encoded = _kept(vae.first_stage_model, ("encode", threshold), lambda: _measure_encoder(vae, ratio, threshold, watch))
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
+        # Some VAEs only decode.
+        report += f"\n\nThe VAE's encoder could not be measured: {error}"
+    else:
+        encoded = replace(encoded, overlap=_usable(encoded.overlap, encoded.lattice))
+        report += "\n\n" + describe(encoded, "the VAE's encoder", VAE_REMEDY, "255ths (the latent brought to a picture's contrast)")
+    return Findings(decoded, report, headline(decoded))
+
+
+def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> ReceptiveField:
+    largest = _largest(fit_for_vae(vae, decode=True), VAE_PROBE, VAE_LARGEST, [vae.patcher], _on_cpu(vae))
+    return measure(
+        _heeding_cancel(lambda cells: _decoded(vae, cells)),
+        vae.latent_channels,
+        ratio,
+        threshold,
+        size=max(VAE_PROBE // ratio, 16),
+        largest=max(largest // ratio, 16),
+        strip=_strip(vae.device) // ratio,
+        lattice=1,
+        content=lambda height, width, seed: _latent(vae, ratio, height, width, seed),
+        network=getattr(vae.first_stage_model, "decoder", vae.first_stage_model),
+        watch=watch,
+    )
+
+
+def _measure_encoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> ReceptiveField:
+    from fractions import Fraction
+
+    spread = float(_encoded(vae, probe_picture(VAE_PROBE, VAE_PROBE)).std())
+    if not 0 < spread < float("inf"):
+        raise RuntimeError("it makes the same of every picture")
+    return measure(
+        _heeding_cancel(lambda picture: _encoded(vae, picture) * (SPREAD / spread)),
+        CHANNELS,
+        Fraction(1, ratio),
+        threshold,
+        size=VAE_PROBE,
+        largest=_largest(fit_for_vae(vae, decode=False), VAE_PROBE, VAE_LARGEST, [vae.patcher], _on_cpu(vae)),
+        strip=_strip(vae.device),
+        lattice=ratio,
+        network=getattr(vae.first_stage_model, "encoder", vae.first_stage_model),
+        watch=watch,
+    )
+
+
+def _decoded(vae: Any, cells: torch.Tensor) -> torch.Tensor:
+    """[1, C, h, w] -> [1, 3, H, W], through the host; the first frame of a video VAE's."""
+    pixels = vae.decode(cells[:, :, None] if vae.latent_dim == 3 else cells)
+    return (pixels[:, 0] if pixels.ndim == 5 else pixels).movedim(-1, 1)
+
+
+def _encoded(vae: Any, picture: torch.Tensor) -> torch.Tensor:
+    """[1, 3, H, W] -> [1, C, h, w], through the host."""
+    cells = vae.encode(picture.movedim(1, -1).cpu())
+    return cells[:, :, 0] if cells.ndim == 5 else cells
+
+
+def _latent(vae: Any, ratio: int, height: int, width: int, seed: int) -> torch.Tensor:
+    """What the encoder makes of the probe; where it makes nothing, noise with a picture's spectrum."""
+    try:
+        return _encoded(vae, probe_picture(height * ratio, width * ratio, seed=seed))
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError):
+        return (probe_picture(height, width, vae.latent_channels, seed) - 0.5) / SPREAD
+
+
+def _heeding_cancel(run: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    import comfy.model_management
+
+    def go(picture: torch.Tensor) -> torch.Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return run(picture)
+
+    return go
+
+
+def _kept(model: Any, key: tuple[str, float], do: Callable[[], ReceptiveField]) -> ReceptiveField:
+    known = _known.setdefault(model, {})
+    if key not in known:
+        known[key] = do()
+    return known[key]
+
+
+def _patchers(upscale_model: Any) -> list[Any]:
+    patcher = getattr(upscale_model, "patcher", None)
+    return [] if patcher is None else [patcher]
+
+
+def _largest(fit: Any, smallest: int, most: int, patchers: list[Any], cpu: bool) -> int:
+    """The largest probe that the memory allows, at least the first one."""
+    free, side = free_after_loading(patchers), smallest
+    if cpu:
+        most = min(most, LARGEST_ON_CPU)  # where more would take minutes
+    while 2 * side <= most and fit.needs(2 * side, 2 * side) <= free:
+        side *= 2
+    return side
+
+
+def _on_cpu(vae: Any) -> bool:
+    return torch.device(vae.device).type == "cpu"
+
+
+def _strip(device: Any) -> int:
+    return STRIP_ON_CPU if torch.device(device).type == "cpu" else STRIP
+
+
+def _usable(overlap: int, lattice: int) -> int:
+    step = math.lcm(lattice, OVERLAP_STEP)
+    return -(-overlap // step) * step
+
+
+def _advice(upscale_model: Any) -> str:
+    """What the loader knows about tiling this model."""
+    kind = getattr(getattr(upscale_model, "tiling", None), "name", "")
+    if kind == "DISCOURAGED":
+        return "\nIts authors advise against tiling it: tiles may differ in what they make of the picture."
+    if kind == "INTERNAL":
+        return "\nIt cuts the picture into tiles by itself; tiling it once more is seldom needed."
+    return ""

@@ -1,0 +1,166 @@
+"""Tiles for the models at hand: what is free, what each needs, what each asks of a tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..blending.memory_fit import MemoryFit, SharedFit
+from ..blending.receptive_field import THRESHOLD
+from ..blending.tile_plan import TilePlan, in_words, plan_tiles
+from .memory import fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
+from .native_size import lattice, native_size
+from .receptive_fields import upscaler_field, vae_field
+
+SMALLEST = 64
+STEP = 8
+# Tiles at once at most. Beyond a handful nothing gets faster, and a cancel is heard later.
+MOST_BATCH = 8
+OVERLAP_SHARE = 8
+FLOAT_RGB = 12
+
+Watch = Callable[[int, int], None]
+
+
+@dataclass
+class Demand:
+    """What one model asks of a tile.
+
+    Attributes:
+        name: for reports.
+        fit: its memory.
+        patcher: how the host loads it, None where it has none.
+        multiple_of: sides of tiles, in pixels.
+        overlap: measured, in pixels; None to take an eighth of the tile.
+        largest: side in pixels, None for no limit.
+        result: pixels of the result per pixel of the picture.
+        notes: how all this is known.
+    """
+
+    name: str
+    fit: MemoryFit
+    patcher: Any
+    multiple_of: int
+    overlap: int | None = None
+    largest: int | None = None
+    result: float = 1.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A plan and its reasons.
+
+    Attributes:
+        plan: the tiles.
+        free: bytes that may be used.
+        margin: share that is kept.
+        notes: sentences, why it came out like this.
+    """
+
+    plan: TilePlan
+    free: int
+    margin: float
+    notes: tuple[str, ...]
+
+
+def demand_of_model(model: Any) -> Demand:
+    """Of a diffusion MODEL: never above the size it was made for."""
+    native, step = native_size(model), lattice(model)
+    notes = [f"MODEL: tiles never above {native.side} px: {native.reason}. Memory for both prompts at once, as ComfyUI estimates it."]
+    return Demand("MODEL", fit_for_model(model), model, step, None, native.side, notes=notes)
+
+
+def demand_of_upscaler(upscale_model: Any, watch: Watch | None = None) -> Demand:
+    """Of an UPSCALE_MODEL, its receptive field measured."""
+    found = upscaler_field(upscale_model, THRESHOLD, watch)
+    requirements = getattr(upscale_model, "size_requirements", None)
+    step = math.lcm(STEP, found.field.lattice, int(getattr(requirements, "multiple_of", 1) or 1))
+    notes = [f"UPSCALE_MODEL: {found.headline}."]
+    patcher, result = getattr(upscale_model, "patcher", None), float(upscale_model.scale) ** 2
+    return Demand("UPSCALE_MODEL", fit_for_upscaler(upscale_model), patcher, step, found.field.overlap, result=result, notes=notes)
+
+
+def demand_of_vae(vae: Any, watch: Watch | None = None) -> Demand:
+    """Of a VAE: whatever needs more, decoding or encoding."""
+    found = vae_field(vae, THRESHOLD, watch)
+    fits = [fit_for_vae(vae, decode) for decode in (True, False)]
+    hungriest = MemoryFit(max(fit.fixed for fit in fits), max(fit.per_pixel for fit in fits))
+    return Demand(
+        "VAE", hungriest, vae.patcher, math.lcm(STEP, found.field.lattice), found.field.overlap, notes=[f"VAE: {found.headline}."]
+    )
+
+
+def budget(width: int, height: int, demands: list[Demand], margin: float, most_batch: int | None = None) -> Budget:
+    """The tiles that suit all of the models, one after the other.
+
+    Raises:
+        ValueError: where no tile fits.
+    """
+    import comfy.model_management
+
+    device = comfy.model_management.get_torch_device()
+    free = free_after_loading([demand.patcher for demand in demands if demand.patcher is not None])
+    notes = [f"{in_words(free)} are free on {device} once the model is loaded and others have made room."]
+    if torch.device(device).type in ("cpu", "mps"):
+        result = int(width * height * FLOAT_RGB * max(demand.result for demand in demands))
+        free = max(free - result, 0)
+        notes = [f"{in_words(free)} of main memory are free when the result of {in_words(result)} is taken off."]
+        most_batch = 1 if most_batch is None else most_batch
+    fit, step = SharedFit(tuple(demand.fit for demand in demands)), math.lcm(*(demand.multiple_of for demand in demands))
+    largest = min((demand.largest for demand in demands if demand.largest is not None), default=None)
+    asked = dict(margin=margin, multiple_of=step, smallest=SMALLEST, largest=largest, most_batch=most_batch or MOST_BATCH)
+    measured = [demand.overlap for demand in demands if demand.overlap is not None]
+    overlap = -(-max(measured, default=0) // STEP) * STEP
+    if any(demand.overlap is None for demand in demands):
+        plan = _eighth(width, height, fit, free, overlap, step, largest, asked)
+        notes.append(f"Overlap {plan.overlap}: an eighth of the tile, as suits diffusion.")
+    else:
+        plan = plan_tiles(width, height, fit, free, overlap=overlap, **asked)
+    for demand in demands:
+        notes += demand.notes
+    return Budget(plan, free, margin, tuple(notes))
+
+
+def _eighth(width: int, height: int, fit: SharedFit, free: int, least: int, step: int, largest: int, asked: dict) -> TilePlan:
+    """The plan whose overlap is an eighth of its own tile, and `least` at least."""
+
+    def share(side: int) -> int:
+        return max(-(-side // (OVERLAP_SHARE * step)) * step, least)
+
+    overlap = share(largest)
+    while True:
+        try:
+            plan = plan_tiles(width, height, fit, free, overlap=overlap, **asked)
+            wanted = share(min(plan.tile_width, plan.tile_height))
+        except ValueError:
+            # Too much overlap for any tile that fits: the least one of all, or the reason why not.
+            plan, wanted = None, max(step, least)
+        if wanted >= overlap:
+            return plan or plan_tiles(width, height, fit, free, overlap=overlap, **asked)
+        overlap = wanted
+
+
+def table(found: Budget) -> list[tuple[str, str]]:
+    """(candidate, what it needs and whether it fits), largest first."""
+    rows = []
+    for one in found.plan.candidates:
+        tiles = "1 tile" if one.tiles == 1 else f"{one.tiles} tiles" + (f", {one.batch} at once" if one.batch > 1 else "")
+        verdict = "chosen" if one.chosen else "fits, computes more" if one.fits else "too large"
+        rows.append((f"{one.size[0]} x {one.size[1]}", f"{tiles}, {one.pixels / 1e6:.4g} MPix, {in_words(one.bytes)}: {verdict}"))
+    return rows
+
+
+def report(found: Budget, width: int, height: int) -> str:
+    """The whole budget as text."""
+    plan = found.plan
+    chosen = (
+        f"Tiles of {plan.tile_width} x {plan.tile_height}, overlap {plan.overlap}, {plan.tile_batch} at once, for {width} x {height} px."
+    )
+    rule = f"A tile fits where what it needs and {found.margin:.0%} more are free; of those that fit, the fewest pixels computed in all."
+    rows = [f"  {size}: {said}" for size, said in table(found)]
+    return "\n".join([chosen, *found.notes, rule, *rows])

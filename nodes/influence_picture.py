@@ -1,0 +1,112 @@
+"""A measured receptive field as a picture: the tile as its border reaches into it, and the curve over the distance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ..blending.receptive_field import ReceptiveField
+from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
+
+LEVELS = 255
+# Decades of the scale: from a thousandth of a level to the whole range.
+LOW, HIGH = 1e-3, 255.0
+SIDE, GAP, MARGIN = 420, 92, 28
+FONT, SMALL = 20, 16
+RAMP = ((13, 15, 24), (58, 30, 104), (160, 45, 110), (236, 104, 62), (252, 200, 90), (255, 252, 224))
+CURVES = {"mirrored": (120, 190, 255), "nothing": (255, 150, 90), "other picture": (160, 225, 130), "cut": (235, 130, 215)}
+NAMES = {"mirrored": "mirrored", "nothing": "black beyond", "other picture": "another picture", "cut": "tile cut out"}
+LIMIT = (255, 80, 80)
+GRID = (62, 66, 74)
+
+
+def influence_picture(field: ReceptiveField, unit: str) -> Image.Image:
+    """Left the map, right the curves.
+
+    Args:
+        field: lengths in the pixels that are written on it.
+        unit: what lies on the vertical axis, "levels of 255" for instance.
+    """
+    picture = Image.new("RGB", (2 * SIDE + GAP + 3 * MARGIN, SIDE + 3 * MARGIN + 78), CAPTION_BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    font, small = ImageFont.load_default(size=FONT), ImageFont.load_default(size=SMALL)
+    top = MARGIN + 34
+    draw.text((MARGIN, MARGIN - 8), "one tile: change by what lies beyond it", fill=CAPTION_INK, font=font)
+    picture.paste(_map(field), (MARGIN, top))
+    frame = "white frame: the suggested trim" if field.trim else "no trim is needed"
+    held = "; what it takes from the whole picture held still" if field.sees_everything and field.full_known else ""
+    _scale(draw, small, MARGIN, top + SIDE + 10, frame + held)
+    left = MARGIN + SIDE + GAP
+    draw.text((left, MARGIN - 8), f"{unit}, by distance from the border", fill=CAPTION_INK, font=font)
+    _curves(draw, small, field, left, top)
+    return picture
+
+
+def as_image(picture: Image.Image) -> torch.Tensor:
+    """IMAGE [1, H, W, 3], 0..1."""
+    return torch.from_numpy(np.asarray(picture, np.float32) / LEVELS)[None].contiguous()
+
+
+def _share(levels: np.ndarray | float) -> np.ndarray | float:
+    """0..1 along the logarithmic scale."""
+    return (np.log10(np.clip(levels, LOW, HIGH)) - math.log10(LOW)) / (math.log10(HIGH) - math.log10(LOW))
+
+
+def _colored(shares: np.ndarray) -> np.ndarray:
+    stops = np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(shares, stops, [color[i] for color in RAMP]) for i in range(3)], -1).round().astype(np.uint8)
+
+
+def _map(field: ReceptiveField) -> Image.Image:
+    shares = _share(field.influence.float().numpy() * LEVELS)
+    picture = Image.fromarray(_colored(shares), "RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    # Where the suggested trim cuts; a line and not a mask, for what is beyond it is the point of the picture.
+    cut = field.trim * float(field.scale) / field.influence.shape[-1] * SIDE
+    if 0 < cut < SIDE / 2:
+        ImageDraw.Draw(picture).rectangle((cut, cut, SIDE - cut, SIDE - cut), outline=(255, 255, 255))
+    return picture
+
+
+def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, left: int, top: int, words: str) -> None:
+    for i, color in enumerate(_colored(np.linspace(0, 1, SIDE))):
+        draw.line((left + i, top, left + i, top + 12), fill=tuple(int(part) for part in color))
+    for level in (0.001, 0.01, 0.1, 1, 10, 100):
+        draw.text(
+            (left + _share(level) * (SIDE - 1), top + 16), f"{level:g}", fill=CAPTION_INK, font=font, anchor="la" if level == LOW else "ma"
+        )
+    draw.text((left, top + 38), words, fill=CAPTION_INK, font=font)
+
+
+def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: ReceptiveField, left: int, top: int) -> None:
+    depth = len(field.profile)
+
+    def place(distance: float, levels: float) -> tuple[float, float]:
+        return left + distance / depth * SIDE, top + SIDE - float(_share(levels)) * SIDE
+
+    for level in (0.001, 0.01, 0.1, 1, 10, 100):
+        y = place(0, level)[1]
+        draw.line((left, y, left + SIDE, y), fill=GRID)
+        draw.text((left - 8, y), f"{level:g}", fill=CAPTION_INK, font=font, anchor="rm")
+    for part in range(5):
+        x = left + part / 4 * SIDE
+        draw.line((x, top, x, top + SIDE), fill=GRID)
+        draw.text((x, top + SIDE + 8), f"{part * depth / 4:g}", fill=CAPTION_INK, font=font, anchor="ma")
+    draw.text((left + SIDE, top + SIDE + 28), "px", fill=CAPTION_INK, font=font, anchor="ra")
+    for kind, values in field.profiles.items():
+        # Lengths of a latent are steps of several pixels; zeros between the cells of an encoder are no values.
+        points = [place(d + 0.5, float(v) * LEVELS) for d, v in enumerate(values) if float(v) * LEVELS > LOW]
+        if len(points) > 1:
+            draw.line(points, fill=CURVES[kind], width=3)
+    limit = field.threshold * LEVELS
+    draw.line((*place(0, limit), *place(depth, limit)), fill=LIMIT, width=2)
+    draw.text((left + SIDE - 6, place(0, limit)[1] - 4), f"threshold {limit:g}", fill=LIMIT, font=font, anchor="rd")
+    if 0 < field.radius < depth:
+        x = place(field.radius, LOW)[0]
+        draw.line((x, top, x, top + SIDE), fill=LIMIT, width=1)
+        draw.text((x + 5, top + SIDE - 6), f"radius {field.radius}", fill=LIMIT, font=font, anchor="ld")
+    drawn = [kind for kind, values in field.profiles.items() if float(values.max()) * LEVELS > LOW]
+    for row, kind in enumerate(drawn):
+        draw.text((left + SIDE - 6, top + 6 + 22 * row), NAMES[kind], fill=CURVES[kind], font=font, anchor="ra")

@@ -1,0 +1,41 @@
+"""The line through measured memory."""
+
+import pytest
+from tilework.blending.memory_fit import MemoryFit, SharedFit, fit
+
+MB = 1024**2
+# Published for a U-Net of 20 MB in FP16: side of the picture, bytes.
+REFERENCE = [(128, 60 * MB), (256, 140 * MB), (512, 450 * MB), (1024, 1.6 * 1024 * MB)]
+
+
+def test_the_published_reference_is_met_within_a_fifth_at_every_point():
+    line = fit([(side * side, size) for side, size in REFERENCE])
+    off = {side: line.needs(side, side) / size - 1 for side, size in REFERENCE}
+    print(f"{line.fixed / MB:.1f} MB + {line.per_pixel:.0f} bytes per pixel: " + ", ".join(f"{s} px {e:+.1%}" for s, e in off.items()))
+    assert max(map(abs, off.values())) < 0.2
+
+
+def test_a_line_is_found_again_and_batches_count_as_pixels():
+    line = MemoryFit(25 * MB, 1500.0)
+    found = fit([(side * side, line.needs(side, side)) for side in (64, 128, 640)])
+    assert found.fixed == pytest.approx(line.fixed) and found.per_pixel == pytest.approx(line.per_pixel)
+    assert line.needs(100, 50, batch=4) == line.needs(200, 100)
+
+
+def test_no_term_is_negative():
+    assert fit([(100, 50.0), (200, 200.0)]).fixed == 0 and fit([(100, 50.0), (200, 200.0)]).per_pixel > 0
+    flat = fit([(100, 200.0), (200, 100.0)])
+    assert flat.per_pixel == 0 and 100 <= flat.fixed <= 200
+    assert fit([(100, 300.0)]) == MemoryFit(0.0, 3.0)
+    assert fit([(100, 300.0), (100, 300.0)]) == MemoryFit(0.0, 3.0)
+
+
+@pytest.mark.parametrize("samples", [[], [(0, 1.0)], [(10, 0.0)], [(10, float("nan"))], [(10, float("inf"))]])
+def test_what_is_no_measurement_is_refused(samples):
+    with pytest.raises(ValueError, match="measurement"):
+        fit(samples)
+
+
+def test_models_that_share_tiles_need_what_the_hungriest_needs():
+    both = SharedFit((MemoryFit(100.0, 1.0), MemoryFit(0.0, 2.0)))
+    assert both.needs(5, 5) == 125 and both.needs(50, 50) == 5000
