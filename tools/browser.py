@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .pip import run_pip
 PLAYWRIGHT = "playwright==1.65.2"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 DEBIAN = ("chromium", "fonts-dejavu-core")
+VERSION_SECONDS = 60
 # Graphics by the processor, so that it works and looks the same on every machine; and no calls home.
 ARGUMENTS = (
     "--no-sandbox",
@@ -75,7 +77,17 @@ def ensure_chromium(host: Host, report: Report = print) -> str | None:
 
 
 def _on_path() -> str | None:
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((found for name in NAMES if (found := shutil.which(name)) and _starts(found)), None)
+
+
+def _starts(program: str) -> bool:
+    """Whether it is a browser and not Ubuntu's note in its place, which says that there is a snap."""
+    if os.name == "nt":
+        return True  # There, asking for the version opens a window.
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, timeout=VERSION_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _playwrights_own(host: Host, report: Report) -> None:

@@ -9,6 +9,17 @@
     }
     throw new Error(`waited in vain: ${what || test}`);
   };
+  // The host's undo is done, and the graph is as the host last took it down: what changes between two keys (sizes, while
+  // pictures come in) would be a step of its own for undo.
+  T.settled = async () => {
+    let calm = 0;
+    await T.until(() => {
+      const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
+      const now = JSON.parse(JSON.stringify(app.graph.serialize()));
+      calm = !tracker._restoringState && tracker.constructor.graphEqual(tracker.activeState, now) ? calm + 1 : 0;
+      return calm >= 8;
+    }, "the graph is at rest");
+  };
   T.add = (type, x, y) => {
     const node = LiteGraph.createNode(type);
     node.pos = [x, y];
@@ -40,6 +51,15 @@
     solar.connect(0, out, 0);
     app.canvas.setDirty(true, true);
     await T.until(() => T.solar().view.picture, "the picture");
+    await frame();
+  };
+  // As a workflow that was opened: nodes fresh from the menu lack what undo compares and loading adds (the order in
+  // which they run, empty lists of values).
+  T.reopen = async () => {
+    app.graph.updateExecutionOrder();
+    await app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())));
+    await T.until(() => T.find() && T.solar().view.picture, "the picture");
+    app.graph.updateExecutionOrder();
     await frame();
   };
   T.prompt = async () => (await app.graphToPrompt()).output;

@@ -20,7 +20,7 @@ OWN_POINTS = [[0, 0.1], [0.2, 0.9], [0.37, 0.05], [0.6, 1], [0.61, 0.4], [1, 0.7
 @pytest.fixture
 def page(front):
     """A page with a photograph in a Solar Curve Preview; nothing may have gone wrong in it by the end."""
-    front.complaints()
+    front.clear()
     front.page.evaluate(HELPERS)
     front.page.evaluate("() => T.scene()")
     front.posted.clear()
@@ -81,22 +81,18 @@ def test_every_widget_shows_at_once_and_runs_nothing(page, front):
 
 def test_undo_and_redo(page):
     own_curve(page)
+    page.evaluate("() => T.reopen()")
     page.evaluate("() => T.solar().commit()")
+    page.evaluate("() => T.settled()")
     x, y = page.evaluate("() => T.place(2)")
     drag(page, (x, y), (x - 20, y - 30))
     page.mouse.up()
     moved = page.evaluate("async () => (await T.points()).__value__")
-    settled = """() => T.until(() => {
-      const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
-      return !tracker._restoringState;
-    }, "the host's undo is done")"""
-    page.evaluate(settled)
-    page.wait_for_timeout(300)
+    page.evaluate("() => T.settled()")
     page.keyboard.press("Control+z")
     page.evaluate("() => T.until(() => T.find() && JSON.stringify(T.solar().value) === '[[0,0],[0.25,1],[0.75,0],[1,1]]', 'undo')")
     page.evaluate("() => T.until(() => T.solar().view.picture, 'the picture after undo')")
-    page.evaluate(settled)
-    page.wait_for_timeout(300)
+    page.evaluate("() => T.settled()")
     page.keyboard.press("Control+y")
     page.evaluate("value => T.until(() => T.find() && JSON.stringify(T.solar().value) === JSON.stringify(value), 'redo')", moved)
 

@@ -33,6 +33,12 @@ def object_info(server) -> dict[str, Any]:
     return get_json(server.url + "/object_info")
 
 
+@pytest.fixture(scope="session")
+def pack(object_info) -> dict[str, Any]:
+    """The pack's nodes, by id."""
+    return {name: info for name, info in object_info.items() if name.startswith("Tilework") and not name.startswith("TileworkTest")}
+
+
 @pytest.fixture
 def run_entry(server):
     """Run a prompt; returns the history entry, raises WorkflowError with the node's own words."""

@@ -1,0 +1,74 @@
+"""Every node of the pack is found in the search box by the words people use, and dropped from there."""
+
+from __future__ import annotations
+
+PLACE = (900, 820)
+
+
+def results(front) -> list[str]:
+    """The names in the list of the search box, from the top."""
+    return front.do(
+        "() => [...document.querySelectorAll('[data-testid=result-item]')].map((one) => one.querySelector('.truncate').textContent)"
+    )
+
+
+def open_search(front) -> None:
+    """Double-click on the empty canvas; on a busy machine the two clicks can come too late after each other."""
+    box = front.page.get_by_role("combobox", name="Add a node")
+    for _ in range(20):
+        front.page.mouse.move(*PLACE)
+        front.do("() => F.frame()")
+        front.page.mouse.dblclick(*PLACE)
+        if front.do(
+            "() => F.until(() => document.querySelector('[role=dialog] input[role=combobox]'), '', 1.5).then(() => true, () => false)"
+        ):
+            break
+    box.wait_for()
+
+
+def look_for(front, words: str, name: str) -> list[str]:
+    """Type `words` into the open search box; its list, once `name` is in it or ten seconds are over."""
+    front.page.get_by_role("combobox", name="Add a node").fill(words)
+    front.do(
+        """async (name) => {
+          const shown = () => [...document.querySelectorAll('[data-testid=result-item] .truncate')].some((one) => one.textContent === name);
+          await F.until(shown, name, 10).catch(() => {});
+        }""",
+        name,
+    )
+    return results(front)
+
+
+def test_every_node_is_dropped_from_search_by_an_alias(clean, pack):
+    for name, info in pack.items():
+        clean.clear()
+        open_search(clean)
+        # Another word in each renderer.
+        alias = info["search_aliases"][-1 if clean.vue else 0]
+        found = look_for(clean, alias, info["display_name"])
+        assert info["display_name"] in found, (name, alias, found)
+        for _ in range(found.index(info["display_name"])):
+            clean.page.keyboard.press("ArrowDown")
+        clean.page.keyboard.press("Enter")
+        clean.do("type => F.until(() => F.types().join() === type, `${type} on the canvas`)", name)
+        # It hangs on the pointer until a click puts it down, once the box is quite gone.
+        clean.page.get_by_role("dialog").wait_for(state="detached")
+        clean.page.mouse.move(700, 300)
+        clean.do("() => F.frame()")
+        clean.page.mouse.click(700, 300)
+        clean.do("() => F.until(() => !app.graph._nodes[0].flags.ghost, 'it is put down')")
+        assert clean.do("() => app.graph._nodes.map((node) => [node.type, node.has_errors ?? false])") == [[name, False]]
+
+
+def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
+    if clean.vue:
+        return  # The search box is the same in both.
+    open_search(clean)
+    missed = {}
+    for info in pack.values():
+        name = info["display_name"]
+        for words in [name, *info["search_aliases"]]:
+            found = look_for(clean, words, name)
+            if name not in found or (words == name and found[0] != name):
+                missed[f"{name}: {words}"] = found[:4]
+    assert not missed, missed

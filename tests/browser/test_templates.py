@@ -1,0 +1,87 @@
+"""The templates, opened from the template browser as a person does, looked over, and run with the test models put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tilework.tests.host.test_sampling_workflows import with_test_models
+
+FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+THUMBNAILS = """() => Object.fromEntries([...document.querySelectorAll("[data-testid^=template-workflow-]")].map((card) => [
+  card.dataset.testid.replace("template-workflow-", ""), card.querySelector("img")?.naturalWidth ?? 0]))"""
+# Pairs of nodes that lie on each other, and nodes that stick out of every group, as this renderer draws them.
+CLASHES = """() => {
+  const boxes = app.graph._nodes.map((node) => [`${node.id} ${node.title}`, F.box(node)]);
+  const found = [];
+  boxes.forEach(([one, a], i) => boxes.slice(i + 1).forEach(([other, b]) => {
+    if (a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]) found.push(`${one} and ${other}`);
+  }));
+  for (const [one, box] of boxes) for (const group of app.graph._groups) {
+    const [x, y, w, h] = [...group.pos, ...group.size];
+    const inside = [box[0] >= x, box[2] <= x + w, box[1] >= y, box[3] <= y + h];
+    const apart = box[2] <= x || box[0] >= x + w || box[3] <= y || box[1] >= y + h;
+    if (!apart && !inside.every(Boolean)) found.push(`${one} sticks out of "${group.title}"`);
+  }
+  return found;
+}"""
+
+
+def open_templates(front) -> None:
+    """The template browser at the pack's own page."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    front.do("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    dialog = front.page.get_by_role("dialog")
+    dialog.get_by_test_id("template-workflows-content").wait_for()
+    entry = dialog.get_by_text("tilework", exact=True)
+    heading = dialog.get_by_text("Extensions", exact=True)
+    heading.wait_for()
+    # The extensions' names are folded away or not, and a click on a heading that has just come up does nothing.
+    for _ in range(20):
+        try:
+            entry.click(timeout=2000)
+            break
+        except PlaywrightTimeout:
+            heading.click()
+    front.page.get_by_test_id(f"template-workflow-{NAMES[0]}").wait_for()
+
+
+def test_the_browser_lists_all_under_the_packs_name_with_pictures(clean):
+    open_templates(clean)
+    clean.do(
+        f"() => F.until(() => {{ const all = Object.values(({THUMBNAILS})()); return all.length && all.every(Boolean); }}, 'thumbnails', 20)"
+    )
+    shown = clean.do(THUMBNAILS)
+    assert sorted(shown) == NAMES
+    assert all(width > 200 for width in shown.values()), shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_opens_whole_and_runs(clean, name):
+    open_templates(clean)
+    clean.page.get_by_test_id(f"template-workflow-{name}").click()
+    clean.page.get_by_role("dialog").wait_for(state="detached")
+    clean.do(
+        "name => F.until(() => app.extensionManager.workflow.activeWorkflow.filename === name && F.types().length, 'it is open')", name
+    )
+    clean.do("() => F.rest()")
+    missing = clean.do(
+        "() => app.graph._nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map((node) => node.type)"
+    )
+    assert missing == []
+    assert clean.do(CLASHES) == []
+    assert clean.complaints() == []
+    prompt = with_test_models(clean.do("() => F.prompt()"))
+    if not clean.vue:
+        return  # To run it once is enough.
+    for part in prompt.values():
+        if "steps" in part["inputs"]:
+            part["inputs"]["steps"] = 1
+    clean.do("() => F.fit()")
+    clean.run(prompt)
+    # What came of it is shown, and has pushed nothing onto its neighbour.
+    clean.do("() => F.until(() => Object.keys(app.nodeOutputs).length, 'results')")
+    clean.do("() => F.rest()")
+    assert clean.do(CLASHES) == []
