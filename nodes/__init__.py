@@ -10,6 +10,7 @@ from .measure import ReceptiveField, TileSize
 from .prompts import TilePrompts
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 
 
@@ -33,6 +34,7 @@ class Tilework(ComfyExtension):
             TileSize,
             TiledVAEEncode,
             TiledVAEDecode,
+            TiledUpscale,
         ]
 
 

@@ -58,6 +58,20 @@ def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, 
     assert np.abs(np.diff(picture, axis=1)).mean() < np.abs(np.diff(original, axis=1)).mean(), "and an upscale of it"
 
 
+def test_tiled_upscale_planned_gives_the_photograph_twice_as_large(server, object_info, run_entry):
+    prompt = convert(FOLDER / "tiled_upscale_planned.json", object_info)
+    (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "TileworkTiledUpscale")
+    fed = {name for name, value in inputs.items() if isinstance(value, list)}
+    assert fed == {"upscale_model", "image", "tile_width", "tile_height", "overlap", "tile_batch"}, "the planner's outputs go straight in"
+    entry = run_entry(prompt)
+    (written,) = images(entry)
+    picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32) / 255
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255
+    assert picture.shape == (original.shape[0] * 2, original.shape[1] * 2, 3)
+    shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
+    assert np.abs(shrunk - original).mean() < 0.01, "it is the same picture"
+
+
 def verdicts(entry):
     """What every Seam Check of a run said, in the order of their nodes."""
     texts = [entry["outputs"][node]["text"] for node in sorted(entry["outputs"], key=int) if "text" in entry["outputs"][node]]

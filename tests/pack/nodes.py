@@ -8,6 +8,7 @@ from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
 from .measured import StatisticsModel
 from .reports import Compare, CompareLatent, Count
 from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPrompt
+from .upscale_models import TestUpscaler
 from .vae_sources import PoisonLatent, TestVAE
 
 NODES = [
@@ -16,6 +17,7 @@ NODES = [
     Compare, CompareLatent, Count,
     TestVAE, PoisonLatent,
     StatisticsModel,
+    TestUpscaler,
 ]  # fmt: skip
 
 

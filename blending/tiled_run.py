@@ -1,0 +1,279 @@
+"""Running a network over a large picture: tile by tile, in batches, streamed into one result.
+
+Where the memory runs out, the tile at hand and all later ones are made of smaller pieces that overlap by as much as
+tiles do and are blended in the same way. The grid stays what it was: tiles that are done stay done, and the next ones
+fit them as they would have. A piece sees what its tile saw, less what was too far away to matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+
+from .canvas import compose
+from .channels import Channels, Input
+from .cutting import crop
+from .layout import Rect, TileLayout
+from .memory import empty
+from .mosaic import Mosaic
+from .pieces import Piece, cores, pieces, snug_grid
+from .tile_plan import TilePlan
+from .whole_image import Sample, WholeImageStatistics
+
+
+class OutOfMemoryError(RuntimeError):
+    """The device has no memory left for what was asked of it. Whoever runs the network raises it."""
+
+
+class Task(NamedTuple):
+    """One input of one tile that the network is to be run on."""
+
+    tile: int
+    given: Input
+
+
+class TiledRun:
+    """A network over a picture, tile by tile.
+
+    Args:
+        network: float32 [N, C, h, w] in 0..1 -> floating point [N, C', h * scale, w * scale], on the CPU both ways;
+            raises OutOfMemoryError where the memory does not do.
+        layout: where the tiles are.
+        channels: how pictures of any kind go through it.
+        scale: output pixels per source pixel.
+        trim: source pixels to disregard at sides that face a neighbour: how far the network sees, at most half the overlap.
+        tile_batch: tiles that go through together.
+        overlap: of pieces, where tiles must be cut; of the layout where None.
+        multiple_of: sides and places of pieces are multiples of it.
+        smaller: what to do after the memory ran out: the present plan -> the next, or RuntimeError (`tile_plan.BackOff.next`).
+            None: let the error through.
+        whole_image: pool the statistics of the whole picture (`whole_image.py`).
+        watch: called before each run of the network with the number of tiles done and of tiles in all, passes counted;
+            whatever it raises ends the run.
+
+    Attributes:
+        plan: the sizes that are in use now.
+        statistics: of the last picture, where `whole_image`.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[torch.Tensor], torch.Tensor],
+        layout: TileLayout,
+        channels: Channels,
+        scale: int | float | Fraction,
+        trim: int = 0,
+        tile_batch: int = 1,
+        overlap: int | None = None,
+        multiple_of: int = 1,
+        smaller: Callable[[TilePlan], TilePlan] | None = None,
+        whole_image: bool = False,
+        watch: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if tile_batch < 1:
+            raise ValueError(f"tile_batch {tile_batch} is no number of tiles: use 1 or more")
+        self.network, self.layout, self.channels, self.scale, self.trim = network, layout, channels, Fraction(scale), trim
+        self.multiple_of, self.smaller = multiple_of, smaller
+        height, width = layout.tile_size
+        found = [axis.overlap for axis in layout.axes if axis.overlap is not None]
+        overlap = min(found, default=max(2 * trim + 1, min(height, width) // 8)) if overlap is None else overlap
+        self.plan = TilePlan(width, height, -(-overlap // multiple_of) * multiple_of, tile_batch)
+        self.whole_image = whole_image
+        self.statistics: WholeImageStatistics | None = None
+        self.cores = cores(layout)
+        self.frame = torch.empty(0)  # the picture at hand
+        self.watch = watch or (lambda done, total: None)
+        self.done, self.total = 0, len(layout) * layout.batch * (1 + self._in_parts)
+        channels.scale, channels.always = float(self.scale), self.whole_image
+
+    def __call__(self, image: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the network over `image` [B, H, W, C] in 0..1, each picture of the batch for itself.
+
+        Args:
+            out: float32 [B, H * scale, W * scale, C'] to write to; made here where None.
+
+        Returns:
+            float32 [B, H * scale, W * scale, C'] in 0..1. Memory beside it: one batch of tiles with their results, and the
+            rows in which two rows of tiles overlap; with alpha one row of tiles in colour.
+
+        Raises:
+            ValueError: for a tile that has NaN or Inf in it, going in or coming out, by its number; for a size or number of
+                channels that is not as announced.
+        """
+        layout = self.layout
+        if tuple(image.shape[1:3]) != layout.canvas:
+            raise ValueError(
+                f"the layout was planned for {layout.canvas[1]} x {layout.canvas[0]} and this picture is "
+                f"{image.shape[2]} x {image.shape[1]}: resize one of them, or leave the layout away"
+            )
+        height, width = layout.tile_size
+        mosaic = Mosaic(layout, (round(height * self.scale), round(width * self.scale)), "hann", self.trim, self.scale)
+        if out is None:
+            out = empty((image.shape[0], *mosaic.size, self.channels.result))
+        single = _one_picture(layout)
+        for number, frame in enumerate(image):
+            self.frame, self.statistics = frame, None
+            self.channels.begin(frame)
+            if self._in_parts:
+                self._pool()
+            compose(self._results(), single, trim=self.trim, mosaic=mosaic, out=out[number : number + 1])
+        return out.clamp_(0, 1)
+
+    @property
+    def _in_parts(self) -> bool:
+        """Whether the network is to have statistics of the whole picture and never sees the whole of it."""
+        return self.whole_image and (len(self.layout) > 1 or self._cut)
+
+    def _groups(self) -> Iterator[range]:
+        """Numbers of tiles that go through together."""
+        step = self.plan.tile_batch
+        return (range(start, min(start + step, len(self.layout))) for start in range(0, len(self.layout), step))
+
+    def _tile(self, index: int) -> torch.Tensor:
+        tile = crop(self.frame, self.layout.tiles[index], (0, 1)).float().cpu()
+        # Hidden colour may be anything: it is not looked at.
+        seen = tile if self.channels.picture < 4 else torch.where(tile[..., 3:] == 0, torch.zeros_like(tile), tile)
+        _check(seen, index, "goes into the model", "look at the node that made the picture")
+        return seen if self.channels.picture == 4 and not bool(torch.isfinite(tile).all()) else tile
+
+    def _results(self) -> Iterator[torch.Tensor]:
+        """Every tile's result [1, H, W, C'], in order."""
+        for group in self._groups():
+            prepared = [self.channels.prepare(self._tile(index)) for index in group]
+            tasks = [Task(index, given) for index, (inputs, _) in zip(group, prepared, strict=True) for given in inputs]
+            came = self._run(tasks)
+            start = 0
+            for index, (inputs, finish) in zip(group, prepared, strict=True):
+                result = finish(came[start : start + len(inputs)])
+                came[start : start + len(inputs)] = [None] * len(inputs)
+                start += len(inputs)
+                _check(result, index, "came out of the model", "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16")
+                yield result[None]
+                self.done += 1
+            self.watch(self.done, self.total)
+
+    def _run(self, tasks: Sequence[Task]) -> list[torch.Tensor]:
+        """The network's result [C', H, W] of every task, in smaller pieces where the memory runs out."""
+        came: list[torch.Tensor] = []
+        while len(came) < len(tasks):
+            left = tasks[len(came) : len(came) + self.plan.tile_batch]
+            try:
+                came += [self._in_pieces(left[0])] if self._cut else self._at_once([(task, self._whole(task)) for task in left])
+            except OutOfMemoryError:
+                if self.smaller is None:
+                    raise
+                self.plan = self.smaller(self.plan)
+                if self._in_parts and self.statistics is None:
+                    self._pool()  # what was to be one run is none any more
+        return came
+
+    @property
+    def _cut(self) -> bool:
+        """Whether tiles must be cut into pieces."""
+        height, width = self.layout.tile_size
+        return self.plan.tile_height < height or self.plan.tile_width < width
+
+    def _whole(self, task: Task) -> Piece:
+        return Piece(Rect(0, 0, *self.layout.tile_size), self.cores[task.tile])
+
+    def _at_once(self, work: Sequence[tuple[Task, Piece]]) -> list[torch.Tensor]:
+        """One run of the network on pieces of one size."""
+        self.watch(self.done, self.total)
+        batch = _stacked(work)
+        context = nullcontext()
+        if self.statistics is not None:
+            context = self.statistics.applied(_samples(work))
+        with context:
+            came = self.network(batch)
+        expected = (len(work), self.channels.gives, *(round(side * self.scale) for side in batch.shape[2:]))
+        if tuple(came.shape) != expected:
+            raise ValueError(
+                f"the model made {_said(came.shape)} of a tile of {batch.shape[3]} x {batch.shape[2]}, and {_said(expected)} were "
+                f"expected of its scale {float(self.scale):g}: it is not an upscale model that can be tiled"
+            )
+        return list(came)
+
+    def _grid_of_pieces(self) -> TileLayout:
+        height, width = self.layout.tile_size
+        sides = min(self.plan.tile_height, height), min(self.plan.tile_width, width)
+        # As small as the number of pieces allows: whole tiles would do most of the work twice.
+        return snug_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
+
+    def _in_pieces(self, task: Task) -> torch.Tensor:
+        """A tile's result, put together from results of its pieces."""
+        grid = self._grid_of_pieces()
+        parts = pieces(grid, self.cores[task.tile])
+        results = (self._at_once([(task, piece)])[0].movedim(0, -1)[None].float() for piece in parts)
+        return compose(results, grid, trim=self.trim, scale=self.scale)[0].movedim(-1, 0)
+
+    def _pool(self) -> None:
+        """Collect the statistics of the whole picture, in as many passes over its tiles as that takes."""
+        statistics = WholeImageStatistics()
+        while not statistics.settled:
+            with statistics.pass_over():
+                for group in self._groups():
+                    inputs = ((index, self.channels.prepare(self._tile(index))[0]) for index in group)
+                    tasks = [Task(index, given) for index, several in inputs for given in several]
+                    self._collect(tasks, statistics)
+                    self.done += len(group)
+            if not statistics.settled:
+                self.total += len(self.layout)  # how many passes there are to be is not known before
+        self.statistics = statistics
+
+    def _collect(self, tasks: Sequence[Task], statistics: WholeImageStatistics) -> None:
+        """Collect the statistics of all tasks."""
+        start = 0
+        while start < len(tasks):
+            left = tasks[start : start + self.plan.tile_batch]
+            try:
+                if self._cut:
+                    left = left[:1]
+                    for piece in pieces(self._grid_of_pieces(), self.cores[left[0].tile]):
+                        self._observe([(left[0], piece)], statistics)
+                else:
+                    self._observe([(task, self._whole(task)) for task in left], statistics)
+            except OutOfMemoryError:
+                statistics.drop()
+                if self.smaller is None:
+                    raise
+                self.plan = self.smaller(self.plan)
+                continue
+            statistics.commit()
+            start += len(left)
+
+    def _observe(self, work: Sequence[tuple[Task, Piece]], statistics: WholeImageStatistics) -> None:
+        self.watch(self.done, self.total)
+        batch = _stacked(work)
+        with statistics.collecting(_samples(work)):
+            self.network(batch)
+
+
+def _stacked(work: Sequence[tuple[Task, Piece]]) -> torch.Tensor:
+    """The pieces as one batch [N, C, h, w], channels last in memory: as pictures are, and twice as fast to convolve on a processor."""
+    parts = [crop(task.given.pixels, piece.rect, (1, 2)).movedim(0, -1) for task, piece in work]
+    return (torch.stack(parts) if len(parts) > 1 else parts[0][None].contiguous()).movedim(-1, 1)
+
+
+def _samples(work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
+    return [Sample(task.given.plane, task.tile, (piece.rect.height, piece.rect.width), piece.core) for task, piece in work]
+
+
+def _one_picture(layout: TileLayout) -> TileLayout:
+    """The same places, for one picture of the batch."""
+    return TileLayout(layout.canvas, layout.tiles)
+
+
+def _said(shape: Sequence[int]) -> str:
+    return f"{shape[3]} x {shape[2]} with {shape[1]} channels" if len(shape) == 4 else f"a tensor of shape {tuple(shape)}"
+
+
+def _check(pixels: torch.Tensor, index: int, when: str, mend: str) -> None:
+    # A sum that is finite has neither in it; only the others are worth looking at closely.
+    if bool(torch.isfinite(pixels.sum())) or bool(torch.isfinite(pixels).all()):
+        return
+    what = "NaN" if bool(torch.isnan(pixels).any()) else "Inf"
+    raise ValueError(f"tile {index} has {what} in it as it {when} ({int((~torch.isfinite(pixels)).sum())} values): {mend}")

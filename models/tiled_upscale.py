@@ -1,0 +1,257 @@
+"""Tiled upscaling as one step: the tiles are planned, the model is loaded, and every tile goes through it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..blending.channels import Channels
+from ..blending.layout import TileLayout
+from ..blending.pieces import snug_grid
+from ..blending.receptive_field import THRESHOLD
+from ..blending.tile_plan import BackOff, TilePlan, in_words, plan_tiles
+from ..blending.tiled_run import TiledRun
+from .memory import fit_for_upscaler, free_after_loading, free_memory
+from .receptive_fields import upscaler_field
+from .upscaler import Upscaler
+
+TILE, IMAGE = "tile", "image"
+MARGIN = 0.1
+# More tiles at once hardly make a graphics card faster that has a tile of this kind to work on.
+MOST_BATCH = 4
+# On a processor a larger tile is no faster, and main memory is wanted for the picture.
+LARGEST_ON_CPU = 1024
+# Pixels. Trimmed tiles agree within the threshold; the ramp takes what is left from a step to a slope. Tiles that differ in tone want
+# a wide one.
+RAMP, TONE_RAMP = 8, 64
+NEAR, LEAST_BESIDE_EVERYTHING = 8, 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; 0 and -1 (overlap) stand for "you choose".
+
+    Attributes:
+        tile_width, tile_height, overlap: pixels.
+        statistics: TILE or IMAGE.
+        tile_batch: tiles at once.
+        layout: overrules the sizes.
+    """
+
+    tile_width: int = 0
+    tile_height: int = 0
+    overlap: int = -1
+    statistics: str = TILE
+    tile_batch: int = 0
+    layout: TileLayout | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for what cannot be, in words."""
+        for name, value in (("tile_width", self.tile_width), ("tile_height", self.tile_height), ("tile_batch", self.tile_batch)):
+            if value < 0:
+                raise ValueError(f"{name} {value} is negative: use 0 to have it chosen, or 1 and more")
+        if self.overlap < -1:
+            raise ValueError(f"overlap {self.overlap} is negative: use -1 to have it measured, or 0 and more")
+        if self.statistics not in (TILE, IMAGE):
+            raise ValueError(f"statistics {self.statistics!r} is not known: use {TILE} or {IMAGE}")
+
+
+@dataclass(frozen=True)
+class UpscalePlan:
+    """What was chosen.
+
+    Attributes:
+        layout: the tiles.
+        overlap, trim: source pixels.
+        tile_batch: tiles at once.
+        needed: bytes for them.
+        chosen: what was chosen and not asked for, in words.
+    """
+
+    layout: TileLayout
+    overlap: int
+    trim: int
+    tile_batch: int
+    needed: float
+    chosen: tuple[str, ...]
+
+
+def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Tensor, TileLayout, list[str]]:
+    """Upscale IMAGE [B, H, W, C] in tiles.
+
+    Returns:
+        the upscaled IMAGE, float32 on the host's intermediate device; the tiles it was made of; what was done, in a few lines.
+
+    Raises:
+        ValueError: for what does not fit together, in words for the user.
+        RuntimeError: where the memory does not even do for small tiles.
+    """
+    import comfy.model_management as management
+    import comfy.utils
+
+    request.check()
+    upscaler = Upscaler(model)
+    channels = Channels(image.shape[3], upscaler.takes, upscaler.gives)
+    back_off = None
+
+    def watch(done: int, total: int) -> None:
+        management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    def smaller(before: TilePlan) -> TilePlan:
+        after = back_off.next(before)
+        size = f"{after.tile_width} x {after.tile_height} px" + (", one at a time" if before.tile_batch > after.tile_batch else "")
+        logging.warning("Tilework: out of memory, going on with tiles of %s; tiles that are done are kept", size)
+        return after
+
+    with upscaler.borrowed():
+        field = upscaler_field(model, THRESHOLD).field
+        upscaler.multiple_of = math.lcm(upscaler.multiple_of, field.lattice)
+        plan = plan_upscale(upscaler, image, request, channels.result, field)
+        bar = comfy.utils.ProgressBar(len(plan.layout) * plan.layout.batch)
+        back_off = BackOff(upscaler.multiple_of, upscaler.smallest)
+        run = TiledRun(
+            upscaler, plan.layout, channels, upscaler.scale, plan.trim, plan.tile_batch, plan.overlap, upscaler.multiple_of,
+            smaller, request.statistics == IMAGE, watch,
+        )  # fmt: skip
+        upscaler.load(plan.needed)
+        result = run(image)
+    lines = _report(plan, run, upscaler, request, field, back_off.count)
+    for line in lines:
+        logging.info("Tilework: Tiled Upscale: %s", line)
+    return result.to(management.intermediate_device()), plan.layout, lines
+
+
+def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, channels: int, field: Any) -> UpscalePlan:
+    """Work out tiles, overlap, trim and batch for what was not asked for."""
+    batch, height, width, _ = image.shape
+    fit, free = fit_for_upscaler(upscaler.model), _free(upscaler, image, channels)
+    on_cpu = upscaler.device.type == "cpu"
+    most_batch = request.tile_batch or (1 if on_cpu else MOST_BATCH)
+    lattice, chosen = upscaler.multiple_of, []
+    overlap = request.overlap if request.overlap >= 0 else _overlap(field, request.statistics, lattice)
+    if request.layout is not None:
+        layout = request.layout.fit(height, width, batch)
+        found = [axis.overlap for axis in layout.axes if axis.overlap is not None]
+        overlap, tile_batch = min(found, default=overlap), None
+    elif request.tile_width or request.tile_height:
+        layout = _asked(request, upscaler, height, width, overlap, batch)
+        tile_batch = None
+    else:
+        largest = LARGEST_ON_CPU // lattice * lattice if on_cpu else None
+        if largest is not None and largest <= overlap:
+            largest = None
+        plan = plan_tiles(
+            width, height, fit, free, margin=MARGIN, overlap=overlap, multiple_of=lattice, smallest=upscaler.smallest,
+            largest=largest, most_batch=most_batch,
+        )  # fmt: skip
+        sides = (max(plan.tile_height, plan.tile_width),) * 2 if upscaler.square else (plan.tile_height, plan.tile_width)
+        layout, tile_batch = TileLayout.grid(height, width, *sides, overlap, lattice, batch), plan.tile_batch
+        chosen.append(f"tile planned: {in_words(fit.needs(plan.tile_width, plan.tile_height))} each, {in_words(free)} free")
+    tile_height, tile_width = layout.tile_size
+    if len(layout) == 1:
+        # There is no neighbour to overlap; but there may be, where the memory runs out and it is cut.
+        overlap = max(overlap, _overlap(field, request.statistics, lattice))
+    if request.tile_batch:
+        tile_batch = request.tile_batch
+    elif tile_batch is None:
+        tile_batch = _batch(fit, tile_width, tile_height, most_batch, len(layout), free)
+    return UpscalePlan(layout, overlap, _trim(field, overlap), tile_batch, fit.needs(tile_width, tile_height, tile_batch), tuple(chosen))
+
+
+def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overlap: int, batch: int) -> TileLayout:
+    """Tiles of the size that was asked for, no larger than their number needs."""
+    tile_width, tile_height = request.tile_width or request.tile_height, request.tile_height or request.tile_width
+    if request.overlap < 0 and overlap >= min(tile_width, tile_height):
+        least = overlap + upscaler.multiple_of
+        raise ValueError(
+            f"a tile of {tile_width} x {tile_height} has no room for the overlap of {overlap} px that was measured for this model: "
+            f"use a tile of {2 * overlap} or more (at least {least}), or type a smaller overlap"
+        )
+    lattice = upscaler.multiple_of
+    # Nothing need be larger than the picture; but an overlap must have its room also where there is no neighbour.
+    room = (overlap // lattice + 1) * lattice
+    sides = (min(tile, max(-(-size // lattice) * lattice, room)) for tile, size in ((tile_height, height), (tile_width, width)))
+    return snug_grid(height, width, *sides, overlap, lattice, batch)
+
+
+def _reach(field: Any) -> int:
+    """How far into a tile its border is to be kept out of the result."""
+    if field.full_known and field.full_radius <= field.trim + NEAR:
+        return field.full_radius  # hardly dearer, and exact
+    # Beside what it sees of the whole tile, what a border does was measured only roughly.
+    return max(2 * field.trim, LEAST_BESIDE_EVERYTHING) if field.sees_everything else field.trim
+
+
+def _overlap(field: Any, statistics: str, lattice: int) -> int:
+    """The overlap for this model: its reach on both sides, and a ramp in between."""
+    overlap = 2 * _reach(field) + RAMP
+    if field.sees_everything and statistics == TILE:
+        overlap = max(overlap, TONE_RAMP)
+    return -(-overlap // lattice) * lattice
+
+
+def _trim(field: Any, overlap: int) -> int:
+    """How far the model sees at all where the overlap has room for that twice, else how far it sees enough to matter.
+
+    Where there is no room for that either, a quarter of the overlap, which leaves half of it for the ramp.
+    """
+    wanted = [field.full_radius] * field.full_known + [_reach(field), field.trim]
+    fitting = next((radius for radius in wanted if 2 * radius + 1 <= overlap), overlap // 4)
+    return max(fitting, overlap // 4) if field.sees_everything else fitting
+
+
+def _free(upscaler: Upscaler, image: torch.Tensor, channels: int) -> float:
+    """Bytes that tiles may use."""
+    if upscaler.device.type == "cpu":
+        # The result is to fit in the same memory.
+        return free_memory(upscaler.device) - image[..., :1].nelement() * channels * 4 * upscaler.scale**2
+    patcher = getattr(upscaler.model, "patcher", None)
+    return free_memory(upscaler.device) if patcher is None else free_after_loading([patcher], upscaler.device)
+
+
+def _batch(fit: Any, width: int, height: int, most: int, tiles: int, free: float) -> int:
+    batch = max(1, min(most, tiles))
+    while batch > 1 and fit.needs(width, height, batch) * (1 + MARGIN) > free:
+        batch -= 1
+    return batch
+
+
+def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, request: Request, field: Any, back_offs: int) -> list[str]:
+    """What was done, in a few short lines."""
+    ys, xs = plan.layout.axes
+    height, width = plan.layout.tile_size
+    size = f"{plan.layout.canvas[1] * upscaler.scale:g} x {plan.layout.canvas[0] * upscaler.scale:g}"
+    several = f", {plan.tile_batch} at once" if plan.tile_batch > 1 else ""
+    tiles = "1 tile" if len(plan.layout) == 1 else f"{len(plan.layout)} tiles"
+    lines = [f"{tiles} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)}){several}; x{upscaler.scale:g}: {size} px"]
+    if len(plan.layout) > 1:
+        overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
+        short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
+        lines.append(f"true overlap {overlaps} px; {plan.trim} px of each border left out{short}")
+    lines += plan.chosen
+    lines += _statistics_lines(run, request, field, len(plan.layout) > 1)
+    if back_offs:
+        now = run.plan
+        times = "once" if back_offs == 1 else f"{back_offs} times"
+        lines.append(f"memory ran out {times}: went on with pieces of at most {now.tile_width} x {now.tile_height}")
+    return lines
+
+
+def _statistics_lines(run: TiledRun, request: Request, field: Any, several: bool) -> list[str]:
+    if not several:
+        return []
+    if run.statistics is not None:
+        layers, passes = len(run.statistics.layers), run.statistics.passes
+        lines = [f"statistics of the image: {layers} layers, {passes} passes before the last" if layers else "no statistics to pool"]
+        return lines + [f"not pooled: {name}" for name in run.statistics.unpooled]
+    if field.sees_everything:
+        why = f" ({', '.join(field.statistics)})" if field.statistics else ""
+        attends = bool(field.statistics) and all(name.startswith("attention") for name in field.statistics)
+        mend = "larger tiles differ less in tone" if attends else "statistics = image takes steps of tone out"
+        return [f"the model looks at the whole tile{why}:", mend]
+    return []

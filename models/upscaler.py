@@ -1,0 +1,105 @@
+"""An UPSCALE_MODEL as a plain function of tiles: on the host's device, under its memory management."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ..blending.tiled_run import OutOfMemoryError
+from .memory import load_upscaler, upscaler_device
+
+# What networks that shrink the picture on the inside do it by, at most; tiles that begin on multiples of it are treated alike.
+USUAL_LATTICE = 8
+SMALLEST_TILE = 64
+NO_MEMORY = "can't allocate memory"
+
+
+class Upscaler:
+    """An upscale model of the host's loader, or anything called and described like one.
+
+    Args:
+        model: spandrel's description of a single-image model: called with float32 or what `dtype` says, [N, C, h, w] in 0..1.
+
+    Attributes:
+        scale: output pixels per pixel.
+        takes, gives: channels.
+        multiple_of: sides and places of tiles should be multiples of it.
+        smallest: side of the smallest tile worth its while, in pixels.
+        device: where the host runs it.
+
+    Raises:
+        ValueError: for what is no upscale model, or one that takes square pictures only.
+    """
+
+    def __init__(self, model: Any) -> None:
+        scale = getattr(model, "scale", None)
+        if not callable(model) or not isinstance(scale, int | float) or not 0 < scale <= 64:
+            raise ValueError(f"upscale_model is a {type(model).__name__}, not an upscale model: connect the output of Load Upscale Model")
+        self.model, self.scale = model, scale
+        self.takes, self.gives = (int(getattr(model, name, 3)) for name in ("input_channels", "output_channels"))
+        sizes = getattr(model, "size_requirements", None)
+        self.multiple_of = math.lcm(USUAL_LATTICE, int(getattr(sizes, "multiple_of", 1)))
+        least = max(SMALLEST_TILE, int(getattr(sizes, "minimum", 0)))
+        self.smallest = least
+        self.square = bool(getattr(sizes, "square", False))
+        self.device = upscaler_device(model)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """However the model is moved within, it is back where it was afterwards."""
+        try:
+            yield
+        finally:
+            # With a patcher the host itself decides how long the weights stay.
+            if getattr(self.model, "patcher", None) is None:
+                self.model.to("cpu")
+
+    def load(self, needed: float) -> None:
+        """Put the model on its device, with `needed` bytes asked of the host beside it."""
+        load_upscaler(self.model, needed)
+        if getattr(self.model, "patcher", None) is not None:
+            # The patcher moves the weights; what the model keeps besides them goes with this.
+            self.model.to(self.device)
+
+    def _dtype(self) -> torch.dtype:
+        """What the weights are in; float32, as the host gives it, where that cannot be told."""
+        try:
+            dtype = getattr(self.model, "dtype", None)
+        except StopIteration:
+            dtype = None  # a network without weights
+        return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run the model on float32 [N, C, h, w], CPU to CPU.
+
+        Raises:
+            OutOfMemoryError: where the device has no memory left.
+        """
+        import comfy.model_management as management
+
+        came = None
+        try:
+            came = self.model(batch.to(self.device, self._dtype())).float().cpu()
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+        if came is None:
+            # Out here, where the error no longer holds on to the tensors of the run.
+            management.soft_empty_cache()
+            raise OutOfMemoryError(f"no memory for {len(batch)} tile(s) of {batch.shape[3]} x {batch.shape[2]} px")
+        return came
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """The host's own answer, and main memory that has run out."""
+    import comfy.model_management as management
+
+    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
+        return True
+    if hasattr(management, "is_oom"):
+        return bool(management.is_oom(error))
+    return isinstance(error, management.OOM_EXCEPTION)
