@@ -13,9 +13,11 @@ ones the rest is left to small pages.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -27,16 +29,25 @@ _SLOW_ALLOWED = 3  # one alone may have been another process' turn
 
 
 def _touch(buffer: mmap.mmap, size: int) -> None:
-    """Have every huge page handed out, for as long as that is fast."""
-    slow = 0
-    for start in range(0, size, _HUGE):
-        began = time.perf_counter()
-        buffer[start] = 0
-        slow += time.perf_counter() - began > _SLOW
-        rest = start + _HUGE
-        if slow > _SLOW_ALLOWED and rest < size:
-            buffer.madvise(mmap.MADV_NOHUGEPAGE, rest, size - rest)
-            return
+    """Have every huge page handed out, by as many threads as torch uses, for as long as that is fast."""
+    address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    pages = -(-size // _HUGE)
+    workers = min(torch.get_num_threads(), pages)
+    slow: list[int] = []
+
+    def span(worker: int) -> None:
+        first, last = (pages * end // workers * _HUGE for end in (worker, worker + 1))
+        for start in range(first, last, _HUGE):
+            if len(slow) > _SLOW_ALLOWED:
+                buffer.madvise(mmap.MADV_NOHUGEPAGE, start, min(last, size) - start)
+                return
+            began = time.perf_counter()
+            ctypes.memset(address + start, 0, 1)  # lets the other threads run meanwhile
+            if time.perf_counter() - began > _SLOW:
+                slow.append(start)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(span, range(workers)))
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:
