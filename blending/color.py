@@ -119,7 +119,7 @@ class _Match:
         lookups = [table.to(pixels.device) for table in tables(own, aim)]
         for part, target in strips(pixels, out):
             for channel, source in enumerate(planar(part)):
-                made = self._mixed(source, read(source, own[channel], lookups[channel]))
+                made = self._mixed(source, read(source, own[channel], lookups[channel], inside=weight is None))
                 target[..., channel].copy_(made.view(target.shape[:2]))
         return True
 

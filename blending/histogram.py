@@ -186,12 +186,15 @@ def tables(source: list[Histogram], target: list[Histogram]) -> list[torch.Tenso
     return [torch.from_numpy(_quantiles(b, a.cumulative)).float() for a, b in zip(source, target, strict=True)]
 
 
-def read(values: torch.Tensor, source: Histogram, table: torch.Tensor) -> torch.Tensor:
-    """Values [n] through a table, float32; those outside the source's range are moved as far as its end is."""
+def read(values: torch.Tensor, source: Histogram, table: torch.Tensor, inside: bool = False) -> torch.Tensor:
+    """Values [n] through a table, float32; those outside the source's range are moved as far as its end is.
+
+    Args:
+        inside: whether all values are known to lie in the source's range.
+    """
     if source.flat:
         return values + (float(table[0]) - source.low)
     below, beyond = _positions(values, source.low, source.high)
     start = table.index_select(0, below)
     out = torch.lerp(start, table.index_select(0, below.add_(1)), beyond)
-    low, high = torch.aminmax(values)
-    return out if low >= source.low and high <= source.high else out.add_(values - values.clamp(source.low, source.high))
+    return out if inside else out.add_(values - values.clamp(source.low, source.high))
