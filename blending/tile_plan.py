@@ -281,5 +281,5 @@ class BackOff:
         return smaller
 
     def _shorter(self, side: int, overlap: int) -> int:
-        least = max(-(-self.smallest // self.multiple_of), overlap // self.multiple_of + 1) * self.multiple_of
+        least = max(-(-self.smallest // self.multiple_of), -(-overlap // self.multiple_of) + 1) * self.multiple_of
         return min(side, max(int(side * SHRINK) // self.multiple_of * self.multiple_of, least))

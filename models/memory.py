@@ -182,6 +182,15 @@ def upscaler_device(upscale_model: Any) -> torch.device:
     return torch.device(comfy.model_management.get_torch_device())
 
 
+def weights_dtype(upscale_model: Any) -> torch.dtype:
+    """What the weights of an UPSCALE_MODEL are in; float32, as the host gives it, where that cannot be told."""
+    try:
+        dtype = getattr(upscale_model, "dtype", None)
+    except StopIteration:
+        dtype = None  # a network without weights
+    return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
+
+
 def load_upscaler(upscale_model: Any, needed: float) -> torch.device:
     """Put an UPSCALE_MODEL where the host runs it, with `needed` bytes beside it; returns that device."""
     import comfy.model_management as management

@@ -13,7 +13,7 @@ import torch
 from ..blending.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field import ReceptiveField, measure
 from ..blending.receptive_report import describe, headline
-from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, load_upscaler
+from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, load_upscaler, weights_dtype
 
 # Sides of the first and the largest probe, and length of the strips, in image pixels.
 UPSCALER_PROBE, UPSCALER_LARGEST = 128, 1024
@@ -73,7 +73,7 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
             # A model that wants squares would make a square of the strip.
             strip=0 if getattr(requirements, "square", False) else _strip(device),
             device=device,
-            dtype=getattr(upscale_model, "dtype", torch.float32),
+            dtype=weights_dtype(upscale_model),
             network=network if isinstance(network, torch.nn.Module) else None,
             watch=watch,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..blending.tiled_run import OutOfMemoryError
-from .memory import load_upscaler, upscaler_device
+from .memory import load_upscaler, upscaler_device, weights_dtype
 
 # What networks that shrink the picture on the inside do it by, at most; tiles that begin on multiples of it are treated alike.
 USUAL_LATTICE = 8
@@ -65,14 +65,6 @@ class Upscaler:
             # The patcher moves the weights; what the model keeps besides them goes with this.
             self.model.to(self.device)
 
-    def _dtype(self) -> torch.dtype:
-        """What the weights are in; float32, as the host gives it, where that cannot be told."""
-        try:
-            dtype = getattr(self.model, "dtype", None)
-        except StopIteration:
-            dtype = None  # a network without weights
-        return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
-
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Run the model on float32 [N, C, h, w], CPU to CPU.
 
@@ -83,7 +75,7 @@ class Upscaler:
 
         came = None
         try:
-            came = self.model(batch.to(self.device, self._dtype())).float().cpu()
+            came = self.model(batch.to(self.device, weights_dtype(self.model))).float().cpu()
         except Exception as error:
             if not _is_out_of_memory(error):
                 raise

@@ -98,3 +98,15 @@ def test_statistics_of_the_image_leave_the_model_alone():
 def test_what_is_no_upscale_model_is_refused():
     with pytest.raises(ValueError, match="connect the output of Load Upscale Model"):
         Upscaler(object())
+
+
+def test_a_network_without_weights_is_measured_and_run():
+    class Doubled(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    model = described(Doubled())
+    with torch.inference_mode():
+        image = picture()
+        came = upscale(model, image, Request(96, 96)).image
+    assert torch.equal(came, image.repeat_interleave(2, 1).repeat_interleave(2, 2))

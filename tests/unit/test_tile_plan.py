@@ -146,6 +146,15 @@ def test_backing_off_takes_fewer_at_once_first_and_stops_at_the_overlap():
         back_off.next(plan)
 
 
+@pytest.mark.parametrize("overlap", [65, 100, 127])
+def test_every_size_backed_off_to_can_be_laid_out(overlap):
+    plan, back_off = TilePlan(256, 256, overlap, 1), BackOff(multiple_of=32, smallest=32)
+    with pytest.raises(RuntimeError, match="cannot be smaller"):
+        while True:
+            plan = back_off.next(plan)
+            TileLayout.grid(1000, 1000, plan.tile_height, plan.tile_width, overlap, 32)
+
+
 @pytest.mark.parametrize(
     ("size", "words"),
     [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KB"), (50 * 1024**2, "50 MB"), (1.6 * GB, "1.6 GB"), (3000 * GB, "3000 GB")],
