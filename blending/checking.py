@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
 
 from .layout import TileLayout
+from .pixels import check_finite
 
 
 def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[torch.Tensor]:
@@ -31,26 +31,13 @@ def check_tiles(tiles: Iterable[torch.Tensor], layout: TileLayout) -> Iterable[t
             )
         tile = tile.detach()
         yield tile
-        _check_finite(tile, count)
+        # When it has been blended in: it is then in the cache, where the sum costs half.
+        check_finite(tile, f"tile {count}", "the node before the blend")
         count += 1
     if count < len(layout):
         raise ValueError(
             f"{count} tiles came and the layout has {len(layout)}: tile {count} is missing; "
             "pass every tile on, in order, from the Tile Split that made this layout"
-        )
-
-
-def _check_finite(tile: torch.Tensor, index: int) -> None:
-    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely.
-
-    Called when the tile has been blended in: it is then in the cache, where the sum costs half.
-    """
-    total = tile.sum() if tile.dtype == torch.float32 else tile.sum(dtype=torch.float32)
-    if not math.isfinite(float(total)) and not torch.isfinite(tile).all():
-        what = "NaN" if torch.isnan(tile).any() else "Inf"
-        raise ValueError(
-            f"tile {index} has {what} in it ({int((~torch.isfinite(tile)).sum())} values): the node before the blend broke it; "
-            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
         )
 
 

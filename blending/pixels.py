@@ -9,13 +9,13 @@ import torch
 REC_709 = (0.2126, 0.7152, 0.0722)
 
 
-def check_finite(pixels: torch.Tensor, name: str) -> None:
-    """Refuse NaN and Inf. One of them makes the sum one; only a sum that is not finite is worth looking at closely."""
+def check_finite(pixels: torch.Tensor, name: str, who: str = "the node that made it") -> None:
+    """Refuse NaN and Inf, by the picture's name. One of them makes the sum one; only a sum that is not finite is worth looking at closely."""
     total = pixels.sum() if pixels.dtype == torch.float32 else pixels.sum(dtype=torch.float32)
     if not math.isfinite(float(total)) and not torch.isfinite(pixels).all():
         what = "NaN" if torch.isnan(pixels).any() else "Inf"
         raise ValueError(
-            f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): the node that made it broke it; "
+            f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): {who} broke it; "
             "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
         )
 
