@@ -10,7 +10,7 @@ REC_709 = (0.2126, 0.7152, 0.0722)
 
 
 def check_finite(pixels: torch.Tensor, name: str, who: str = "the node that made it") -> None:
-    """Refuse NaN and Inf, by the picture's name. One of them makes the sum one; only a sum that is not finite is worth looking at closely."""
+    """Refuse NaN and Inf by the name of the picture: one of them makes the sum one, and only such a sum is worth looking at closely."""
     total = pixels.sum() if pixels.dtype == torch.float32 else pixels.sum(dtype=torch.float32)
     if not math.isfinite(float(total)) and not torch.isfinite(pixels).all():
         what = "NaN" if torch.isnan(pixels).any() else "Inf"
