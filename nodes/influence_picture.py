@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..blending.influence_scale import LOW, MARKS, colored, share
 from ..blending.receptive_field import ReceptiveField
 from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
 
 LEVELS = 255
-# Decades of the scale: from a thousandth of a level to the whole range.
-LOW, HIGH = 1e-3, 255.0
 SIDE, GAP, MARGIN = 420, 92, 28
 FONT, SMALL = 20, 16
-RAMP = ((13, 15, 24), (58, 30, 104), (160, 45, 110), (236, 104, 62), (252, 200, 90), (255, 252, 224))
 CURVES = {"mirrored": (120, 190, 255), "nothing": (255, 150, 90), "other picture": (160, 225, 130), "cut": (235, 130, 215)}
 NAMES = {"mirrored": "mirrored", "nothing": "black beyond", "other picture": "another picture", "cut": "tile cut out"}
 LIMIT = (255, 80, 80)
@@ -50,19 +46,9 @@ def as_image(picture: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.asarray(picture, np.float32) / LEVELS)[None].contiguous()
 
 
-def _share(levels: np.ndarray | float) -> np.ndarray | float:
-    """0..1 along the logarithmic scale."""
-    return (np.log10(np.clip(levels, LOW, HIGH)) - math.log10(LOW)) / (math.log10(HIGH) - math.log10(LOW))
-
-
-def _colored(shares: np.ndarray) -> np.ndarray:
-    stops = np.linspace(0, 1, len(RAMP))
-    return np.stack([np.interp(shares, stops, [color[i] for color in RAMP]) for i in range(3)], -1).round().astype(np.uint8)
-
-
 def _map(field: ReceptiveField) -> Image.Image:
-    shares = _share(field.influence.float().numpy() * LEVELS)
-    picture = Image.fromarray(_colored(shares), "RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    shares = share(field.influence.float().numpy() * LEVELS)
+    picture = Image.fromarray(colored(shares), "RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
     # Where the suggested trim cuts; a line and not a mask, for what is beyond it is the point of the picture.
     cut = field.trim * float(field.scale) / field.influence.shape[-1] * SIDE
     if 0 < cut < SIDE / 2:
@@ -71,11 +57,11 @@ def _map(field: ReceptiveField) -> Image.Image:
 
 
 def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, left: int, top: int, words: str) -> None:
-    for i, color in enumerate(_colored(np.linspace(0, 1, SIDE))):
+    for i, color in enumerate(colored(np.linspace(0, 1, SIDE))):
         draw.line((left + i, top, left + i, top + 12), fill=tuple(int(part) for part in color))
-    for level in (0.001, 0.01, 0.1, 1, 10, 100):
+    for level in MARKS:
         draw.text(
-            (left + _share(level) * (SIDE - 1), top + 16), f"{level:g}", fill=CAPTION_INK, font=font, anchor="la" if level == LOW else "ma"
+            (left + share(level) * (SIDE - 1), top + 16), f"{level:g}", fill=CAPTION_INK, font=font, anchor="la" if level == LOW else "ma"
         )
     draw.text((left, top + 38), words, fill=CAPTION_INK, font=font)
 
@@ -84,9 +70,9 @@ def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: Rece
     depth = len(field.profile)
 
     def place(distance: float, levels: float) -> tuple[float, float]:
-        return left + distance / depth * SIDE, top + SIDE - float(_share(levels)) * SIDE
+        return left + distance / depth * SIDE, top + SIDE - float(share(levels)) * SIDE
 
-    for level in (0.001, 0.01, 0.1, 1, 10, 100):
+    for level in MARKS:
         y = place(0, level)[1]
         draw.line((left, y, left + SIDE, y), fill=GRID)
         draw.text((left - 8, y), f"{level:g}", fill=CAPTION_INK, font=font, anchor="rm")

@@ -31,7 +31,7 @@ SHOW = """async (type) => {
 
 
 def test_every_picture_shows_in_the_help_panel(front):
-    assert len(PAGES) >= 10
+    assert len(PAGES) >= 15
     for name, pictures in PAGES.items():
         seen = front.page.evaluate(SHOW, name)
         assert [one["address"] for one in seen] == [f"/extensions/tilework/docs/{picture}" for picture in pictures], name
