@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..blending.captions import counted
 from ..blending.memory_fit import MemoryFit, SharedFit
 from ..blending.receptive_field import THRESHOLD
 from ..blending.tile_plan import TilePlan, in_words, plan_tiles
@@ -148,9 +149,11 @@ def _eighth(width: int, height: int, fit: SharedFit, free: int, least: int, step
 def table(found: Budget) -> list[tuple[str, str]]:
     """(candidate, what it needs and whether it fits), largest first."""
     rows = []
+    least = min(one.pixels for one in found.plan.candidates if one.chosen)
     for one in found.plan.candidates:
-        tiles = "1 tile" if one.tiles == 1 else f"{one.tiles} tiles" + (f", {one.batch} at once" if one.batch > 1 else "")
-        verdict = "chosen" if one.chosen else "fits, computes more" if one.fits else "too large"
+        tiles = counted(one.tiles) + (f", {one.batch} at once" if one.batch > 1 else "")
+        more = "computes more" if one.pixels > least else "computes as much"
+        verdict = "chosen" if one.chosen else f"fits, {more}" if one.fits else "too large"
         rows.append((f"{one.size[0]} x {one.size[1]}", f"{tiles}, {one.pixels / 1e6:.4g} MPix, {in_words(one.bytes)}: {verdict}"))
     return rows
 

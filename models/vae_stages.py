@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..blending.captions import counted
 from ..blending.memory import empty
 from ..blending.network_steps import Step
 from ..blending.stage_canvas import StageRun, Workplace
@@ -162,7 +163,7 @@ class _Job:
             how = "estimated on a small copy" if self.asked.mode == "fast" else "statistics of the whole picture"
         where = "on the graphics card" if self.on_device else "in main memory"
         lines = [
-            f"{self.asked.mode}: {grid[0] * grid[1]} tiles of {width} x {height} ({grid[1]} x {grid[0]}), {len(self.plan.passes)} passes",
+            f"{self.asked.mode}: {counted(grid[0] * grid[1])} of {width} x {height} ({grid[1]} x {grid[0]}), {len(self.plan.passes)} passes",
             f"{how}; tiles read {around} px around them",
             f"{self.size[1]} x {self.size[0]} px; up to {in_words(self.held)} held {where}",
         ]

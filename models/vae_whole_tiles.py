@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..blending.canvas import compose
+from ..blending.captions import counted
 from ..blending.cutting import cut_cells
 from ..blending.layout import TileLayout
 from .vae_tiles import Outcome, Shrinking, VAETiles, Watch, planned_tile
@@ -115,7 +116,7 @@ def _in_tiles(
     layout = _layout(shrinking.tile, overlap, ratio, size)
     grid = tuple(len(axis.origins) for axis in layout.axes)
     lines = [
-        f"{len(layout)} tiles of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
+        f"{counted(len(layout))} of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
         f"{_name(vae)} is not known stage by stage:",
         f"whole tiles, blended; mode {asked.mode} makes no difference",
     ]

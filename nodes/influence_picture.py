@@ -11,8 +11,8 @@ from ..blending.receptive_field import ReceptiveField
 from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
 
 LEVELS = 255
-SIDE, GAP, MARGIN = 420, 92, 28
-FONT, SMALL = 20, 16
+SIDE, GAP, MARGIN = 330, 84, 24
+FONT, SMALL = 26, 22
 CURVES = {"mirrored": (120, 190, 255), "nothing": (255, 150, 90), "other picture": (160, 225, 130), "cut": (235, 130, 215)}
 NAMES = {"mirrored": "mirrored", "nothing": "black beyond", "other picture": "another picture", "cut": "tile cut out"}
 LIMIT = (255, 80, 80)
@@ -30,13 +30,13 @@ def influence_picture(field: ReceptiveField, unit: str) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     font, small = ImageFont.load_default(size=FONT), ImageFont.load_default(size=SMALL)
     top = MARGIN + 34
-    draw.text((MARGIN, MARGIN - 8), "one tile: change by what lies beyond it", fill=CAPTION_INK, font=font)
+    draw.text((MARGIN, MARGIN - 8), "change inside one tile", fill=CAPTION_INK, font=font)
     picture.paste(_map(field), (MARGIN, top))
     frame = "white frame: the suggested trim" if field.trim else "no trim is needed"
-    held = "; what it takes from the whole picture held still" if field.sees_everything and field.full_known else ""
+    held = "; whole-picture parts held still" if field.sees_everything and field.full_known else ""
     _scale(draw, small, MARGIN, top + SIDE + 10, frame + held)
     left = MARGIN + SIDE + GAP
-    draw.text((left, MARGIN - 8), f"{unit}, by distance from the border", fill=CAPTION_INK, font=font)
+    draw.text((left, MARGIN - 8), f"{unit}, by distance", fill=CAPTION_INK, font=font)
     _curves(draw, small, field, left, top)
     return picture
 
@@ -59,7 +59,8 @@ def _map(field: ReceptiveField) -> Image.Image:
 def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, left: int, top: int, words: str) -> None:
     for i, color in enumerate(colored(np.linspace(0, 1, SIDE))):
         draw.line((left + i, top, left + i, top + 12), fill=tuple(int(part) for part in color))
-    for level in MARKS:
+    # Every other mark, from the largest: all of them would run into each other.
+    for level in MARKS[::-1][::2]:
         draw.text(
             (left + share(level) * (SIDE - 1), top + 16), f"{level:g}", fill=CAPTION_INK, font=font, anchor="la" if level == LOW else "ma"
         )
@@ -79,8 +80,8 @@ def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: Rece
     for part in range(5):
         x = left + part / 4 * SIDE
         draw.line((x, top, x, top + SIDE), fill=GRID)
-        draw.text((x, top + SIDE + 8), f"{part * depth / 4:g}", fill=CAPTION_INK, font=font, anchor="ma")
-    draw.text((left + SIDE, top + SIDE + 28), "px", fill=CAPTION_INK, font=font, anchor="ra")
+        unit = " px" if part == 4 else ""
+        draw.text((x, top + SIDE + 8), f"{part * depth / 4:g}{unit}", fill=CAPTION_INK, font=font, anchor="ra" if unit else "ma")
     for kind, values in field.profiles.items():
         # Lengths of a latent are steps of several pixels; zeros between the cells of an encoder are no values.
         points = [place(d + 0.5, float(v) * LEVELS) for d, v in enumerate(values) if float(v) * LEVELS > LOW]
@@ -95,4 +96,4 @@ def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: Rece
         draw.text((x + 5, top + SIDE - 6), f"radius {field.radius}", fill=LIMIT, font=font, anchor="ld")
     drawn = [kind for kind, values in field.profiles.items() if float(values.max()) * LEVELS > LOW]
     for row, kind in enumerate(drawn):
-        draw.text((left + SIDE - 6, top + 6 + 22 * row), NAMES[kind], fill=CURVES[kind], font=font, anchor="ra")
+        draw.text((left + SIDE - 6, top + 6 + 26 * row), NAMES[kind], fill=CURVES[kind], font=font, anchor="ra")

@@ -1,5 +1,5 @@
 /**
- * The overlays: the grid on Tile Split, Seam Blend and their latent twins, the seams by verdict on Seam Check.
+ * The overlays: the grid on every node that cuts or puts together, the seams by verdict on Seam Check.
  *
  * Tile Split's follows the widgets before anything runs. A run sends what it did under keys of our own; the picture that
  * it also sends for users of the API would be a second one below the first, so it is not shown here.
@@ -7,7 +7,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { STYLE, TileOverlay } from "./tiles/overlay.js";
-import { blendScene, checkScene, setResults, splitScene } from "./tiles/scenes.js";
+import { blendScene, checkScene, ownScene, setResults, splitScene } from "./tiles/scenes.js";
 import { originKey } from "./tiles/sources.js";
 
 const GRID = "The grid of tiles over the picture. Arrow keys go from tile to tile.";
@@ -16,6 +16,9 @@ const NODES = {
   TileworkLatentTileSplit: { key: "tilework_layout", input: "samples", scene: splitScene, what: GRID, rows: 2 },
   TileworkSeamBlend: { key: "tilework_layout", input: "layout", scene: blendScene, what: GRID, rows: 3 },
   TileworkLatentSeamBlend: { key: "tilework_layout", input: "layout", scene: blendScene, what: GRID, rows: 3 },
+  TileworkTiledUpscale: { key: "tilework_layout", input: "layout", scene: ownScene, what: GRID, rows: 3 },
+  TileworkTiledVAEEncode: { key: "tilework_layout", input: "pixels", scene: ownScene, what: GRID, rows: 3 },
+  TileworkTiledVAEDecode: { key: "tilework_layout", input: "samples", scene: ownScene, what: GRID, rows: 3 },
   TileworkSeamCheck: {
     key: "tilework_seams",
     input: "layout",
@@ -24,6 +27,9 @@ const NODES = {
     what: "The boundaries between tiles, coloured by verdict. Arrow keys go through them, the worst first.",
   },
 };
+
+/** Nodes that answer with a picture with writing on it, which a narrow node would make too small to read. */
+const WIDE = { TileworkReceptiveField: [440, 480], TileworkTileSize: [440, 640] };
 
 /** What runs sent last, by graph and node: a node is made anew at every undo. */
 const results = new Map();
@@ -64,6 +70,8 @@ app.registerExtension({
   nodeCreated(node) {
     const kind = NODES[node.comfyClass];
     if (kind) addOverlay(node, kind);
+    const least = WIDE[node.comfyClass];
+    if (least) node.setSize(least.map((side, i) => Math.max(side, node.size[i])));
   },
   loadedGraphNode(node) {
     node.widgets?.find((widget) => widget.tileOverlay)?.tileOverlay.takeOver();

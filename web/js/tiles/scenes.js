@@ -181,6 +181,13 @@ export function blendScene(node, results, page = 0) {
   return { ...other, more: run ? "planned anew since the last run" : "as Tile Split plans it; run to see the result", pages: 1 };
 }
 
+/** Nodes that plan their tiles when they run: the last result, or the grid of a connected Tile Split. */
+export function ownScene(node, results, page = 0) {
+  if (isConnected(node, "layout")) return blendScene(node, results, page);
+  const run = runOf(results, page);
+  return run ? shownRun(run, results.records.length) : { hint: "Run once to see here which tiles it chose." };
+}
+
 /** Seam Check: the seams by verdict after a run, the planned grid before. */
 export function checkScene(node, results, page = 0) {
   const pages = results?.records.length ?? 1;
