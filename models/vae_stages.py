@@ -163,7 +163,8 @@ class _Job:
             how = "estimated on a small copy" if self.asked.mode == "fast" else "statistics of the whole picture"
         where = "on the graphics card" if self.on_device else "in main memory"
         lines = [
-            f"{self.asked.mode}: {counted(grid[0] * grid[1])} of {width} x {height} ({grid[1]} x {grid[0]}), {len(self.plan.passes)} passes",
+            f"{self.asked.mode}: {counted(grid[0] * grid[1])} of {width} x {height} ({grid[1]} x {grid[0]}), "
+            f"{len(self.plan.passes)} passes",
             f"{how}; tiles read {around} px around them",
             f"{self.size[1]} x {self.size[0]} px; up to {in_words(self.held)} held {where}",
         ]
