@@ -41,10 +41,10 @@ def section(page, title):
     return found[1]
 
 
-def rows(table):
-    """Input name -> the other cells of its row; a row may be about several inputs."""
-    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
-    return {name.removesuffix("(optional)").strip(): rest for first, *rest in cells[2:] for name in first.split(",")}
+def entries(text):
+    """Input name -> what is said of it. A list and no table: the help panel is too narrow for three columns."""
+    found = re.findall(r"^- (\*\*.+?\*\*)(?: \(optional\))?: (.+)$", text, re.MULTILINE)
+    return {name.strip("* "): said for names, said in found for name in names.split(",")}
 
 
 def test_every_node_has_a_page_and_every_page_a_node(nodes):
@@ -57,10 +57,10 @@ def test_every_page_is_whole(nodes):
         assert page.startswith(f"# {info['display_name']}\n\n"), name
         about = page.split("\n## ")[0].split("\n", 2)[2]
         assert len(about) > 60, f"{name} does not say what it is for"
-        table = rows(section(page, "Inputs"))
+        said = entries(section(page, "Inputs").split("\n### ")[0])
         inputs = [key for category, keys in info["input_order"].items() if category != "hidden" for key in keys]
-        assert set(table) == set(inputs), name
-        assert all(len(rest) == 2 and len(rest[0]) > 10 for rest in table.values()), name
+        assert set(said) == set(inputs), name
+        assert all(len(words) > 10 for words in said.values()), name
         outputs = section(page, "Outputs?")
         assert all(f"**{key}**" in outputs for key in info["output_name"]), name
         assert section(page, "Mistakes people make").count("\n- **") + 1 >= 2, name
