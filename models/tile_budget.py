@@ -109,7 +109,12 @@ def budget(width: int, height: int, demands: list[Demand], margin: float, most_b
     notes = [f"{in_words(free)} are free on {device} once the model is loaded and others have made room."]
     if torch.device(device).type in ("cpu", "mps"):
         result = int(width * height * FLOAT_RGB * max(demand.result for demand in demands))
-        free = max(free - result, 0)
+        if result >= free:
+            raise ValueError(
+                f"the result alone takes {in_words(result)}, and {in_words(free)} of main memory are free: upscale a smaller picture, "
+                "or parts of it, or close other programs"
+            )
+        free -= result
         notes = [f"{in_words(free)} of main memory are free when the result of {in_words(result)} is taken off."]
         most_batch = 1 if most_batch is None else most_batch
     fit, step = SharedFit(tuple(demand.fit for demand in demands)), math.lcm(*(demand.multiple_of for demand in demands))

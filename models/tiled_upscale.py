@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..blending.captions import counted
 from ..blending.channels import Channels
 from ..blending.layout import TileLayout
 from ..blending.pieces import snug_grid
@@ -173,6 +174,11 @@ def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overla
             f"use a tile of {2 * overlap} or more (at least {least}), or type a smaller overlap"
         )
     lattice = upscaler.multiple_of
+    if 0 < min(tile_width, tile_height) - overlap < lattice <= min(tile_width, tile_height):
+        raise ValueError(
+            f"tiles of {tile_width} x {tile_height} with overlap {overlap} have nowhere to go: this model's tiles start on multiples of "
+            f"{lattice} px; use an overlap of {min(tile_width, tile_height) - lattice} or less, or a larger tile"
+        )
     # Nothing need be larger than the picture; but an overlap must have its room also where there is no neighbour.
     room = (overlap // lattice + 1) * lattice
     sides = (min(tile, max(-(-size // lattice) * lattice, room)) for tile, size in ((tile_height, height), (tile_width, width)))
@@ -227,8 +233,8 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, request: Reque
     height, width = plan.layout.tile_size
     size = f"{plan.layout.canvas[1] * upscaler.scale:g} x {plan.layout.canvas[0] * upscaler.scale:g}"
     several = f", {plan.tile_batch} at once" if plan.tile_batch > 1 else ""
-    tiles = "1 tile" if len(plan.layout) == 1 else f"{len(plan.layout)} tiles"
-    lines = [f"{tiles} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)}){several}; x{upscaler.scale:g}: {size} px"]
+    grid = f"{len(xs.origins)} x {len(ys.origins)}"
+    lines = [f"{counted(len(plan.layout))} of {width} x {height} ({grid}){several}; x{upscaler.scale:g}: {size} px"]
     if len(plan.layout) > 1:
         overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
         short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
@@ -247,7 +253,7 @@ def _statistics_lines(run: TiledRun, request: Request, field: Any, several: bool
         return []
     if run.statistics is not None:
         layers, passes = len(run.statistics.layers), run.statistics.passes
-        lines = [f"statistics of the image: {layers} layers, {passes} passes before the last" if layers else "no statistics to pool"]
+        lines = [f"statistics of the image: pooled in {passes + 1} passes" if layers else "the model takes no statistics of the image"]
         return lines + [f"not pooled: {name}" for name in run.statistics.unpooled]
     if field.sees_everything:
         why = f" ({', '.join(field.statistics)})" if field.statistics else ""

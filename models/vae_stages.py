@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from ..blending.stage_canvas import StageRun, Workplace
 from ..blending.stage_plan import StagePlan, trace
 from ..blending.tile_plan import in_words
 from .memory import fit_for_vae
-from .vae_tiles import SMALLEST, Outcome, Shrinking, VAETiles, Watch, load, planned_tile
+from .vae_tiles import SMALLEST, Outcome, Shrinking, VAETiles, Watch, even_layout, load, planned_tile
 
 CORRECTIONS = {"exact": 0, "statistics": 2, "fast": 0}
 
@@ -76,8 +75,9 @@ class _Job:
                     run.run(self.source[index : index + 1], view[index : index + 1])
                 except ValueError as error:
                     raise ValueError(f"{'latent' if self.decode else 'picture'} {index}: {error}") from error
-        grid = tuple(math.ceil(side / one) for side, one in zip(self.size, shrinking.tile, strict=True))
-        return out, Outcome(shrinking.tile, grid, self._lines(shrinking, grid))
+        outcome = Outcome(shrinking.tile, even_layout(self.size, shrinking.tile, self.ratio))
+        outcome.lines += self._lines(shrinking, outcome.grid)
+        return out, outcome
 
     def _prepare(self) -> tuple[int, int]:
         """Load the VAE, plan the tile and decide where canvases are held."""
@@ -160,11 +160,12 @@ class _Job:
         if exact or not self.guesses:
             how = "tiled equals untiled" if around == self.halo else "tiles see less than the VAE does"
         else:
-            how = "estimated on a small copy" if self.asked.mode == "fast" else "statistics of the whole picture"
+            how = "statistics estimated from samples" if self.asked.mode == "fast" else "statistics of the whole picture"
         where = "on the graphics card" if self.on_device else "in main memory"
+        again = f", gone over {CORRECTIONS['statistics']} times more" if self.asked.mode == "statistics" else ""
         lines = [
             f"{self.asked.mode}: {counted(grid[0] * grid[1])} of {width} x {height} ({grid[1]} x {grid[0]}), "
-            f"{len(self.plan.passes)} passes",
+            f"{len(self.plan.passes)} stages{again}",
             f"{how}; tiles read {around} px around them",
             f"{self.size[1]} x {self.size[0]} px; up to {in_words(self.held)} held {where}",
         ]

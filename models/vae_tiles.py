@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..blending.layout import Rect, TileLayout
+from ..blending.stage_plan import Region, cores
 from ..blending.tile_plan import BackOff, Needs, TilePlan, plan_tiles
 from .memory import fit_for_vae, free_after_loading
 
@@ -56,13 +58,18 @@ class Outcome:
 
     Attributes:
         tile: (height, width) in image pixels, as it was when the run was over.
-        grid: (rows, columns) of the finest tiles.
+        layout: the finest tiles, in image pixels; without what they read around them.
         lines: in plain words.
     """
 
     tile: tuple[int, int]
-    grid: tuple[int, int]
+    layout: TileLayout
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+        return tuple(len(axis.origins) for axis in self.layout.axes)
 
 
 class Watch:
@@ -160,3 +167,16 @@ def load(vae: Any, decode: bool, tile: tuple[int, int], beside: float = 0.0) -> 
 
     needed = fit_for_vae(vae, decode).needs(tile[1], tile[0]) + beside
     comfy.model_management.load_models_gpu([vae.patcher], memory_required=needed, force_full_load=vae.disable_offload)
+
+
+def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> TileLayout:
+    """The tiles that `stage_plan.cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
+
+    Args:
+        size, tile: (height, width) in image pixels.
+        ratio: image pixels per cell.
+    """
+    height, width = (side // ratio for side in size)
+    parts = cores(Region(0, height, 0, width), (tile[0] // ratio, tile[1] // ratio))
+    rows, columns = (max(part.bottom - part.top for part in parts), max(part.right - part.left for part in parts))
+    return TileLayout(size, tuple(Rect(part.top * ratio, part.left * ratio, rows * ratio, columns * ratio) for part in parts))

@@ -122,7 +122,7 @@ def _in_tiles(
     ]
     if source.ndim == 5:
         lines.append(f"{source.shape[2]} frames stay together")
-    return torch.stack(done), Outcome(shrinking.tile, grid, lines)
+    return torch.stack(done), Outcome(shrinking.tile, layout.in_pixels(), lines)
 
 
 def _sizes(

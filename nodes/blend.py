@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from ..blending.mosaic import Mosaic
     from ..blending.regroup import Span
 
-ALIASES = ["untile", "stitch", "merge tiles", "seam", "feather", "blend tiles", "assemble", "join tiles", "unsplit"]
+ALIASES = [
+    "untile",
+    "stitch",
+    "merge tiles",
+    "seam",
+    "feather",
+    "blend tiles",
+    "assemble",
+    "join tiles",
+    "combine tiles",
+    "seamless",
+    "unsplit",
+]
 METHOD_TIP = (
     "How neighbours mix where they overlap. hann: smooth at both ends, the right choice nearly always; linear: a straight ramp; "
     "gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a hard cut in the middle "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -13,30 +15,36 @@ from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
 LEVELS = 255
 SIDE, GAP, MARGIN = 330, 84, 24
 FONT, SMALL = 26, 22
+LETTERS = 60  # of the headline in a line
 CURVES = {"mirrored": (120, 190, 255), "nothing": (255, 150, 90), "other picture": (160, 225, 130), "cut": (235, 130, 215)}
 NAMES = {"mirrored": "mirrored", "nothing": "black beyond", "other picture": "another picture", "cut": "tile cut out"}
 LIMIT = (255, 80, 80)
 GRID = (62, 66, 74)
 
 
-def influence_picture(field: ReceptiveField, unit: str) -> Image.Image:
+def influence_picture(field: ReceptiveField, unit: str, headline: str) -> Image.Image:
     """Left the map, right the curves.
 
     Args:
         field: lengths in the pixels that are written on it.
         unit: what lies on the vertical axis, "levels of 255" for instance.
+        headline: what was found, in a line or two.
     """
-    picture = Image.new("RGB", (2 * SIDE + GAP + 3 * MARGIN, SIDE + 3 * MARGIN + 78), CAPTION_BACKGROUND)
-    draw = ImageDraw.Draw(picture)
     font, small = ImageFont.load_default(size=FONT), ImageFont.load_default(size=SMALL)
-    top = MARGIN + 34
-    draw.text((MARGIN, MARGIN - 8), "change inside one tile", fill=CAPTION_INK, font=font)
+    said = textwrap.wrap(headline, LETTERS)
+    above = MARGIN + len(said) * (FONT + 6) + 10
+    picture = Image.new("RGB", (2 * SIDE + GAP + 3 * MARGIN, above + SIDE + 2 * MARGIN + 78), CAPTION_BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for row, line in enumerate(said):
+        draw.text((MARGIN, MARGIN - 8 + row * (FONT + 6)), line, fill=CAPTION_INK, font=font)
+    top = above + 34
+    draw.text((MARGIN, above - 8), "change inside one tile", fill=CAPTION_INK, font=font)
     picture.paste(_map(field), (MARGIN, top))
     frame = "white frame: the suggested trim" if field.trim else "no trim is needed"
     held = "; whole-picture parts held still" if field.sees_everything and field.full_known else ""
     _scale(draw, small, MARGIN, top + SIDE + 10, frame + held)
     left = MARGIN + SIDE + GAP
-    draw.text((left, MARGIN - 8), f"{unit}, by distance", fill=CAPTION_INK, font=font)
+    draw.text((left, above - 8), f"{unit}, by distance", fill=CAPTION_INK, font=font)
     _curves(draw, small, field, left, top)
     return picture
 

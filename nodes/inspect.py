@@ -50,7 +50,7 @@ class SeamCheck(io.ComfyNode):
                     "on_fail",
                     options=[REPORT, STOP],
                     default=REPORT,
-                    tooltip="report: go on and say what was found. stop: end the run with an error that names the worst boundary, so that a bad picture is not saved.",
+                    tooltip="report: go on and say what was found. stop: end the run with an error that names the worst boundary; save from this node's image output, and a bad picture is not saved.",
                 ),
                 io.Image.Input(
                     "reference",
@@ -81,6 +81,13 @@ class SeamCheck(io.ComfyNode):
                     display_name="worst",
                     tooltip="The worst places at 400 %, unsmoothed, up to four; marks at top and bottom (or at the sides) point at the boundary.",
                 ),
+                # Added later, so last.
+                io.Image.Output(
+                    "image",
+                    display_name="image",
+                    is_output_list=True,
+                    tooltip="The picture, unchanged. Save from here, and with on_fail = stop no picture with a seam is saved.",
+                ),
             ],
         )
 
@@ -107,7 +114,7 @@ class SeamCheck(io.ComfyNode):
             pictures.append(show_seams(picture, maps[-1], plan.in_pixels(), report, _caption(report)))
         worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
-        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, ui=join_ui(pictures))
+        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, images, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], count: int) -> list[TileLayout]:

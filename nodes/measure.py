@@ -21,6 +21,7 @@ class ReceptiveField(io.ComfyNode):
             node_id="TileworkReceptiveField",
             display_name="Measure Receptive Field",
             category="Tilework",
+            is_output_node=True,
             description=(
                 "Finds out how far a tile's border reaches into the tile, by running the model on probes whose surroundings are "
                 "replaced, and suggests overlap and trim. Says whether the model takes statistics from the whole picture, which no "
@@ -90,7 +91,7 @@ class ReceptiveField(io.ComfyNode):
 
         find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
         found = find(model, threshold / LEVELS, _watch())
-        picture = influence_picture(found.field, "levels of 255")
+        picture = influence_picture(found.field, "levels of 255", found.headline)
         ui = ui_value(picture, found.headline)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
 
@@ -105,6 +106,7 @@ class TileSize(io.ComfyNode):
             node_id="TileworkTileSize",
             display_name="Tile Size for VRAM",
             category="Tilework",
+            is_output_node=True,
             description=(
                 "Works out the tile size that fits the memory and computes the fewest pixels, for the models that are connected. "
                 "Shows what is free, what each size would need and why one was chosen. Its outputs go straight into Tile Split, "

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.layout import TileLayout
 from .layout_picture import show
 from .types import check_image, latent_samples
 
@@ -130,6 +129,4 @@ class TiledVAEDecode(_TiledVAE):
 
 def _shown(image: torch.Tensor, outcome: Any) -> dict[str, Any]:
     """The picture with the grid over it, and what was done in words."""
-    height, width = image.shape[1:3]
-    tile = tuple(-(-side // count) for side, count in zip((height, width), outcome.grid, strict=True))
-    return show(image[:1], TileLayout.grid(height, width, *tile, 0), outcome.lines)
+    return show(image[:1], outcome.layout, outcome.lines)

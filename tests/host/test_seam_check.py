@@ -1,6 +1,7 @@
 """Seam Check on the real server: passes, finds, stops, and takes a reference and the tiles."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -114,3 +115,18 @@ def test_what_does_not_fit_is_refused(run_prompt):
     prompt["20"] = source(256, 256, kind="smooth")
     with pytest.raises(HostRunError, match="the layout has 9 tiles and 1 came: a tile is missing"):
         run_prompt(prompt)
+
+
+def test_what_is_saved_from_its_output_is_not_saved_where_it_stops(run_prompt, server):
+    def saved(prompt):
+        prompt["20"] = node("SaveImage", images=["7", 5], filename_prefix="checked")
+        prompt["21"] = node("TileworkTestCompare", a=["7", 5], b=["4", 0])
+        return prompt
+
+    out = run_prompt(saved(check(scene(seed=31), on_fail="stop")))
+    assert out["20"]["images"] and json.loads(out["21"]["text"][0])["max_abs"] == 0
+    before = sorted((server.base / "output").glob("checked*"))
+    assert before
+    with pytest.raises(HostRunError, match="Seam Check stopped the run"):
+        run_prompt(saved(check(scene(method="none", light=6.0, seed=31), on_fail="stop")))
+    assert sorted((server.base / "output").glob("checked*")) == before

@@ -64,7 +64,7 @@ def test_statistics_of_the_image(report, run_prompt):
         texts[statistics] = run_prompt(prompt | {"9": node("PreviewImage", images=["3", 0])})["3"]["text"][0]
     print(errors, texts)
     assert errors["image"] <= 1e-4 and errors["tile"] > 1e-2
-    assert "statistics of the image: 2 layers" in texts["image"] and "statistics = image takes steps of tone out" in texts["tile"]
+    assert "statistics of the image: pooled in" in texts["image"] and "statistics = image takes steps of tone out" in texts["tile"]
 
 
 @pytest.mark.parametrize(("channels", "result"), [(4, 4), (1, 1)])
