@@ -67,8 +67,8 @@ class FrozenStatistics(TorchFunctionMode):
         came = inputs[0] if inputs else None
         if not isinstance(made, torch.Tensor) or not isinstance(came, torch.Tensor) or came.shape[0] > 1:
             return None
-        # Blocks that work on the picture itself have their shortcut inside: only what they add is held still.
-        shortcut = came if made.ndim == 4 and made.shape == came.shape else torch.zeros_like(made)
+        # Blocks that work on the picture or the film itself have their shortcut inside: only what they add is held still.
+        shortcut = came if made.ndim in (4, 5) and made.shape == came.shape else torch.zeros_like(made)
         if self.noting:
             self.attended.append(made - shortcut)
             return None

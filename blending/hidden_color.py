@@ -24,7 +24,9 @@ def visible_mean(image: torch.Tensor) -> torch.Tensor:
     for top in range(0, image.shape[0], _ROWS_AT_ONCE):
         rows = image[top : top + _ROWS_AT_ONCE].float()
         alpha = rows[..., 3:].clamp_min(0)
-        total += (rows[..., :3] * alpha).sum((0, 1), dtype=torch.float64).cpu()
+        # NaN times 0 is NaN: what is hidden has no say, whatever it is.
+        seen = torch.where(alpha > 0, rows[..., :3] * alpha, torch.zeros_like(alpha))
+        total += seen.sum((0, 1), dtype=torch.float64).cpu()
         weight += float(alpha.sum(dtype=torch.float64))
     return (total / weight).float() if weight > 0 else torch.full((3,), 0.5)
 
@@ -45,7 +47,6 @@ def without_hidden(pixels: torch.Tensor, backdrop: torch.Tensor) -> torch.Tensor
     own = torch.where(most > 0, alpha / most.clamp_min(_LEAST_WEIGHT), torch.zeros_like(alpha))
     if bool((own >= 1).all()):
         return pixels[..., :3]
-    # NaN times 0 is NaN: what is hidden has no say, whatever it is.
     weighted = torch.cat((torch.where(alpha > 0, colour * alpha, torch.zeros_like(colour)), alpha), 1)
     around = backdrop.to(pixels).view(1, 3, 1, 1).expand_as(colour)
     for reach in reversed(REACHES):

@@ -162,3 +162,9 @@ def test_several_models_get_tiles_that_suit_all_of_them(values):
 def test_what_cannot_be_done_is_said(run_prompt, prompt, words):
     with pytest.raises(WorkflowError, match=words):
         run_prompt({**prompt, "s": node("PreviewAny", source=["m", 0])})
+
+
+def test_a_video_vae_is_not_taken_for_one_that_sees_single_pixels(values):
+    said = values({"t": node("TileworkTestVAE", kind="wan"), "m": measure(vae=["t", 0])})
+    print(said["report"])
+    assert said["radius"] >= 8 and said["overlap"] > said["radius"] and "from itself alone" not in said["report"]
