@@ -26,8 +26,8 @@ OVERLAP_STEP = 8
 
 UPSCALER_REMEDY = "use Tiled Upscale with statistics = image, or match the tiles' colours to the picture with Color Match."
 VAE_REMEDY = (
-    "use Tiled VAE Decode and Tiled VAE Encode: for VAEs that they know (SD to Flux.2), modes exact and statistics take them from the whole "
-    "picture; others, video among them, want larger tiles."
+    "use Tiled VAE Decode and Tiled VAE Encode: for VAEs that they know (SD to Flux.2), modes exact and statistics take them from the "
+    "whole picture; others, video among them, want larger tiles."
 )
 
 Watch = Callable[[int, int], None]
