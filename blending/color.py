@@ -37,6 +37,7 @@ from .wavelet import levels_for, weighted_low_pass
 # hundred times as large, it also covers what float32 leaves of a grey's a and b.
 _VARIANCE_FLOOR = {"mean-std": 1e-7, "lab": 1e-4}
 _AFFINE_AT_ONCE = 1 << 20
+_LOOKED_UP_AT_ONCE = 1 << 17
 # Light goes with the power 2.4 and is cubed on the way back from Lab: beyond this float32 may not hold it.
 _LAB_LIMIT = 1e6
 
@@ -117,7 +118,7 @@ class _Match:
         if all(a.same_as(b) for a, b in zip(own, aim, strict=True)):
             return False
         lookups = [table.to(pixels.device) for table in tables(own, aim)]
-        for part, target in strips(pixels, out):
+        for part, target in strips(pixels, out, pixels=_LOOKED_UP_AT_ONCE):
             for channel, source in enumerate(planar(part)):
                 made = self._mixed(source, read(source, own[channel], lookups[channel], inside=weight is None))
                 target[..., channel].copy_(made.view(target.shape[:2]))

@@ -19,6 +19,7 @@ import torch
 from .flat_strips import strips
 
 NODES = 65_536
+_PIXELS_AT_ONCE = 1 << 17  # what is made of them on the way stays in the cache
 
 # A stretch of empty values wider than this share of the range is a gap in the picture (black type on white), and
 # nothing may be put there. A narrower one is only the distance of two levels, which values may fall between.
@@ -144,7 +145,7 @@ def histograms(colour: torch.Tensor, weight: torch.Tensor | None) -> list[Histog
 def _counted(colour: torch.Tensor, lows: list[float], highs: list[float]) -> torch.Tensor:
     """Mass per channel and node where all pixels count alike: float64 [C, NODES]."""
     counts = [_Counts(colour.device) for _ in lows]
-    for (part,) in strips(colour):
+    for (part,) in strips(colour, pixels=_PIXELS_AT_ONCE):
         for own, channel, low, high in zip(counts, part.unbind(-1), lows, highs, strict=True):
             if _flat(low, high):
                 own.mass[0] += channel.numel()
@@ -173,11 +174,11 @@ def _weighed(colour: torch.Tensor, weight: torch.Tensor, lows: list[float], high
 
 def _quantiles(target: Histogram, shares: np.ndarray) -> np.ndarray:
     """The values of `target` that have these shares of its pixels below them."""
-    filled = np.flatnonzero(target.mass > 0)
-    gaps = np.diff(filled)
-    wide = np.flatnonzero(gaps > NODES * _WIDEST_STEP)
+    kept = target.mass > 0
+    filled = np.flatnonzero(kept)
+    wide = np.flatnonzero(np.diff(filled) > NODES * _WIDEST_STEP)
     # The empty nodes at both ends of a real gap stay, so that the curve jumps over it.
-    kept = np.unique(np.concatenate((filled, filled[wide] + 1, filled[wide + 1] - 1)))
+    kept[filled[wide] + 1] = kept[filled[wide + 1] - 1] = True
     return np.interp(shares, target.cumulative[kept], target.places[kept])
 
 
