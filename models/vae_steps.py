@@ -71,6 +71,8 @@ def _conv(module: Any, reach: int = 1) -> Local:
     side = 2 * reach + 1
     _must(isinstance(module, torch.nn.Conv2d) and module.kernel_size == (side, side) and module.stride == (1, 1))
     _must(module.padding == (reach, reach) and module.dilation == (1, 1))
+    # SVD's is one with another inside, over the frames.
+    _must(next(module.children(), None) is None)
     return Local(module, reach)
 
 

@@ -75,6 +75,11 @@ def encode(vae: Any, pixels: torch.Tensor, asked: VAETiles) -> tuple[torch.Tenso
     if min(height, width) < ratio:
         raise ValueError(f"pixels is {width} x {height} and one latent cell of this VAE is {ratio} px: use a larger picture")
     pixels = vae.vae_encode_crop_pixels(pixels)
+    if pixels.shape[-1] < vae.output_channels:
+        raise ValueError(
+            f"pixels has {pixels.shape[-1]} channels and this VAE takes {vae.output_channels}: "
+            f"connect a picture of {vae.output_channels} channels, or a grey one of 1"
+        )
     steps = None
     if vae.latent_dim == 2 and not any(side % ratio for side in pixels.shape[1:3]):
         steps = _of_ratio(encoder_steps(vae.first_stage_model), ratio)

@@ -1,7 +1,8 @@
 """VAEs whose modules are not known, among them those of video: whole tiles through the host's model, blended where they overlap.
 
-Space is tiled and time is not: a tile has all its frames, and the VAE handles them as it does in the host. A VAE that
-says that it tiles by itself is left to do so.
+Space is tiled and time is not: a tile has all its frames, and the VAE handles them as it does in the host. That holds
+also where the frames are a batch of pictures which the VAE mixes, as SVD's decoder does. A VAE that says that it tiles
+by itself is left to do so.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from ..blending.canvas import compose
 from ..blending.captions import counted
 from ..blending.cutting import cut_cells
-from ..blending.layout import TileLayout
-from .vae_tiles import Outcome, Shrinking, VAETiles, Watch, planned_tile
+from ..blending.layout import Rect, TileLayout, plan_axis
+from ..blending.tile_plan import Needs
+from .vae_tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, planned_tile
 
 # Cells that neighbours share where the user does not say: what is left of a tile border after eight of them is little
 # in every VAE looked at, and what attention and normalisation see differently no overlap would mend.
@@ -94,19 +96,24 @@ def _in_tiles(
     """Tiles of `source` [B, C, (T,) h, w] through `run`, blended; [B, C', (T',) h', w']."""
     import comfy.model_management as management
 
-    logging.info("Tilework: %s is not a VAE known stage by stage; running whole tiles and blending them", _name(vae))
+    film = source.ndim == 4 and _mixes_frames(vae.first_stage_model, decode)
+    frames, name = (source.shape[0], _name(vae, decode)) if film else (1, _name(vae))
+    logging.info("Tilework: %s is not a VAE known stage by stage; running whole tiles and blending them", name)
     estimate = HostEstimate(vae, tuple(source.shape), ratio if decode else 1, decode)
-    tile, overlap = _sizes(vae, asked, ratio, size, decode, estimate)
+    tile, overlap, planned = _sizes(vae, asked, ratio, size, decode, estimate, frames)
+    together = planned
     shrinking, watch = Shrinking(tile, ratio, overlap), Watch(source.shape[0])
     done: list[torch.Tensor] = []
     with management.cuda_device_context(vae.device):
-        while len(done) < source.shape[0]:
-            watch.picture = len(done)
-            needed = estimate.needs(shrinking.tile[1], shrinking.tile[0])
+        while watch.picture < source.shape[0]:
+            needed = estimate.needs(shrinking.tile[1], shrinking.tile[0], planned or 1)
             management.load_models_gpu([vae.patcher], memory_required=needed, force_full_load=vae.disable_offload)
+            together = together or _fitting(vae, estimate, shrinking.tile, frames)
             smaller = None
             try:
-                done.append(_one(source[len(done)], shrinking, overlap, ratio, size, decode, run, watch))
+                group = source[watch.picture : watch.picture + together]
+                done.append(_one(group, shrinking.tile, overlap, ratio, size, decode, run, watch))
+                watch.picture += group.shape[0]
             except Exception as error:
                 smaller = shrinking(error)
                 if smaller is None:
@@ -117,37 +124,81 @@ def _in_tiles(
     grid = tuple(len(axis.origins) for axis in layout.axes)
     lines = [
         f"{counted(len(layout))} of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
-        f"{_name(vae)} is not known stage by stage:",
+        f"{name} is not known stage by stage:",
         f"whole tiles, blended; mode {asked.mode} makes no difference",
     ]
     if source.ndim == 5:
         lines.append(f"{source.shape[2]} frames stay together")
-    return torch.stack(done), Outcome(shrinking.tile, layout.in_pixels(), lines)
+    elif frames > 1:
+        lines.append(f"{frames} frames stay together" if together == frames else f"{frames} frames in groups of {together}")
+    return done[0] if len(done) == 1 else torch.cat(done), Outcome(shrinking.tile, layout.in_pixels(), lines)
+
+
+def _mixes_frames(model: Any, decode: bool) -> bool:
+    """Whether the pictures of a batch see one another on this way through `model`: they are the frames of a film."""
+    from comfy.ldm.modules.temporal_ae import AttnVideoBlock, VideoDecoder
+
+    over_time, other = (VideoDecoder, AttnVideoBlock, torch.nn.Conv3d), "encoder" if decode else "decoder"
+    return any(isinstance(module, over_time) for name, module in model.named_modules() if not name.startswith(other))
+
+
+def _fitting(vae: Any, estimate: HostEstimate, tile: tuple[int, int], frames: int) -> int:
+    """How many frames of a tile go through together by the host's own reckoning, so that one tile over all is its run."""
+    if frames == 1:
+        return 1
+    free = vae.patcher.get_free_memory(vae.device)
+    return max(1, min(frames, int(free / max(1.0, estimate.needs(tile[1], tile[0])))))
 
 
 def _sizes(
-    vae: Any, asked: VAETiles, ratio: int, size: tuple[int, int], decode: bool, estimate: HostEstimate
-) -> tuple[tuple[int, int], int]:
-    """The tile (height, width) and the overlap, in image pixels."""
+    vae: Any, asked: VAETiles, ratio: int, size: tuple[int, int], decode: bool, estimate: HostEstimate, frames: int
+) -> tuple[tuple[int, int], int, int]:
+    """The tile (height, width) and the overlap, in image pixels, and how many frames are planned together; 0 for as many as fit."""
     typed = [side for side in (asked.tile_width, asked.tile_height) if side]
     overlap = asked.overlap
     if overlap < 0:
-        overlap = min(OVERLAP_CELLS * ratio, *(side // 2 for side in typed)) if typed else OVERLAP_CELLS * ratio
-        overlap = overlap // ratio * ratio
+        overlap = min(OVERLAP_CELLS * ratio, *(side // 2 for side in typed or [LARGEST])) // ratio * ratio
     if typed and overlap >= min(typed):
         raise ValueError(f"overlap {overlap} must be smaller than the tile of {min(typed)} px: use {min(typed) // 2} or less, or -1")
-    return planned_tile(vae, decode, size, asked, ratio, needs=estimate, overlap=overlap), overlap
+
+    def planned(needs: Needs) -> tuple[int, int]:
+        return planned_tile(vae, decode, size, asked, ratio, needs=needs, overlap=overlap)
+
+    if frames > 1 and len(typed) < 2:
+        try:
+            return planned(_Film(estimate, frames)), overlap, frames
+        except ValueError as error:
+            # Not even the smallest tile has room for all of them.
+            logging.info("Tilework: %s frames do not fit together (%s)", frames, error)
+    return planned(estimate), overlap, 0
+
+
+class _Film(NamedTuple):
+    """The memory of tiles that have so many frames."""
+
+    estimate: HostEstimate
+    frames: int
+
+    def needs(self, width: int, height: int, batch: int = 1) -> float:
+        """Bytes for tiles of that many image pixels."""
+        return self.estimate.needs(width, height, batch * self.frames)
 
 
 def _layout(tile: tuple[int, int], overlap: int, ratio: int, size: tuple[int, int]) -> TileLayout:
-    # A single tile overlaps nothing, and may be as small as the picture.
-    shared = min(overlap, min(tile) - ratio) if min(tile) > ratio else 0
-    return TileLayout.grid(*size, *tile, shared, ratio, unit=ratio if not (size[0] % ratio or size[1] % ratio) else 1)
+    # Each side for itself: one that a single tile covers overlaps nothing, and may be shorter than the overlap.
+    ys, xs = (plan_axis(side, one, min(overlap, one - ratio), ratio) for side, one in zip(size, tile, strict=True))
+    unit = ratio if not (size[0] % ratio or size[1] % ratio) else 1
+    return TileLayout(size, tuple(Rect(y, x, *tile) for y in ys for x in xs), unit=unit)
+
+
+def _trim(layout: TileLayout) -> int:
+    """Source pixels to throw away at either end of an overlap: of the smallest that there is, not of what was asked for."""
+    return int(min((axis.overlap for axis in layout.axes if axis.overlap is not None), default=0) * TRIM)
 
 
 def _one(
     source: torch.Tensor,
-    shrinking: Shrinking,
+    tile_size: tuple[int, int],
     overlap: int,
     ratio: int,
     size: tuple[int, int],
@@ -155,25 +206,25 @@ def _one(
     run: Callable[[torch.Tensor], torch.Tensor],
     watch: Watch,
 ) -> torch.Tensor:
-    """One picture or film [C, (T,) h, w] -> [C', (T',) h', w']."""
-    layout = _layout(shrinking.tile, overlap, ratio, size)
-    tiles = cut_cells(source[None], layout) if decode else cut_cells(source[None], layout.in_pixels())
+    """What goes through together, [B, C, (T,) h, w] -> [B, C', (T',) h', w']."""
+    layout = _layout(tile_size, overlap, ratio, size)
+    tiles = cut_cells(source, layout) if decode else cut_cells(source, layout.in_pixels())
     shape: tuple[int, ...] = ()
 
     def made() -> Iterator[torch.Tensor]:
         nonlocal shape
         for index, tile in enumerate(tiles):
-            watch(index, len(layout))
+            watch(index * source.shape[0], len(layout))
             if not torch.isfinite(tile).all():
                 raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in tile {index}: look at the node that made it")
             out = run(tile)
-            shape = tuple(out.shape[1:-2])
+            shape = tuple(out.shape[:-2])
             # Every plane for itself: four channels are not colour and alpha here.
             yield out.reshape(-1, *out.shape[-2:], 1)
-        watch(len(layout), len(layout))
+        watch(len(layout) * source.shape[0], len(layout))
 
     scale = Fraction(1) if decode else Fraction(1, ratio)
-    planes = compose(made(), layout.in_pixels(), "hann", trim=int(overlap * TRIM) if len(layout) > 1 else 0, scale=scale)
+    planes = compose(made(), layout.in_pixels(), "hann", trim=_trim(layout), scale=scale)
     return planes.reshape(*shape, *planes.shape[1:3])
 
 
@@ -195,5 +246,7 @@ def _own_tiling(
     return made, Outcome(tile, grid, lines)
 
 
-def _name(vae: Any) -> str:
-    return type(vae.first_stage_model).__name__
+def _name(vae: Any, half: bool | None = None) -> str:
+    """The class of the VAE, or of its decoder (True) or encoder (False) where it has one."""
+    model = vae.first_stage_model
+    return type(model if half is None else getattr(model, "decoder" if half else "encoder", model)).__name__

@@ -52,6 +52,23 @@ def test_a_batch_with_a_mask_decodes_as_vae_decode_does(report, kind):
     assert said["max_abs"] < 1e-5 and said["dtype_a"] == "float32" and said["contiguous_a"]
 
 
+def test_frames_in_the_batch_decode_as_vae_decode_does(report):
+    prompt = {"1": vae("svd"), "2": latent(batch=4), "3": decode(tile=512), "4": node("VAEDecode", samples=["2", 0], vae=["1", 0])}
+    (said,) = report({**prompt, "9": compare("3", "4")}, "9")
+    assert said["shape_a"] == said["shape_b"] == [4, 192, 320, 3]
+    assert said["max_abs"] < 1e-5
+
+
+def test_a_narrow_picture_is_decoded_in_whole_tiles(report):
+    prompt = {
+        "1": vae("stranger"), "2": latent(width=116, height=12), "3": decode(tile=512),
+        "4": node("VAEDecode", samples=["2", 0], vae=["1", 0]),
+    }  # fmt: skip
+    (said,) = report({**prompt, "9": compare("3", "4")}, "9")
+    assert said["shape_a"] == said["shape_b"] == [1, 96, 928, 3]
+    assert said["max_abs"] < 1e-2
+
+
 @pytest.mark.parametrize("kind", ["kl", "taesd"])
 def test_an_odd_picture_encodes_as_vae_encode_does(report, kind):
     picture = source(211, 149, batch=2, channels=4, kind="smooth")

@@ -8,7 +8,7 @@ from tilework.models.vae_tiling import decode, encode
 from tilework.tests.pack.sources import smooth_picture
 from tilework.tests.pack.vaes import KINDS, tiny
 
-STAGED = [kind for kind in KINDS if kind not in ("wan", "stranger")]
+STAGED = [kind for kind in KINDS if kind not in ("wan", "stranger", "svd")]
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,105 @@ def test_a_video_vae_is_tiled_in_space():
     frames = torch.rand(5, 60, 70, 3, generator=torch.Generator().manual_seed(1))
     samples, _ = encode(vae, frames, VAETiles("exact", 256, 256))
     assert errors(samples, vae.encode(frames))[0] < 1e-5
+
+
+def test_frames_that_the_decoder_mixes_go_through_together():
+    vae, latent = tiny("svd"), noise(4, 4, 16, 28)
+    wanted = vae.decode(latent)
+    alone = torch.cat([vae.decode(latent[at : at + 1]) for at in range(4)])
+    apart, apart_mean = errors(alone, wanted)
+    assert apart > 0.05, "this VAE mixes frames"
+    for tiles in (VAETiles(), VAETiles("exact", 512, 512)):
+        one, outcome = decode(vae, latent, tiles)
+        assert errors(one, wanted)[0] < 1e-6, "one tile over all is the untiled run"
+        assert outcome.grid == (1, 1) and "4 frames stay together" in outcome.lines[-1]
+        said = " ".join(outcome.lines)
+        assert "VideoDecoder is not known stage by stage" in said and "equals untiled" not in said
+    image, outcome = decode(vae, latent, VAETiles("exact", 128, 128, 64))
+    core = errors(vae.decode_tiled(latent, tile_x=16, tile_y=16, overlap=4), wanted)[1]
+    mean = errors(image, wanted)[1]
+    print(f"\nframes mixed: mean {mean:.2e}, core {core:.2e}, frame by frame {apart_mean:.2e}")
+    assert outcome.grid == (1, 3) and mean < 1.1 * core and mean * 2 < apart_mean
+
+
+def test_frames_that_do_not_fit_together_go_in_groups_as_in_the_host(monkeypatch):
+    vae, latent = tiny("svd"), noise(5, 4, 16, 16)
+    one = vae.memory_used_decode(latent.shape, vae.vae_dtype)
+    monkeypatch.setattr(vae.patcher, "get_free_memory", lambda device: 2.5 * one)
+    image, outcome = decode(vae, latent, VAETiles("exact", 512, 512))
+    assert errors(image, vae.decode(latent))[0] < 1e-6
+    assert "5 frames in groups of 2" in outcome.lines[-1]
+
+
+def test_frames_are_planned_for_together():
+    import comfy.model_management as management
+
+    vae, latent, frames = tiny("svd"), noise(1, 4, 64, 64), 6
+    free = management.get_free_memory(torch.device("cpu"))
+    share = free / 3 / (512 * 512)
+    vae.memory_used_decode = lambda shape, dtype: share * shape[2] * shape[3] * 64
+    run, shapes = nearest().first_stage_model.decode, []
+    vae.first_stage_model.decode = lambda z: shapes.append(tuple(z.shape)) or run(z)
+    assert decode(vae, latent, VAETiles())[1].grid == (1, 1)
+    shapes.clear()
+    image, outcome = decode(vae, latent.expand(frames, -1, -1, -1), VAETiles())
+    assert image.shape == (frames, 512, 512, 3) and len(outcome.layout) > 1
+    assert all(shape[0] == frames for shape in shapes), "smaller tiles rather than fewer frames"
+    assert "6 frames stay together" in outcome.lines[-1]
+
+
+def test_a_convolution_that_mixes_frames_is_not_taken_for_known():
+    from comfy.ldm.modules.temporal_ae import AE3DConv
+    from tilework.models.vae_steps import decoder_steps, encoder_steps
+
+    video = tiny("svd").first_stage_model
+    assert decoder_steps(video) is None and encoder_steps(video) is not None, "its encoder is that of pictures"
+    model = tiny("kl").first_stage_model
+    model.decoder.conv_out = AE3DConv(32, 3, 3, 3, padding=1)
+    assert decoder_steps(model) is None
+
+
+def nearest(ratio=8):
+    """A VAE of no known kind that sees nothing but the cell itself, so that tiles can only be placed wrong."""
+    vae = tiny("stranger")
+    model = vae.first_stage_model
+    model.decode = lambda z: z[:, :3].repeat_interleave(ratio, -2).repeat_interleave(ratio, -1)
+    model.encode = lambda x: torch.nn.functional.avg_pool2d(x, ratio).repeat(1, 2, 1, 1)[:, :4]
+    return vae
+
+
+def narrow_sizes():
+    """(height, width) of 8 to 400 by 8 to 1000 px: the narrow, the ends, those about a tile, and some drawn."""
+    named = [(height, width) for height in (8, 16, 96, 136, 400) for width in (8, 72, 520, 928, 1000)]
+    drawn = torch.randint(0, 1 << 20, (60, 2), generator=torch.Generator().manual_seed(4)).tolist()
+    return [*named, *((8 + a % 50 * 8, 8 + b % 125 * 8) for a, b in drawn)]
+
+
+@pytest.mark.parametrize("tile", [(64, 64), (128, 128), (512, 512), (64, 512), (512, 72), (0, 0), (0, 256)])
+def test_whole_tiles_of_a_picture_of_any_size(tile):
+    vae = nearest()
+    for height, width in narrow_sizes():
+        latent = noise(1, 4, height // 8, width // 8)
+        image, _ = decode(vae, latent, VAETiles("exact", *tile))
+        assert image.shape == (1, height, width, 3)
+        assert errors(image, vae.decode(latent))[0] < 1e-5, (height, width)
+        samples, _ = encode(vae, image, VAETiles("exact", *tile))
+        assert samples.shape == latent.shape
+        assert errors(samples, vae.encode(image))[0] < 1e-5, (height, width)
+
+
+def test_only_the_side_that_is_cut_limits_the_overlap():
+    _, outcome = decode(nearest(), noise(1, 4, 12, 116), VAETiles("exact", 512, 512))
+    assert outcome.grid == (1, 3) and outcome.layout.axes[1].overlap >= 128
+    assert "overlap 128 px" in outcome.lines[0]
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 7, 100, 255])
+def test_every_overlap_smaller_than_the_tile_is_taken(overlap):
+    vae = nearest()
+    for height, width in ((96, 928), (400, 8), (264, 272)):
+        latent = noise(1, 4, height // 8, width // 8)
+        assert errors(decode(vae, latent, VAETiles("exact", 256, 256, overlap))[0], vae.decode(latent))[0] < 1e-5
 
 
 def test_an_unknown_vae_is_blended_and_says_so(caplog):
@@ -288,6 +387,12 @@ def test_latents_and_pictures_that_do_not_fit():
         decode(vae, bad, VAETiles("exact", 64, 64))
     with pytest.raises(ValueError, match="samples has NaN or Inf in tile"):
         decode(tiny("stranger"), bad, VAETiles("exact", 96, 96))
+
+
+@pytest.mark.parametrize("kind", ["kl", "stranger", "wan"])
+def test_two_channels_are_refused_in_words(kind):
+    with pytest.raises(ValueError, match="pixels has 2 channels and this VAE takes 3: connect a picture of 3 channels"):
+        encode(tiny(kind), torch.rand(1, 64, 64, 2), VAETiles())
 
 
 def test_grey_and_alpha_pictures():

@@ -59,6 +59,20 @@ def _taesd(channels: int) -> torch.nn.Module:
     return TAESD(latent_channels=channels)
 
 
+def _svd() -> torch.nn.Module:
+    """Stable Video Diffusion's: latents of pictures, whose batch is the frames of a film that the decoder mixes."""
+    from comfy.ldm.models.autoencoder import AutoencodingEngine
+
+    return AutoencodingEngine(
+        regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
+        encoder_config={"target": LDM + "Encoder", "params": KL_SHAPE},
+        decoder_config={
+            "target": "comfy.ldm.modules.temporal_ae.VideoDecoder",
+            "params": {**KL_SHAPE, "video_kernel_size": [3, 1, 1], "alpha": 0.0},
+        },
+    )
+
+
 def _stranger() -> torch.nn.Module:
     """A KL VAE of a class that nobody knows, and that sees three cells far."""
     from comfy.taesd.taesd import TAESD
@@ -106,6 +120,7 @@ KINDS: dict[str, tuple[Any, int, int]] = {
     "taesd flux2": (lambda: _taesd(128), 128, 16),
     "wan": (_wan, 16, 8),
     "stranger": (_stranger, 4, 8),
+    "svd": (_svd, 4, 8),
 }
 
 
