@@ -169,6 +169,12 @@ class _Probe:
         """The model's answer as [C, h, w] on the CPU."""
         with self.frozen or nullcontext():
             answer = self.call(picture.to(self.device, self.dtype).clone())
+        if not isinstance(answer, Tensor) or answer.ndim != 4:
+            got = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+            raise ValueError(
+                f"the model made {got} out of a picture of shape {tuple(picture.shape)}, and pictures [batch, channels, height, width] "
+                "were expected: it is not a model that can be tiled"
+            )
         answer = answer.detach()[0].cpu()
         answer = answer if answer.dtype == torch.float64 else answer.float()
         wanted = tuple(int(side * self.scale) for side in picture.shape[-2:])

@@ -1,8 +1,8 @@
 """Which calls of torch reduce a whole feature map, and what they give when its statistics are known.
 
 A feature map belongs to the tile that the network was given: [N, C, h, w] with h : w as the tile's sides (any scale),
-[N, h, w, C], or with both directions flattened into one. Reducing part of the directions, or windows, which have a batch of
-their own, is no business of the whole picture.
+[N, h, w, C], or with both directions flattened into one. Reducing all channels with it, or the whole batch, counts too.
+Reducing part of the directions, or windows, which have a batch of their own, is no business of the whole picture.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from .layout import Rect
+from .one_at_a_time import OneAtATimeError
 
 Size = tuple[int, int]
 
@@ -87,7 +88,7 @@ def reduction_of(func: Any, args: tuple, kwargs: dict, samples: int, size: Size,
     return None if make is None else make(func, args, kwargs, samples, size, memory)
 
 
-def _sides(height: int, width: int, size: Size) -> bool:
+def sides_fit(height: int, width: int, size: Size) -> bool:
     """Whether a map of these sides belongs to a tile of `size`."""
     return height > 1 and width > 1 and height * size[1] == width * size[0]
 
@@ -95,28 +96,41 @@ def _sides(height: int, width: int, size: Size) -> bool:
 def unflattened(length: int, size: Size) -> Size | None:
     """The sides of a map of a tile of `size` that has `length` cells, or None where there is none."""
     height = round(math.sqrt(length * size[0] / size[1]))
-    if height and length % height == 0 and _sides(height, length // height, size):
+    if height and length % height == 0 and sides_fit(height, length // height, size):
         return height, length // height
     return None
 
 
+def _fits(x: Any, samples: int) -> bool:
+    """Whether `x` may be a map of every sample; a weight, which is alike in every tile, is none."""
+    return isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[:1] == (samples,) and not isinstance(x, torch.nn.Parameter)
+
+
+def _everything(x: Any, dims: tuple[int, ...], samples: int, size: Size) -> tuple[torch.Tensor, int, tuple[int, ...]] | None:
+    """The map, the dimension of its height and that of its channels, where `dims` are all three, with the batch or without."""
+    if not _fits(x, samples) or x.ndim != 4 or {dim % 4 for dim in dims} | {0} != {0, 1, 2, 3}:
+        return None
+    at = next((at for at in (2, 1) if sides_fit(x.shape[at], x.shape[at + 1], size)), None)
+    return None if at is None else (x, at, (1,) if at == 2 else (3,))
+
+
 def _map(x: Any, dims: tuple[int, ...], samples: int, size: Size) -> tuple[torch.Tensor, int] | None:
     """The map with its directions apart and the dimension of its height, where `dims` are all of them and no more."""
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x.ndim < 3 or x.shape[0] != samples or not dims:
+    if not _fits(x, samples) or x.ndim < 3 or not dims:
         return None
     dims = tuple(sorted(dim % x.ndim for dim in dims))
-    if x.ndim == 4 and dims in ((2, 3), (1, 2)) and _sides(x.shape[dims[0]], x.shape[dims[1]], size):
+    if x.ndim == 4 and dims in ((2, 3), (1, 2)) and sides_fit(x.shape[dims[0]], x.shape[dims[1]], size):
         return x, dims[0]
     if x.ndim in (3, 4) and len(dims) == 1 and dims[0] in (x.ndim - 1, x.ndim - 2):
         other = x.shape[2 * x.ndim - 3 - dims[0]]
         sides = unflattened(x.shape[dims[0]], size)
         # A width of features may happen to look like a small map; a map that is worth flattening is the longer one.
-        if sides and x.shape[dims[0]] > other and (x.ndim == 3 or dims[0] == 3) and not (x.ndim == 4 and _sides(*x.shape[2:], size)):
+        if sides and x.shape[dims[0]] > other and (x.ndim == 3 or dims[0] == 3) and not (x.ndim == 4 and sides_fit(*x.shape[2:], size)):
             return x.unflatten(dims[0], sides), dims[0]
     return None
 
 
-def _argument(args: tuple, kwargs: dict, place: int, *names: str, default: Any = None) -> Any:
+def argument(args: tuple, kwargs: dict, place: int, *names: str, default: Any = None) -> Any:
     for name in names:
         if name in kwargs:
             return kwargs[name]
@@ -131,43 +145,75 @@ def _dims(value: Any) -> tuple[int, ...]:
     return ()
 
 
-def _plain(name: str, extreme: str = "") -> Callable[..., Reduction | None]:
-    """Tensor.mean and its like, over both directions at once or in two steps."""
+def _reduced(x: Any, args: tuple, kwargs: dict, place: int) -> tuple[int, ...]:
+    """The dimensions that a call reduces; none where it is another call of the same name, such as the larger of two tensors."""
+    if not isinstance(x, torch.Tensor) or "other" in kwargs:
+        return ()
+    given = argument(args, kwargs, place, "dim", "axis")
+    # x.var(False) is all of it, too: `unbiased` comes first there.
+    if given is None or isinstance(given, bool) or (isinstance(given, tuple | list) and not given):
+        return tuple(range(x.ndim))
+    if place == 1 and len(args) > 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in args[1:]):
+        return tuple(args[1:])  # x.mean(2, 3)
+    return _dims(given)
+
+
+def _as_result(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """`rows`, one per sample, in the shape of what the call gives for the tile."""
+    if like.numel() < len(rows):
+        if not bool((rows == rows[:1]).all()):
+            raise OneAtATimeError("the model reduces its whole batch, and the tiles in it have different statistics")
+        rows = rows[:1]
+    return rows.reshape(like.shape).to(like)
+
+
+def _plain(name: str, extreme: str = "", place: int = 1) -> Callable[..., Reduction | None]:
+    """Tensor.mean and its like, over both directions at once or in two steps, or over everything; `dim` is argument `place`."""
 
     def make(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-        x = _argument(args, kwargs, 0, "input", "self")
-        dims = _dims(_argument(args, kwargs, 1, "dim", "axis", default=()))
-        if isinstance(x, torch.Tensor) and len(args) > 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in args[1:]):
-            dims = tuple(args[1:])  # x.mean(2, 3)
-        found = _map(x, dims, samples, size)
+        x = argument(args, kwargs, 0, "input", "self")
+        dims = _reduced(x, args, kwargs, place)
+        found = _map(x, dims, samples, size) or _everything(x, dims, samples, size)
         local = lambda: func(*args, **kwargs)  # noqa: E731
         if found is None:
             found = _second_step(name, x, dims, memory)
             if found is None:
                 _first_step(name, x, dims, samples, size, memory)
                 return None
-        maps, at = found
-        cells = maps.shape[at] * maps.shape[at + 1]
+        maps, at, over = (*found, ())[:3]
+        cells = math.prod(maps.shape[dim] for dim in (*over, at, at + 1)) * (samples if over and len(dims) == 4 else 1)
 
         def finish(mean: torch.Tensor, variance: torch.Tensor | None = None, unbiased: float = 1.0) -> Any:
             like = local()
             if variance is None:
-                return mean.reshape(like.shape).to(like)
-            biased = _argument(args, kwargs, 2, "unbiased", default=True) is False or kwargs.get("correction", 1) == 0
+                # With places they are the tile's own: where the extreme of the whole picture lies is in no tile's terms.
+                return type(like)((_as_result(mean, like[0]), like[1])) if isinstance(like, tuple) else _as_result(mean, like)
+            biased = False in (argument(args, kwargs, 2, "unbiased"), *args[1:2]) or kwargs.get("correction", 1) == 0
             spread = variance if biased else variance * unbiased
             deviation = spread.clamp_min(0).sqrt()
-            # A sum is divided by the tile's own number of cells afterwards.
+            # A sum is divided by the tile's own number of cells afterwards; so is a norm, or by that of another channel.
             values = {
                 "mean": (mean,), "sum": (mean * cells,), "var": (spread,), "std": (deviation,),
-                "var_mean": (spread, mean), "std_mean": (deviation, mean),
+                "var_mean": (spread, mean), "std_mean": (deviation, mean), "norm": (((mean.square() + variance) * cells).sqrt(),),
             }[name]  # fmt: skip
             if isinstance(like, tuple):
-                return tuple(value.reshape(one.shape).to(one) for value, one in zip(values, like, strict=True))
-            return values[0].reshape(like.shape).to(like)
+                return tuple(_as_result(value, one) for value, one in zip(values, like, strict=True))
+            return _as_result(values[0], like)
 
-        return Reduction(name, maps, at, finish, local, extreme)
+        return Reduction(name, maps, at, finish, local, extreme, over)
 
     return make
+
+
+def _euclidean(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
+    """The 2-norm of a map."""
+    order = argument(args, kwargs, 1, "p", "ord", default=2 if func is not torch.linalg.norm else None)
+    # To linalg.norm 2 over two dimensions is the norm of a matrix, which is another.
+    plain = order in ((None, "fro") if func is torch.linalg.norm else (None, 2, "fro"))
+    return _ROOT_OF_SQUARES(func, args, kwargs, samples, size, memory) if plain else None
+
+
+_ROOT_OF_SQUARES = _plain("norm", place=2)
 
 
 class _Step:
@@ -188,7 +234,10 @@ def _first_step(name: str, x: Any, dims: tuple[int, ...], samples: int, size: Si
 def _second_step(name: str, x: Any, dims: tuple[int, ...], memory: Any) -> tuple[torch.Tensor, int] | None:
     """The map that x = map.mean(3) came of, where this reduces the other direction of it."""
     step = memory.partial
-    if step is None or x is not step.result or name != step.name or name not in ("mean", "sum", "max", "min") or len(dims) != 1:
+    if step is None or name != step.name:
+        return None
+    came = step.result[0] if isinstance(step.result, tuple) else step.result
+    if x is not came or name not in ("mean", "sum", "max", "min") or len(dims) != 1:
         return None
     # The direction that is left keeps its place unless the other one, dropped, was before it.
     left = 2 if step.dim == 3 or x.ndim == 3 else 3
@@ -202,7 +251,7 @@ def _pool(name: str, extreme: str = "") -> Callable[..., Reduction | None]:
     """Adaptive pooling to one cell."""
 
     def make(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-        x, wanted = _argument(args, kwargs, 0, "input", "self"), _argument(args, kwargs, 1, "output_size")
+        x, wanted = argument(args, kwargs, 0, "input", "self"), argument(args, kwargs, 1, "output_size")
         found = _map(x, (2, 3), samples, size) if isinstance(x, torch.Tensor) and x.ndim == 4 else None
         if found is None or (wanted if isinstance(wanted, int) else tuple(wanted)) not in (1, (1, 1)):
             return None
@@ -215,7 +264,7 @@ def _pool(name: str, extreme: str = "") -> Callable[..., Reduction | None]:
 
 def _average_pool(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
     """functional.avg_pool2d with a window as large as the map."""
-    x, window = _argument(args, kwargs, 0, "input"), _argument(args, kwargs, 1, "kernel_size")
+    x, window = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "kernel_size")
     if not isinstance(x, torch.Tensor) or x.ndim != 4 or (window if isinstance(window, int) else tuple(window)) not in (
         tuple(x.shape[2:]), x.shape[2] if x.shape[2] == x.shape[3] else None,
     ):  # fmt: skip
@@ -286,6 +335,26 @@ def _norm(name: str) -> Callable[..., Reduction | None]:
     return make
 
 
+def _layer_norm(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
+    """Layer norm over channels and both directions, or over both directions."""
+    x, shape = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "normalized_shape")
+    weight, bias = argument(args, kwargs, 2, "weight"), argument(args, kwargs, 3, "bias")
+    eps = argument(args, kwargs, 4, "eps", default=1e-5)
+    dims = tuple(range(-len(shape), 0)) if isinstance(shape, tuple | list) else ()
+    found = (_map(x, dims, samples, size) if len(dims) == 2 else _everything(x, dims, samples, size)) if _fits(x, samples) else None
+    if found is None or x.ndim != 4:
+        return None
+    maps, at, over = (*found, ())[:3]
+
+    def finish(mean: torch.Tensor, variance: torch.Tensor, *_: Any) -> torch.Tensor:
+        each = (*mean.shape, *(1,) * (4 - mean.ndim))
+        out = (x.float() - mean.reshape(each)) * (variance.reshape(each) + eps).rsqrt()
+        out = out if weight is None else out * weight.float()
+        return (out if bias is None else out + bias.float()).to(x.dtype)
+
+    return Reduction("layer_norm", maps, at, finish, lambda: func(*args, **kwargs), over=over)
+
+
 def _both(name: str) -> tuple[Any, ...]:
     return getattr(torch, name), getattr(torch.Tensor, name)
 
@@ -297,62 +366,15 @@ _KINDS: dict[Any, Callable[..., Reduction | None]] = {
     torch.instance_norm: _norm("instance_norm"),
     torch.group_norm: _norm("group_norm"),
     torch.batch_norm: _norm("batch_norm"),
+    functional.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
     functional.adaptive_avg_pool2d: _pool("adaptive_avg_pool2d"),
     functional.adaptive_max_pool2d: _pool("adaptive_max_pool2d", "max"),
     functional.avg_pool2d: _average_pool,
     **{func: _plain(name) for name in ("mean", "sum", "var", "std") for func in _both(name)},
     torch.var_mean: _plain("var_mean"),
     torch.std_mean: _plain("std_mean"),
-    **{func: _plain("max", "max") for func in _both("amax")},
-    **{func: _plain("min", "min") for func in _both("amin")},
+    **{func: _plain("max", "max") for func in (*_both("amax"), *_both("max"))},
+    **{func: _plain("min", "min") for func in (*_both("amin"), *_both("min"))},
+    **{func: _euclidean for func in (*_both("norm"), torch.linalg.norm, torch.linalg.vector_norm)},
 }
-
-
-def _attention(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
-    key = _argument(args, kwargs, 1, "key")
-    return isinstance(key, torch.Tensor) and key.shape[0] == samples and key.ndim > 2 and unflattened(key.shape[-2], size) is not None
-
-
-def _softmax(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
-    x = _argument(args, kwargs, 0, "input", "self")
-    if not isinstance(x, torch.Tensor) or x.ndim < 3 or x.shape[0] != samples:
-        return False
-    # Over a map of positions, not over channels or positions in a window.
-    return x.shape[-1] == x.shape[-2] and unflattened(x.shape[-1], size) is not None and not _sides(*x.shape[-2:], size)
-
-
-def _contraction(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
-    a = args[0] if args else None
-    if not isinstance(a, torch.Tensor) or a.ndim < 3 or a.shape[0] != samples or a.shape[-1] <= 4 * a.shape[-2]:
-        return False
-    return unflattened(a.shape[-1], size) is not None
-
-
-def _always(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
-    return True
-
-
-def _coarse_pool(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
-    wanted = _argument(args, kwargs, 1, "output_size")
-    return isinstance(wanted, int) or any(isinstance(side, int) for side in wanted)
-
-
-_UNPOOLED: dict[Any, tuple[str, Callable[..., bool]]] = {
-    functional.scaled_dot_product_attention: ("attention over the whole tile", _attention),
-    **{func: ("attention over the whole tile", _softmax) for func in (functional.softmax, *_both("softmax"))},
-    **{
-        func: ("attention between channels", _contraction)
-        for func in (torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.bmm, torch.Tensor.__matmul__)
-    },
-    **{
-        func: ("pooling to a few cells", _coarse_pool)
-        for func in (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
-    },
-    **{func: ("a Fourier transform of the tile", _always) for func in (torch.fft.fft2, torch.fft.rfft2, torch.fft.fftn, torch.fft.rfftn)},
-}  # fmt: skip
-
-
-def unpooled_of(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> str:
-    """What looks at the whole tile in a way that cannot be pooled, in words; "" where nothing does."""
-    kind = _UNPOOLED.get(func)
-    return kind[0] if kind is not None and kind[1](func, args, kwargs, samples, size) else ""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,6 +21,7 @@ from .cutting import crop
 from .layout import Rect, TileLayout
 from .memory import empty
 from .mosaic import Mosaic
+from .one_at_a_time import OneAtATimeError
 from .pieces import Piece, cores, pieces, snug_grid
 from .tile_plan import TilePlan
 from .whole_image import Sample, WholeImageStatistics
@@ -41,7 +43,8 @@ class TiledRun:
 
     Args:
         network: float32 [N, C, h, w] in 0..1 -> floating point [N, C', h * scale, w * scale], on the CPU both ways;
-            raises OutOfMemoryError where the memory does not do.
+            raises OutOfMemoryError where the memory does not do, OneAtATimeError where several tiles do not go through together:
+            they then go one by one for the rest of the run.
         layout: where the tiles are.
         channels: how pictures of any kind go through it.
         scale: output pixels per source pixel.
@@ -58,6 +61,7 @@ class TiledRun:
     Attributes:
         plan: the sizes that are in use now.
         statistics: of the last picture, where `whole_image`.
+        one_at_a_time: whether the network failed on several tiles at once.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class TiledRun:
         self.cores = cores(layout)
         self.frame = torch.empty(0)  # the picture at hand
         self.watch = watch or (lambda done, total: None)
+        self.one_at_a_time = False
+        self.frames_left = 0
         self.done, self.total = 0, len(layout) * layout.batch * (1 + self._in_parts)
         channels.scale, channels.always = float(self.scale), self.whole_image
 
@@ -116,7 +122,7 @@ class TiledRun:
             out = empty((image.shape[0], *mosaic.size, self.channels.result))
         single = _one_picture(layout)
         for number, frame in enumerate(image):
-            self.frame, self.statistics = frame, None
+            self.frame, self.statistics, self.frames_left = frame, None, len(image) - number
             self.channels.begin(frame)
             if self._in_parts:
                 self._pool()
@@ -163,13 +169,23 @@ class TiledRun:
             left = tasks[len(came) : len(came) + self.plan.tile_batch]
             try:
                 came += [self._in_pieces(left[0])] if self._cut else self._at_once([(task, self._whole(task)) for task in left])
+            except OneAtATimeError:
+                self._give_one(len(left))
             except OutOfMemoryError:
                 if self.smaller is None:
                     raise
                 self.plan = self.smaller(self.plan)
                 if self._in_parts and self.statistics is None:
-                    self._pool()  # what was to be one run is none any more
+                    # What was to be one run is none any more, for this picture and those after it.
+                    self.total += len(self.layout) * self.frames_left
+                    self._pool()
         return came
+
+    def _give_one(self, tiles: int) -> None:
+        """Give the network one tile at a time from here on, if there were several."""
+        if tiles == 1:
+            raise RuntimeError("the network says of one tile that it takes one at a time only")
+        self.plan, self.one_at_a_time = replace(self.plan, tile_batch=1), True
 
     @property
     def _cut(self) -> bool:
@@ -189,7 +205,14 @@ class TiledRun:
             context = self.statistics.applied(_samples(work))
         with context:
             came = self.network(batch)
+        if not isinstance(came, torch.Tensor) or came.ndim != 4:
+            raise ValueError(
+                f"the model made {_in_words(came)} of {_in_words(batch)}, and pictures [batch, channels, height, width] were "
+                "expected: it is not an upscale model that can be tiled"
+            )
         expected = (len(work), self.channels.gives, *(round(side * self.scale) for side in batch.shape[2:]))
+        if len(work) > 1 and len(came) == 1:
+            raise OneAtATimeError(f"the model made one picture of {len(work)} tiles")
         if tuple(came.shape) != expected:
             raise ValueError(
                 f"the model made {_said(came.shape)} of a tile of {batch.shape[3]} x {batch.shape[2]}, and {_said(expected)} were "
@@ -236,6 +259,10 @@ class TiledRun:
                         self._observe([(left[0], piece)], statistics)
                 else:
                     self._observe([(task, self._whole(task)) for task in left], statistics)
+            except OneAtATimeError:
+                statistics.drop()
+                self._give_one(len(left))
+                continue
             except OutOfMemoryError:
                 statistics.drop()
                 if self.smaller is None:
@@ -253,9 +280,12 @@ class TiledRun:
 
 
 def _stacked(work: Sequence[tuple[Task, Piece]]) -> torch.Tensor:
-    """The pieces as one batch [N, C, h, w], channels last in memory: as pictures are, and twice as fast to convolve on a processor."""
+    """The pieces as one batch [N, C, h, w], channels last in memory: as pictures are, and twice as fast to convolve on a processor.
+
+    Always a copy, of one piece too: some networks work in place, and the picture is the caller's.
+    """
     parts = [crop(task.given.pixels, piece.rect, (1, 2)).movedim(0, -1) for task, piece in work]
-    return (torch.stack(parts) if len(parts) > 1 else parts[0][None].contiguous()).movedim(-1, 1)
+    return torch.stack(parts).movedim(-1, 1)
 
 
 def _samples(work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
@@ -268,7 +298,11 @@ def _one_picture(layout: TileLayout) -> TileLayout:
 
 
 def _said(shape: Sequence[int]) -> str:
-    return f"{shape[3]} x {shape[2]} with {shape[1]} channels" if len(shape) == 4 else f"a tensor of shape {tuple(shape)}"
+    return f"{shape[3]} x {shape[2]} with {shape[1]} channels" + (f" ({shape[0]} pictures)" if shape[0] > 1 else "")
+
+
+def _in_words(came: Any) -> str:
+    return f"a tensor of shape {tuple(came.shape)}" if isinstance(came, torch.Tensor) else f"a {type(came).__name__}"
 
 
 def _check(pixels: torch.Tensor, index: int, when: str, mend: str) -> None:

@@ -27,7 +27,8 @@ from torch.overrides import TorchFunctionMode
 
 from .layout import Rect
 from .pooled_moments import PooledMoments
-from .reductions import Reduction, reduction_of, unpooled_of
+from .reductions import Reduction, reduction_of
+from .unpooled import unpooled_of
 
 TOLERANCE = 1e-5
 _LEAST = 1e-12

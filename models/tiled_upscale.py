@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ LARGEST_ON_CPU = 1024
 # a wide one.
 RAMP, TONE_RAMP = 8, 64
 NEAR, LEAST_BESIDE_EVERYTHING = 8, 16
+NOT_POOLABLE = "the model looks at the whole tile in a way that cannot be pooled:", "tiles differ in tone; use larger tiles or Color Match"
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,36 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
     request.check()
     upscaler = Upscaler(model)
     channels = Channels(image.shape[3], upscaler.takes, upscaler.gives)
-    back_off = None
+    field = back_off = None
+
+    def measured() -> Any:
+        found = upscaler_field(model, THRESHOLD).field
+        upscaler.multiple_of = math.lcm(upscaler.multiple_of, found.lattice)
+        return found
 
     def watch(done: int, total: int) -> None:
         management.throw_exception_if_processing_interrupted()
         bar.update_absolute(done, total)
 
     def smaller(before: TilePlan) -> TilePlan:
+        nonlocal field
+        if field is None and before.tile_batch == 1:
+            # One tile needed to know nothing of this; the pieces that it is cut into do.
+            field = measured()
+            overlap = max(before.overlap, _overlap(field, request.statistics, upscaler.multiple_of))
+            before, run.trim = replace(before, overlap=overlap), _trim(field, overlap)
+            run.multiple_of = back_off.multiple_of = upscaler.multiple_of
+            upscaler.load(plan.needed)
         after = back_off.next(before)
         size = f"{after.tile_width} x {after.tile_height} px" + (", one at a time" if before.tile_batch > after.tile_batch else "")
         logging.warning("Tilework: out of memory, going on with tiles of %s; tiles that are done are kept", size)
         return after
 
     with upscaler.borrowed():
-        field = upscaler_field(model, THRESHOLD).field
-        upscaler.multiple_of = math.lcm(upscaler.multiple_of, field.lattice)
-        plan = plan_upscale(upscaler, image, request, channels.result, field)
+        plan = plan_one_tile(upscaler, image, request, channels.result)
+        if plan is None:
+            field = measured()
+            plan = plan_upscale(upscaler, image, request, channels.result, field)
         bar = comfy.utils.ProgressBar(len(plan.layout) * plan.layout.batch)
         back_off = BackOff(upscaler.multiple_of, upscaler.smallest)
         run = TiledRun(
@@ -121,10 +136,54 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         )  # fmt: skip
         upscaler.load(plan.needed)
         result = run(image)
-    lines = _report(plan, run, upscaler, request, field, back_off.count)
+    lines = _report(plan, run, upscaler, field, back_off.count)
     for line in lines:
         logging.info("Tilework: Tiled Upscale: %s", line)
     return result.to(management.intermediate_device()), plan.layout, lines
+
+
+def plan_one_tile(upscaler: Upscaler, image: torch.Tensor, request: Request, channels: int) -> UpscalePlan | None:
+    """The whole picture as one tile, where that was asked for or fits; None where there are to be several.
+
+    One tile has no neighbour: nothing need be known of the model, and no overlap is too large for it.
+
+    Raises:
+        ValueError: for an overlap that leaves nothing but one tile, where that does not fit.
+    """
+    batch, height, width, _ = image.shape
+    fit, lattice, chosen = fit_for_upscaler(upscaler.model), upscaler.multiple_of, ()
+    sides = [max(-(-side // lattice) * lattice, -(-upscaler.smallest // lattice) * lattice) for side in (height, width)]
+    if request.layout is not None:
+        layout = request.layout.fit(height, width, batch)
+    elif request.tile_width or request.tile_height:
+        asked = request.tile_height or request.tile_width, request.tile_width or request.tile_height
+        if asked[0] < height or asked[1] < width:
+            return None
+        layout = TileLayout.grid(height, width, *map(min, sides, asked), 0, lattice, batch)
+    else:
+        sides = [max(sides)] * 2 if upscaler.square else sides
+        needed, free = fit.needs(sides[1], sides[0]), _free(upscaler, image, channels)
+        # No tile that is smaller than the picture has room for such an overlap.
+        only = request.overlap >= max(height, width)
+        fits = needed * (1 + MARGIN) <= free
+        if only and not fits:
+            raise ValueError(
+                f"overlap {request.overlap} is no smaller than the picture of {width} x {height}, which does not fit the memory as one "
+                f"tile ({in_words(needed)} needed, {in_words(max(free, 0))} free): use a smaller overlap, or -1 to have it measured"
+            )
+        too_large = upscaler.device.type == "cpu" and max(sides) > max(LARGEST_ON_CPU, upscaler.smallest)
+        if not fits or (too_large and not only):
+            return None
+        layout, chosen = TileLayout.grid(height, width, *sides, 0, lattice, batch), (_planned(needed, free),)
+    if len(layout) > 1:
+        return None
+    tile_height, tile_width = layout.tile_size
+    tile_batch = request.tile_batch or 1
+    return UpscalePlan(layout, max(request.overlap, 0), 0, tile_batch, fit.needs(tile_width, tile_height, tile_batch), chosen)
+
+
+def _planned(needed: float, free: float) -> str:
+    return f"tile planned: {in_words(needed)} each, {in_words(free)} free"
 
 
 def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, channels: int, field: Any) -> UpscalePlan:
@@ -152,7 +211,7 @@ def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, chan
         )  # fmt: skip
         sides = (max(plan.tile_height, plan.tile_width),) * 2 if upscaler.square else (plan.tile_height, plan.tile_width)
         layout, tile_batch = TileLayout.grid(height, width, *sides, overlap, lattice, batch), plan.tile_batch
-        chosen.append(f"tile planned: {in_words(fit.needs(plan.tile_width, plan.tile_height))} each, {in_words(free)} free")
+        chosen.append(_planned(fit.needs(plan.tile_width, plan.tile_height), free))
     tile_height, tile_width = layout.tile_size
     if len(layout) == 1:
         # There is no neighbour to overlap; but there may be, where the memory runs out and it is cut.
@@ -227,12 +286,13 @@ def _batch(fit: Any, width: int, height: int, most: int, tiles: int, free: float
     return batch
 
 
-def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, request: Request, field: Any, back_offs: int) -> list[str]:
+def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, back_offs: int) -> list[str]:
     """What was done, in a few short lines."""
     ys, xs = plan.layout.axes
     height, width = plan.layout.tile_size
     size = f"{plan.layout.canvas[1] * upscaler.scale:g} x {plan.layout.canvas[0] * upscaler.scale:g}"
-    several = f", {plan.tile_batch} at once" if plan.tile_batch > 1 else ""
+    at_once = min(plan.tile_batch, run.plan.tile_batch)
+    several = f", {at_once} at once" if at_once > 1 else ""
     grid = f"{len(xs.origins)} x {len(ys.origins)}"
     lines = [f"{counted(len(plan.layout))} of {width} x {height} ({grid}){several}; x{upscaler.scale:g}: {size} px"]
     if len(plan.layout) > 1:
@@ -240,7 +300,9 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, request: Reque
         short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
         lines.append(f"true overlap {overlaps} px; {plan.trim} px of each border left out{short}")
     lines += plan.chosen
-    lines += _statistics_lines(run, request, field, len(plan.layout) > 1)
+    lines += _statistics_lines(run, field)
+    if run.one_at_a_time:
+        lines.append("the model failed on several tiles at once: they went one by one")
     if back_offs:
         now = run.plan
         times = "once" if back_offs == 1 else f"{back_offs} times"
@@ -248,12 +310,17 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, request: Reque
     return lines
 
 
-def _statistics_lines(run: TiledRun, request: Request, field: Any, several: bool) -> list[str]:
-    if not several:
-        return []
+def _statistics_lines(run: TiledRun, field: Any) -> list[str]:
+    if field is None:
+        return []  # one tile
     if run.statistics is not None:
         layers, passes = len(run.statistics.layers), run.statistics.passes
-        lines = [f"statistics of the image: pooled in {passes + 1} passes" if layers else "the model takes no statistics of the image"]
+        if layers:
+            lines = [f"statistics of the image: pooled in {passes + 1} passes"]
+        elif field.sees_everything:
+            lines = list(NOT_POOLABLE)
+        else:
+            lines = ["the model takes no statistics of the image"]
         return lines + [f"not pooled: {name}" for name in run.statistics.unpooled]
     if field.sees_everything:
         why = f" ({', '.join(field.statistics)})" if field.statistics else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..blending.one_at_a_time import OneAtATimeError
 from ..blending.tiled_run import OutOfMemoryError
 from .memory import load_upscaler, upscaler_device, weights_dtype
 
@@ -70,20 +72,23 @@ class Upscaler:
 
         Raises:
             OutOfMemoryError: where the device has no memory left.
+            OneAtATimeError: where it failed in another way and there were several tiles: some models take one picture only.
         """
         import comfy.model_management as management
 
-        came = None
         try:
-            came = self.model(batch.to(self.device, weights_dtype(self.model))).float().cpu()
+            came = self.model(batch.to(self.device, weights_dtype(self.model)))
+            # What is no tensor is refused by whoever called.
+            return came.float().cpu() if isinstance(came, torch.Tensor) else came
         except Exception as error:
             if not _is_out_of_memory(error):
-                raise
-        if came is None:
-            # Out here, where the error no longer holds on to the tensors of the run.
-            management.soft_empty_cache()
-            raise OutOfMemoryError(f"no memory for {len(batch)} tile(s) of {batch.shape[3]} x {batch.shape[2]} px")
-        return came
+                if len(batch) == 1:
+                    raise
+                logging.warning("Tilework: the model failed on %d tiles at once (%s): going on one by one", len(batch), error)
+                raise OneAtATimeError(f"the model failed on {len(batch)} tiles at once: {error}") from error
+        # Out here, where the error no longer holds on to the tensors of the run.
+        management.soft_empty_cache()
+        raise OutOfMemoryError(f"no memory for {len(batch)} tile(s) of {batch.shape[3]} x {batch.shape[2]} px")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -92,7 +92,7 @@ def test_statistics_of_the_image_leave_the_model_alone():
         again = model(image.movedim(-1, 1)).movedim(1, -1)
     assert float((came - whole).abs().max()) <= 1e-4 and torch.equal(again, whole)
     assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
-    assert any("pooled in 3 passes" in line for line in lines)
+    assert any("pooled in 3 passes" in line for line in lines), lines
 
 
 def test_what_is_no_upscale_model_is_refused():
@@ -110,3 +110,107 @@ def test_a_network_without_weights_is_measured_and_run():
         image = picture()
         came, _, _ = upscale(model, image, Request(96, 96))
     assert torch.equal(came, image.repeat_interleave(2, 1).repeat_interleave(2, 2))
+
+
+class OneOnly(PlainUpscaler):
+    """Takes one picture at a time."""
+
+    def forward(self, x):
+        if len(x) > 1:
+            raise RuntimeError("The size of tensor a (64) must match the size of tensor b (0)")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("statistics", ["tile", "image"])
+def test_a_model_that_takes_one_picture_at_a_time_is_given_one(caplog, statistics):
+    model, image = described(OneOnly()), picture()
+    with torch.inference_mode():
+        whole = model(image.movedim(-1, 1)).movedim(1, -1)
+        came, _, lines = upscale(model, image, Request(96, 96, statistics=statistics, tile_batch=4))
+    print(lines)
+    assert float((came - whole).abs().max()) <= 1e-5
+    assert len([record for record in caplog.records if "one by one" in record.message and record.levelname == "WARNING"]) == 1
+    assert any("they went one by one" in line for line in lines) and not any("at once;" in line for line in lines)
+
+
+def test_cancel_in_a_batch_is_no_reason_to_go_on():
+    class Cancelled(PlainUpscaler):
+        runs = 0
+
+        def forward(self, x):
+            if len(x) > 1:
+                Cancelled.runs += 1
+                raise comfy.model_management.InterruptProcessingException
+            return super().forward(x)
+
+    with torch.inference_mode(), pytest.raises(comfy.model_management.InterruptProcessingException):
+        upscale(described(Cancelled()), picture(), Request(96, 96, tile_batch=4))
+    assert Cancelled.runs == 1
+
+
+def test_an_overlap_without_room_is_named(monkeypatch):
+    from tilework.models import tiled_upscale
+
+    monkeypatch.setattr(tiled_upscale, "free_memory", lambda device: 5e7)
+    monkeypatch.setattr(tiled_upscale, "free_after_loading", lambda *_: 5e7)
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"overlap 2000 is no smaller than the picture of 800 x 700"):
+        upscale(described(PlainUpscaler()), picture(700, 800), Request(overlap=2000))
+
+
+class Counted(PlainUpscaler):
+    """Writes down what it was given."""
+
+    def __init__(self, room=10**9):
+        super().__init__()
+        self.shapes, self.room = [], room
+
+    def forward(self, x):
+        self.shapes.append(tuple(x.shape))
+        if x.shape[2] * x.shape[3] > self.room:
+            raise torch.OutOfMemoryError("fake")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("request_", [Request(), Request(overlap=2000), Request(256, 256, 256), Request(statistics="image")])
+def test_one_tile_is_run_once_and_nothing_is_measured(request_):
+    network, image = Counted(), picture(96, 200)
+    with torch.inference_mode():
+        whole = PlainUpscaler()(image.movedim(-1, 1)).movedim(1, -1)
+        came, layout, lines = upscale(described(network), image, request_)
+    print(network.shapes, lines)
+    assert torch.allclose(came, whole, atol=1e-5) and len(layout) == 1
+    assert network.shapes == [(1, 3, 96, 200)]
+
+
+@pytest.mark.parametrize("tile_batch", [0, 2])
+def test_one_tile_that_does_not_fit_after_all_is_measured_then(tile_batch):
+    network, image = Counted(150 * 150), picture(160, 200)
+    with torch.inference_mode():
+        whole = PlainUpscaler()(image.movedim(-1, 1)).movedim(1, -1)
+        came, _, lines = upscale(described(network), image, Request(tile_batch=tile_batch))
+    print(lines)
+    assert float((came - whole).abs().max()) <= 1e-5 and any("memory ran out" in line for line in lines)
+
+
+def test_a_model_that_cannot_be_pooled_is_said_to_be_so():
+    class Median(PlainUpscaler):
+        def forward(self, x):
+            return super().forward(x) * (0.7 + x.flatten(2).median(2).values[..., None, None] * 0.5)
+
+    with torch.inference_mode():
+        _, _, lines = upscale(described(Median()), picture(), Request(64, 64, 32, "image"))
+    print(lines)
+    assert "in a way that cannot be pooled: tiles differ in tone; use larger tiles or Color Match" in " ".join(lines)
+    assert not any("takes no statistics" in line for line in lines)
+
+
+@pytest.mark.parametrize("tile", [0, 96])
+def test_a_model_that_makes_no_picture_is_refused_in_words(tile):
+    class Flat(PlainUpscaler):
+        def forward(self, x):
+            return super().forward(x).flatten()
+
+    model = described(Flat())
+    plain = type("Plain", (), {"scale": 2, "model": model.model, "to": model.to, "__call__": lambda self, x: self.model(x)})()
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"made a tensor of shape \(\d+,\).*can be tiled"):
+        upscale(plain, picture(), Request(tile, tile))

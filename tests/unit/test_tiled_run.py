@@ -5,6 +5,7 @@ import torch
 from tilework.blending import TileLayout
 from tilework.blending.channels import Channels
 from tilework.blending.hidden_color import without_hidden
+from tilework.blending.one_at_a_time import OneAtATimeError
 from tilework.blending.pieces import snug_grid
 from tilework.blending.tile_plan import BackOff
 from tilework.blending.tiled_run import OutOfMemoryError, TiledRun
@@ -264,3 +265,68 @@ def test_statistics_of_the_image_with_alpha_are_those_of_the_colour_that_is_seen
         run_of = TiledRun(Net(), layout, Channels(picture_of.shape[3], 3, 3), 2, 6, whole_image=True)
         results.append(run_of(picture_of))
     assert float((results[0] - results[1][..., :3]).abs().max()) <= 1e-6 and bool((results[1][..., 3] == 1).all())
+
+
+class OneOnly(Upscaler):
+    """Takes one tile at a time; `quietly`: makes one picture of several instead of an error."""
+
+    def __init__(self, quietly):
+        super().__init__()
+        self.quietly, self.failed = quietly, 0
+
+    def __call__(self, batch):
+        self.failed += len(batch) > 1
+        if len(batch) > 1 and not self.quietly:
+            raise OneAtATimeError("tensor a must match tensor b")
+        return super().__call__(batch[:1])
+
+
+@pytest.mark.parametrize("quietly", [False, True])
+def test_a_network_that_takes_one_tile_at_a_time_is_given_one(quietly):
+    network, image = OneOnly(quietly), picture(batch=2)
+    came, made = run(network, image, tile_batch=4)
+    assert float((came - untiled(network, image)).abs().max()) <= 1e-5
+    assert network.failed == 1 and made.one_at_a_time and made.plan.tile_batch == 1
+
+
+def test_progress_stays_within_its_maximum_when_one_tile_must_be_cut_and_pooled():
+    from tilework.tests.unit.test_whole_image import Net, half_bright
+
+    network, image, seen = Net(), torch.cat([half_bright(144, 160, seed) for seed in (0, 1)]), []
+
+    def tight(batch):
+        if batch.shape[2] > 96:
+            raise OutOfMemoryError
+        return network(batch)
+
+    layout = TileLayout.grid(144, 160, 144, 160, 8, 8, 2)
+    TiledRun(
+        tight, layout, Channels(3, 3, 3), 2, 6, overlap=32, multiple_of=8, smaller=BackOff(8, 40).next, whole_image=True,
+        watch=lambda done, total: seen.append((done, total)),
+    )(image)  # fmt: skip
+    print(seen)
+    assert all(done <= total for done, total in seen) and seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize("size", [(96, 96), (90, 70), (192, 264)])
+def test_a_network_that_works_in_place_leaves_the_picture_alone(size):
+    class InPlace(Upscaler):
+        def __call__(self, batch):
+            came = super().__call__(batch)
+            batch.zero_()
+            return came
+
+    image = picture(*size)
+    before = image.clone()
+    run(InPlace(), image)
+    assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(lambda x: x[0], r"shape \(3, 192, 192\)"), (lambda x: (x,), "a tuple")])
+def test_what_is_no_picture_is_refused_in_words(wrong, words):
+    class Wrong(Upscaler):
+        def __call__(self, batch):
+            return wrong(super().__call__(batch))
+
+    with pytest.raises(ValueError, match=words):
+        run(Wrong(), picture())

@@ -115,6 +115,31 @@ LAYERS = {
     "amax": (lambda x: x * torch.sigmoid(x.amax((2, 3), keepdim=True)), "max"),
     "pool at half size": (lambda x: x * 4 * F.adaptive_avg_pool2d(F.avg_pool2d(x, 2), 1), "adaptive_avg_pool2d"),
     "window as large as the map": (lambda x: x * 4 * F.avg_pool2d(x, x.shape[2:]), "avg_pool2d"),
+    "norm, as in a global response norm": (
+        lambda x: x * (g := x.norm(p=2, dim=(2, 3), keepdim=True)) / (g.mean(1, keepdim=True) + 1e-6),
+        "norm",
+    ),
+    "norm of torch itself": (lambda x: x / (torch.norm(x, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5 + 0.1), "norm"),
+    "vector norm": (
+        lambda x: x / (torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5 + 0.1),
+        "norm",
+    ),
+    "norm of the flattened map, channels last": (
+        lambda x: x * (g := torch.linalg.norm(x.flatten(2).transpose(1, 2), dim=1)[..., None, None]) / g.mean(1, keepdim=True),
+        "norm",
+    ),
+    "norm of everything": (lambda x: 2 * x / (x.norm() / x.numel() ** 0.5), "norm"),
+    "mean of everything": (lambda x: 3 * (x - x.mean()), "mean"),
+    "sum of everything over the size": (lambda x: 3 * (x - torch.sum(x) / x.numel()), "sum"),
+    "contrast of everything": (lambda x: x / x.std() + x * x.var(False), "std"),
+    "mean of all channels": (lambda x: 3 * (x - x.mean((1, 2, 3), keepdim=True)), "mean"),
+    "mean of all channels, channels last": (lambda x: 3 * (x - x.movedim(1, -1).mean((1, 2, 3))[:, None, None, None]), "mean"),
+    "max of everything": (lambda x: x / x.max(), "max"),
+    "max with its place, flattened": (lambda x: x * torch.sigmoid(x.flatten(2).max(-1).values[..., None, None]), "max"),
+    "max with its place, in two steps": (lambda x: x * torch.sigmoid(x.max(2)[0].max(2)[0][..., None, None]), "max"),
+    "min with its place, in two steps": (lambda x: x * torch.sigmoid(x.min(3, keepdim=True)[0].min(2, keepdim=True)[0]), "min"),
+    "layer norm over everything": (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"),
+    "layer norm over both directions": (lambda x: torch.layer_norm(x, x.shape[2:]), "layer_norm"),
     "channels last": (lambda x: x * 4 * x.movedim(1, -1).mean((1, 2))[..., None, None], "mean"),
 }
 
@@ -137,6 +162,8 @@ def test_what_is_local_is_left_alone():
         torch.nn.BatchNorm2d(8),
         Call(lambda x: F.layer_norm(x.movedim(1, -1), (8,)).movedim(-1, 1)),
         Call(lambda x: x - x.mean(1, keepdim=True)),
+        Call(lambda x: x * torch.max(x, torch.zeros_like(x)).max(1, keepdim=True)[0] / x.norm(dim=1, keepdim=True)),
+        Call(lambda x: x * (1 + torch.nn.Parameter(torch.ones(1, 8, 3, 3), False).mean())),
     ):
         network = Net(layer)
         pooled, run = tiled(network, half_bright(), True)
@@ -161,6 +188,16 @@ def test_batches_of_tiles_and_of_pictures():
     for tile_batch in (1, 4):
         pooled, _ = tiled(network, pictures, True, tile_batch=tile_batch)
         assert float((pooled - whole).abs().max()) <= 1e-4
+
+
+def test_what_reduces_its_batch_goes_one_by_one_where_pictures_differ():
+    network, picture = Net(Call(lambda x: 3 * (x - x.mean()))), half_bright(seed=4)
+    picture = torch.cat((picture, 0.3 + 0.7 * torch.rand(1, 96, 160, 1, generator=torch.Generator().manual_seed(6))), 3)
+    layout = TileLayout.grid(96, 160, 48, 48, 24, 8)
+    results = [TiledRun(network, layout, Channels(4, 3, 3), 2, 6, batch, whole_image=True)(picture) for batch in (1, 4)]
+    apart = float((results[0] - results[1]).abs().max())
+    print(f"colour and alpha through a mean of everything, alone and together: {apart:.1e} apart")
+    assert apart <= 1e-5
 
 
 def test_the_model_is_as_it_was_after_an_error_too():
