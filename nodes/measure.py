@@ -6,9 +6,15 @@ from collections.abc import Callable
 
 from comfy_api.latest import io
 
+from ..blending.layout import MAX_LENGTH
 from .types import check_image
 
 LEVELS = 255
+LEAST_CHANGE = 0.001
+
+
+def _no_threshold(value: float) -> str:
+    return f"threshold {value} is no change between {LEAST_CHANGE} and {LEVELS} levels: use 0.5"
 
 
 class ReceptiveField(io.ComfyNode):
@@ -73,9 +79,9 @@ class ReceptiveField(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, threshold: float) -> bool:
-        """Takes the check over from the host, so that execute can say in words what is wrong."""
-        return True
+    def validate_inputs(cls, threshold: float | None = None) -> bool | str:
+        """Refuse what is no threshold before anything runs; None where it comes from another node."""
+        return True if threshold is None or LEAST_CHANGE <= threshold <= LEVELS else _no_threshold(threshold)
 
     @classmethod
     def execute(cls, threshold, upscale_model=None, vae=None) -> io.NodeOutput:
@@ -83,8 +89,8 @@ class ReceptiveField(io.ComfyNode):
         if (upscale_model is None) == (vae is None):
             both = "an upscale model and a VAE are connected" if vae is not None else "nothing is connected"
             raise ValueError(f"{both}: connect one model to measure, upscale_model or vae")
-        if not 0.001 <= threshold <= LEVELS:
-            raise ValueError(f"threshold {threshold} is no change between 0.001 and {LEVELS} levels: use 0.5")
+        if not LEAST_CHANGE <= threshold <= LEVELS:
+            raise ValueError(_no_threshold(threshold))
         from ..models.receptive_fields import upscaler_field, vae_field
         from .influence_picture import as_image, influence_picture
         from .layout_picture import ui_value
@@ -153,15 +159,19 @@ class TileSize(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, width: int, height: int, margin: float) -> bool:
-        """Takes the check over from the host, so that execute can say in words what is wrong."""
-        return True
+    def validate_inputs(cls, width: int | None = None, height: int | None = None, margin: float | None = None) -> bool | str:
+        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+        # NaN would go into the host's history, which then is no JSON any more.
+        return True if margin is None or margin == margin else "margin is not a number: use 0.1 for a tenth"
 
     @classmethod
     def execute(cls, width, height, margin, image=None, model=None, vae=None, upscale_model=None) -> io.NodeOutput:
         """Plan for all models that are connected."""
         if model is None and vae is None and upscale_model is None:
             raise ValueError("no model is connected, and only a model needs memory for its tiles: connect model, vae or upscale_model")
+        for name, value in (("width", width), ("height", height)):
+            if not 1 <= value <= MAX_LENGTH:
+                raise ValueError(f"{name} is no size of a picture: it is below 1 or above {MAX_LENGTH}; type its size in pixels")
         from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report
         from .budget_picture import budget_picture
         from .layout_picture import ui_value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def follow(server):
     """Run a prompt over the websocket; returns its messages as (type, data), previews as ("preview", bytes)."""
 
     def go(prompt: dict[str, Any], on_message=None, timeout: float = 120) -> list[tuple[str, Any]]:
-        return asyncio.run(_follow(server.url, prompt, on_message, timeout))
+        # In a thread of its own: where tests drive a browser, the main thread has an event loop already.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, _follow(server.url, prompt, on_message, timeout)).result()
 
     return go
 
