@@ -30,6 +30,9 @@ VAE_REMEDY = (
     "whole picture; others, video among them, want larger tiles."
 )
 
+# What a VAE answers with that only decodes: a missing or stubbed encoder, or one for another kind of input.
+NO_ENCODER = (RuntimeError, NotImplementedError, AttributeError, TypeError)
+
 Watch = Callable[[int, int], None]
 _known: WeakKeyDictionary[Any, dict[tuple[str, float], ReceptiveField]] = WeakKeyDictionary()
 
@@ -102,8 +105,7 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
     report = describe(decoded, "the VAE's decoder", VAE_REMEDY)
     try:
         encoded = _kept(vae.first_stage_model, ("encode", threshold), lambda: _measure_encoder(vae, ratio, threshold, watch))
-    except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
-        # Some VAEs only decode.
+    except NO_ENCODER as error:
         report += f"\n\nThe VAE's encoder could not be measured: {error}"
     else:
         encoded = replace(encoded, overlap=_usable(encoded.overlap, encoded.lattice))
@@ -164,7 +166,7 @@ def _latent(vae: Any, ratio: int, height: int, width: int, seed: int) -> torch.T
     """What the encoder makes of the probe; where it makes nothing, noise with a picture's spectrum."""
     try:
         return _encoded(vae, probe_picture(height * ratio, width * ratio, seed=seed))
-    except (RuntimeError, NotImplementedError, AttributeError, TypeError):
+    except NO_ENCODER:
         return (probe_picture(height, width, vae.latent_channels, seed) - 0.5) / SPREAD
 
 
