@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..blending.fusion import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
-from .types import Layout, check_layout, latent_samples, size_inputs
+from .types import Layout, check_layout, in_range, latent_samples, size_inputs
 
 ALIASES = [
     "tiled diffusion",
@@ -227,9 +227,9 @@ class LatentTileDenoise(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+    def validate_inputs(cls, tile_width: int, tile_height: int, cfg: float | None = None, denoise: float | None = None) -> bool | str:
         """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
+        return in_range(cls, cfg=cfg, denoise=denoise)
 
     @classmethod
     def execute(

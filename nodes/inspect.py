@@ -12,7 +12,7 @@ from ..blending.layout import TileLayout
 from ..blending.regroup import gather, tile_spans
 from ..blending.seam_report import THRESHOLD, SeamReport
 from .layout_picture import join_ui, show_seams
-from .types import Layout, check_image, check_layout
+from .types import Layout, check_image, check_layout, in_range
 
 REPORT, STOP = "report", "stop"
 
@@ -90,6 +90,11 @@ class SeamCheck(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, threshold=None) -> bool | str:
+        """Refuse numbers that are none before anything runs."""
+        return in_range(cls, threshold=threshold)
 
     @classmethod
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..blending.layout import TileLayout
 from ..sampling.tile_prompts import TILE_KEY
-from .types import Layout, check_layout
+from .types import Layout, check_layout, in_range
 
 
 class TilePrompts(io.ComfyNode):
@@ -50,6 +50,11 @@ class TilePrompts(io.ComfyNode):
                 )
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, strength=None) -> bool | str:
+        """Refuse numbers that are none before anything runs."""
+        return in_range(cls, strength=strength)
 
     @classmethod
     def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:

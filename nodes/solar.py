@@ -27,7 +27,7 @@ from ..blending.curves import (
     solar_curve,
 )
 from ..blending.pixels import colours
-from .types import check_image
+from .types import check_image, in_range
 
 # A key of our own: under "images" the host would draw a second preview.
 UI_KEY = "tilework_solar"
@@ -153,14 +153,14 @@ class SolarCurvePreview(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, points=None) -> bool | str:
-        """Refuse points that a saved workflow made up, before anything runs."""
+    def validate_inputs(cls, points=None, phase=None, gain=None) -> bool | str:
+        """Refuse points that a saved workflow made up and numbers that are none, before anything runs."""
         try:
             if points is not None:
                 _points(points)
         except ValueError as error:
             return str(error)
-        return True
+        return in_range(cls, phase=phase, gain=gain)
 
     @classmethod
     def execute(cls, image, preset, shape, inversions, phase, gain, expand, channel, points, curve=None) -> io.NodeOutput:

@@ -117,6 +117,20 @@ def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
         bar.update(1)
 
 
+def in_range(node: type[io.ComfyNode], **values: Any) -> bool | str:
+    """What `validate_inputs` answers for numbers: True where each is within its input's limits, else the refusal in words.
+
+    NaN passes the host's own check and goes into its history, which from then on is no JSON that a browser can read. None
+    is an input that another node feeds. The host repeats a refusal for every input that `validate_inputs` names.
+    """
+    inputs = {one.id: one for one in node.GET_SCHEMA().inputs}
+    for name, value in values.items():
+        one, value = inputs[name], value[0] if isinstance(value, list) else value
+        if value is not None and not one.min <= value <= one.max:
+            return f"{name} {value:g} is outside {one.min:g} to {one.max:g}: {one.default:g} is the default"
+    return True
+
+
 def size_inputs(width_tip: str, overlap_tip: str) -> list[io.Input]:
     """tile_width, tile_height and overlap as every node that tiles has them.
 

@@ -75,6 +75,11 @@ def test_sound_prompts_are_sound(server, pack):
     assert not wrong, wrong
 
 
+def no_json(word):
+    """Fail for a number that Python's reader takes and a browser's does not."""
+    raise AssertionError(f"a bare {word} in what the server sent")
+
+
 def in_words(ends):
     """What is neither a success nor a ValueError with a sentence in it."""
     return {at: end for at, end in ends.items() if end != "success" and (end[0] != "ValueError" or len(end[1].split()) < 4)}
@@ -83,6 +88,10 @@ def in_words(ends):
 def test_widgets(server, pack):
     ends = tried(server, pack, lambda spec: kind_of(spec) in WIDGETS)
     assert in_words(ends) == {}
+    # A browser reads none of a list with a NaN in it.
+    for address in ("/api/jobs", "/history"):
+        with urllib.request.urlopen(server.url + address, timeout=60) as answer:
+            json.load(answer, parse_constant=no_json)
 
 
 def test_sockets(server, pack):

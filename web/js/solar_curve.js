@@ -9,6 +9,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { addStyle, attach, button, element, keyOf, NodePane, say } from "./node_pane.js";
 import { CHANNELS, checkPoints, makeCurve, MOST_GAIN, MOST_INVERSIONS, pointsOf, PRESETS, SHAPES } from "./solar/curve_math.js";
 import { CurvePlot } from "./solar/curve_plot.js";
 import { loadPicture } from "./solar/picture.js";
@@ -41,13 +42,10 @@ const STYLE = `
 
 /** What runs sent last, by graph and node: a node is made anew at every undo. */
 const results = new Map();
-/** The widget that was last on the page for a node, by the same key. */
-const shown = new Map();
-const resultKey = (node) => `${node.graph?.rootGraph?.id ?? ""} ${node.graph?.id ?? ""} ${node.id}`;
 
-class SolarWidget {
+class SolarWidget extends NodePane {
   constructor(node, name, initial) {
-    this.node = node;
+    super(node, "tilework-solar");
     this.value = initial;
     this.state = null;
     this.build();
@@ -63,7 +61,6 @@ class SolarWidget {
   }
 
   build() {
-    this.root = element("div", "tilework-solar");
     this.view = new PictureView({
       onReadout: (text) => (this.readout.textContent = text),
       onHover: (values) => {
@@ -183,7 +180,7 @@ class SolarWidget {
   }
 
   result() {
-    return results.get(resultKey(this.node));
+    return results.get(keyOf(this.node));
   }
 
   /** Where the picture comes from: {url, fullWidth, ranges}, from the last run, or from a Load Image before any. */
@@ -211,46 +208,12 @@ class SolarWidget {
   take(message) {
     const result = message?.[UI_KEY]?.[0];
     if (!result) return;
-    results.set(resultKey(this.node), { ...result, loaded: this.loadImage() });
+    results.set(keyOf(this.node), { ...result, loaded: this.loadImage() });
   }
 
   // ---- frame by frame
 
-  watch() {
-    let waiting = false;
-    const look = () => {
-      waiting = false;
-      if (!this.visible) return;
-      // Out of the page for a moment, as when a renderer moves it: nothing to see, but it goes on.
-      if (this.root.isConnected) this.frame();
-      next();
-    };
-    const next = () => {
-      if (!waiting) requestAnimationFrame(look);
-      waiting = true;
-    };
-    this.observer = new IntersectionObserver((entries) => {
-      this.visible = entries.some((entry) => entry.isIntersecting);
-      if (this.visible) next();
-    });
-    this.observer.observe(this.root);
-  }
-
-  /**
-   * Nodes 2.0 keeps its place for a widget when undo or loading makes the node anew, and with it the element of the
-   * node before, which nobody looks after any more. So the new one steps into its place.
-   */
-  takeOver() {
-    for (const wait of [0, 100, 500, 1500]) {
-      setTimeout(() => {
-        const old = shown.get(resultKey(this.node));
-        if (old?.removed && !this.removed && !this.root.isConnected && old.root.isConnected) old.root.replaceWith(this.root);
-      }, wait);
-    }
-  }
-
   frame() {
-    shown.set(resultKey(this.node), this);
     this.follow();
     const settings = this.settings();
     const picture = this.view.picture;
@@ -262,11 +225,10 @@ class SolarWidget {
       this.curve = makeCurve({ ...settings, low: range[0], high: range[1] });
       this.plot.editable = settings.preset === "curve" && !settings.connected;
       const label = settings.preset === "curve" ? "Reset points" : "Edit points";
-      if (this.edit.textContent !== label) this.edit.textContent = label;
+      say(this.edit, label);
       this.edit.hidden = settings.connected && settings.preset === "curve";
     }
-    const errors = settings.errors.join(" ");
-    if (errors !== this.error.textContent) this.error.textContent = errors;
+    say(this.error, settings.errors.join(" "));
     this.view.draw(this.curve, settings.channel, changed);
     this.plot.draw(settings, this.curve, picture, changed);
     for (const one of this.zooms) one.setAttribute("aria-pressed", String(this.view.zoom === one.zoom));
@@ -310,7 +272,7 @@ class SolarWidget {
     const picture = this.view.picture;
     let hint = "";
     if (!picture) hint = this.url && !this.failed ? "Loading the picture …" : (this.failed ?? "Connect a Load Image, or run once, to see the picture here.");
-    if (hint !== this.hint.textContent) this.hint.textContent = hint;
+    say(this.hint, hint);
     const parts = [];
     if (picture) {
       const result = this.result();
@@ -320,47 +282,16 @@ class SolarWidget {
     }
     if (settings.connected && settings.preset === "curve" && !settings.samples) parts.push("run once to see the connected curve");
     const about = parts.join(", ");
-    if (about !== this.about.textContent) {
-      this.about.textContent = about;
-      this.about.title = about;
-    }
+    if (about !== this.about.title) this.about.title = about;
+    say(this.about, about);
   }
-
-  remove() {
-    this.removed = true;
-    this.visible = false;
-    this.observer.disconnect();
-  }
-}
-
-function element(tag, name) {
-  const one = document.createElement(tag);
-  one.className = name;
-  return one;
-}
-
-function button(text, action) {
-  const one = element("button", "");
-  one.type = "button";
-  one.textContent = text;
-  one.addEventListener("click", (event) => {
-    event.stopPropagation();
-    action();
-  });
-  return one;
 }
 
 const viewUrl = (file) => api.apiURL(`/view?${new URLSearchParams(file)}`);
 
-function addStyle() {
-  const style = document.createElement("style");
-  style.textContent = STYLE;
-  document.head.append(style);
-}
-
 app.registerExtension({
   name: "tilework.solarCurve",
-  init: addStyle,
+  init: () => addStyle(STYLE),
   getCustomWidgets() {
     return {
       TILEWORK_CURVE(node, name, data) {
@@ -376,15 +307,7 @@ app.registerExtension({
     if (node.comfyClass !== NODE) return;
     const solar = node.widgets?.find((widget) => widget.tilework)?.tilework;
     if (!solar) return;
-    const [executed, removed] = [node.onExecuted, node.onRemoved];
-    node.onExecuted = function (message, ...rest) {
-      executed?.call(this, message, ...rest);
-      solar.take(message);
-    };
-    node.onRemoved = function (...rest) {
-      removed?.apply(this, rest);
-      solar.remove();
-    };
+    attach(node, solar, (message) => solar.take(message));
     const [width, height] = node.computeSize();
     node.setSize([Math.max(width, 380), Math.max(height, node.size[1])]);
   },

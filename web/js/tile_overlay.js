@@ -6,6 +6,7 @@
  */
 
 import { app } from "../../../scripts/app.js";
+import { addStyle, attach, keyOf } from "./node_pane.js";
 import { STYLE, TileOverlay } from "./tiles/overlay.js";
 import { blendScene, checkScene, ownScene, setResults, splitScene } from "./tiles/scenes.js";
 import { originKey } from "./tiles/sources.js";
@@ -33,7 +34,6 @@ const WIDE = { TileworkReceptiveField: [440, 480], TileworkTileSize: [440, 640] 
 
 /** What runs sent last, by graph and node: a node is made anew at every undo. */
 const results = new Map();
-const keyOf = (node) => `${node.graph?.rootGraph?.id ?? ""} ${node.graph?.id ?? ""} ${node.id}`;
 setResults((node) => results.get(keyOf(node)));
 
 /** The overlay stands for the picture of the last run, which the host would draw below it. */
@@ -43,30 +43,19 @@ function hideImages(node) {
 }
 
 function addOverlay(node, { key, input, scene, what, rows }) {
-  const name = () => keyOf(node);
-  const overlay = new TileOverlay(node, what, rows, (page) => scene(node, results.get(name()), page), name);
+  const overlay = new TileOverlay(node, what, rows, (page) => scene(node, results.get(keyOf(node)), page));
   hideImages(node);
-  const [executed, removed] = [node.onExecuted, node.onRemoved];
-  node.onExecuted = function (message, ...rest) {
-    executed?.call(this, message, ...rest);
+  attach(node, overlay, (message) => {
     const records = message?.[key];
-    if (Array.isArray(records) && records.length) results.set(name(), { records, from: originKey(node, input) });
-  };
-  node.onRemoved = function (...rest) {
-    removed?.apply(this, rest);
-    overlay.remove();
-  };
+    if (Array.isArray(records) && records.length) results.set(keyOf(node), { records, from: originKey(node, input) });
+  });
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, 340), Math.max(height, node.size[1])]);
 }
 
 app.registerExtension({
   name: "tilework.tileOverlay",
-  init() {
-    const style = document.createElement("style");
-    style.textContent = STYLE;
-    document.head.append(style);
-  },
+  init: () => addStyle(STYLE),
   nodeCreated(node) {
     const kind = NODES[node.comfyClass];
     if (kind) addOverlay(node, kind);

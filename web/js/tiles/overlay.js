@@ -7,6 +7,7 @@
  */
 
 import { app } from "../../../../scripts/app.js";
+import { button, element, NodePane, say } from "../node_pane.js";
 import { draw, seamAt, tileUnder } from "./drawing.js";
 import { countOf, tileAt } from "./layout.js";
 import { rowOf } from "./scenes.js";
@@ -36,19 +37,16 @@ export const STYLE = `
 .tilework-overlay-bar button:focus-visible { outline: 2px solid #ffaa3c; }
 `;
 
-/** The overlay that was last on the page for a node: a node is made anew at every undo. */
-const shown = new Map();
-
-export class TileOverlay {
+export class TileOverlay extends NodePane {
   /**
    * @param node the node it stands in
    * @param {string} what for a screen reader
    * @param {number} rows of text that what is pointed at may need
    * @param {(page: number) => object} look the scene as it is now, see scenes.js
-   * @param {() => string} key which node this is, also after it was made anew
    */
-  constructor(node, what, rows, look, key) {
-    Object.assign(this, { node, look, key, page: 0, marked: null, scene: {}, state: null });
+  constructor(node, what, rows, look) {
+    super(node, "tilework-overlay", LOOK_EVERY);
+    Object.assign(this, { look, page: 0, marked: null, scene: {}, state: null });
     this.build(what);
     this.more.style.height = `${rows * LINE_HEIGHT}px`;
     this.widget = node.addDOMWidget("tilework_overlay", "TILEWORK_OVERLAY", this.root, {
@@ -66,8 +64,7 @@ export class TileOverlay {
   }
 
   build(what) {
-    this.root = element("div", "tilework-overlay");
-    this.canvas = element("canvas", "");
+    this.canvas = element("canvas");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", what);
@@ -80,7 +77,7 @@ export class TileOverlay {
     this.more.setAttribute("role", "status");
     this.bar = element("div", "tilework-overlay-bar");
     this.bar.hidden = true;
-    this.where = element("span", "");
+    this.where = element("span");
     this.bar.append(this.turner("‹", "previous picture", -1), this.where, this.turner("›", "next picture", 1));
     this.root.append(view, this.text, this.more, this.bar);
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
@@ -95,18 +92,13 @@ export class TileOverlay {
   }
 
   turner(text, label, step) {
-    const one = element("button", "");
-    one.type = "button";
-    one.textContent = text;
-    one.setAttribute("aria-label", label);
-    one.addEventListener("pointerdown", (event) => event.stopPropagation());
-    one.addEventListener("click", (event) => {
-      event.stopPropagation();
+    const one = button(text, () => {
       const pages = this.scene.pages ?? 1;
       this.page = (this.page + step + pages) % pages;
       this.marked = null;
       this.frame();
     });
+    one.setAttribute("aria-label", label);
     return one;
   }
 
@@ -152,7 +144,6 @@ export class TileOverlay {
 
   /** Look at the node, and draw where something has changed. */
   frame() {
-    shown.set(this.key(), this);
     const scene = this.look(this.page);
     const box = this.canvas.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
@@ -189,58 +180,4 @@ export class TileOverlay {
     const tile = tileAt(layout, this.marked);
     return `tile ${this.marked}: x ${tile.x}, y ${tile.y}, ${tile.width} x ${tile.height}`;
   }
-
-  watch() {
-    let last = 0;
-    let waiting = false;
-    const next = () => {
-      if (!waiting) requestAnimationFrame(look);
-      waiting = true;
-    };
-    const look = (now) => {
-      waiting = false;
-      if (!this.visible) return;
-      // Out of the page for a moment, as when a renderer moves it: nothing to see, but it goes on.
-      if (this.root.isConnected && now - last >= LOOK_EVERY) {
-        last = now;
-        this.frame();
-      }
-      next();
-    };
-    this.observer = new IntersectionObserver((entries) => {
-      this.visible = entries.some((entry) => entry.isIntersecting);
-      if (this.visible) next();
-    });
-    this.observer.observe(this.root);
-  }
-
-  /**
-   * Nodes 2.0 keeps its place for a widget when undo or loading makes the node anew, and with it the element of the node
-   * before, which nobody looks after any more. So the new one steps into its place.
-   */
-  takeOver() {
-    for (const wait of [0, 100, 500, 1500]) {
-      setTimeout(() => {
-        const old = shown.get(this.key());
-        if (old?.removed && !this.removed && !this.root.isConnected && old.root.isConnected) old.root.replaceWith(this.root);
-      }, wait);
-    }
-  }
-
-  remove() {
-    this.removed = true;
-    this.visible = false;
-    this.observer.disconnect();
-  }
-}
-
-function element(tag, name) {
-  const one = document.createElement(tag);
-  one.className = name;
-  return one;
-}
-
-/** Only where it is another text: a screen reader reads it again otherwise. */
-function say(one, text) {
-  if (one.textContent !== text) one.textContent = text;
 }
