@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,8 +34,15 @@ VAE_REMEDY = (
 # What a VAE answers with that only decodes: a missing or stubbed encoder, or one for another kind of input.
 NO_ENCODER = (RuntimeError, NotImplementedError, AttributeError, TypeError)
 
+# Where the host tiles by itself when memory runs out.
+HOSTS_TILING = ("decode_tiled", "encode_tiled")
+
 Watch = Callable[[int, int], None]
 _known: WeakKeyDictionary[Any, dict[tuple[str, float], ReceptiveField]] = WeakKeyDictionary()
+
+
+class ProbeTooLargeError(ValueError):
+    """A probe did not go through the VAE in one piece."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +107,13 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
     Raises:
         ValueError: where the decoder cannot be measured.
     """
-    ratio = cells_ratio(vae)
+    ratio, vae = cells_ratio(vae), _in_one_piece(vae)
     decoded = _kept(vae.first_stage_model, ("decode", threshold), lambda: _measure_decoder(vae, ratio, threshold, watch)).stretched(ratio)
     decoded = replace(decoded, overlap=_usable(decoded.overlap, decoded.lattice))
     report = describe(decoded, "the VAE's decoder", VAE_REMEDY)
     try:
         encoded = _kept(vae.first_stage_model, ("encode", threshold), lambda: _measure_encoder(vae, ratio, threshold, watch))
-    except NO_ENCODER as error:
+    except (ProbeTooLargeError, *NO_ENCODER) as error:
         report += f"\n\nThe VAE's encoder could not be measured: {error}"
     else:
         encoded = replace(encoded, overlap=_usable(encoded.overlap, encoded.lattice))
@@ -148,6 +156,19 @@ def _measure_encoder(vae: Any, ratio: int, threshold: float, watch: Watch | None
         network=getattr(vae.first_stage_model, "encoder", vae.first_stage_model),
         watch=watch,
     )
+
+
+def _in_one_piece(vae: Any) -> Any:
+    """The VAE without the host's way out of too little memory: the seams of its tiles would be measured, not the VAE."""
+
+    def refuse(*args: Any, **more: Any) -> None:
+        raise ProbeTooLargeError("there is no memory for a probe in one piece: close what else uses the device, and run again")
+
+    alone = copy.copy(vae)
+    for name in dir(alone):
+        if name.lstrip("_").startswith(HOSTS_TILING):
+            setattr(alone, name, refuse)
+    return alone
 
 
 def _decoded(vae: Any, cells: torch.Tensor) -> torch.Tensor:

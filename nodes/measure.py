@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 
 from comfy_api.latest import io
 
 from ..blending.layout import MAX_LENGTH
-from .types import check_image, in_range
+from .types import check_image
 
 LEVELS = 255
 LEAST_CHANGE = 0.001
@@ -161,7 +162,8 @@ class TileSize(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, width: int | None = None, height: int | None = None, margin: float | None = None) -> bool | str:
         """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return in_range(cls, margin=margin)
+        # NaN and Inf would go into the host's history, which then is no JSON any more.
+        return True if margin is None or isfinite(margin) else f"margin {margin} is no number: use 0.1 for a tenth"
 
     @classmethod
     def execute(cls, width, height, margin, image=None, model=None, vae=None, upscale_model=None) -> io.NodeOutput:

@@ -123,7 +123,7 @@ def in_range(node: type[io.ComfyNode], **values: Any) -> bool | str:
     NaN passes the host's own check and goes into its history, which from then on is no JSON that a browser can read. None
     is an input that another node feeds. The host repeats a refusal for every input that `validate_inputs` names.
     """
-    inputs = {one.id: one for one in node.GET_SCHEMA().inputs}
+    inputs = {one.id: one for one in node.define_schema().inputs}
     for name, value in values.items():
         one, value = inputs[name], value[0] if isinstance(value, list) else value
         if value is not None and not one.min <= value <= one.max:
