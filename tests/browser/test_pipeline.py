@@ -11,10 +11,10 @@ from PIL import Image
 NODES = """async (prefix) => {
   F.add("LoadImage", 80, 130, { image: "example.png" });
   F.add("TileworkTileSplit", 420, 130, { tile_width: 256, tile_height: 256, overlap: 32 });
-  F.add("ImageScaleBy", 760, 130, { upscale_method: "bicubic", scale_by: 1.5 });
-  F.add("TileworkSeamBlend", 760, 420, { method: "hann" });
-  F.add("PreviewImage", 1120, 130);
-  F.add("SaveImage", 1120, 520, { filename_prefix: prefix });
+  F.add("ImageScaleBy", 800, 130, { upscale_method: "bicubic", scale_by: 1.5 });
+  F.add("TileworkSeamBlend", 800, 420, { method: "hann" });
+  F.add("PreviewImage", 1180, 250);
+  F.add("SaveImage", 1180, 560, { filename_prefix: prefix });
   await F.until(() => F.node(1).imgs?.length || document.querySelector('[data-node-id="1"] img')?.naturalWidth, "the photograph in Load Image");
   await F.rest();
 }"""
