@@ -15,3 +15,8 @@ if "tilework" not in sys.modules:
     module = importlib.util.module_from_spec(spec)
     sys.modules["tilework"] = module
     spec.loader.exec_module(module)
+
+
+def pytest_collection_modifyitems(items):
+    """The browser comes last: once it is open, its driver keeps an event loop in the main thread until the end."""
+    items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "browser"))
