@@ -67,12 +67,14 @@ class Contestant:
         prepare: makes, outside of the timing, the buffers and the call to be timed; that returns its outputs, the picture
             first and as [1, H, W, C]. None where what it needs is not installed.
         mapped: whether it writes to the buffer that is already mapped; it has then no output of its own to count.
+        fresh: whether it must not have the memory that Tilework's last result left behind.
     """
 
     key: str
     label: str
     prepare: Callable[[Scene], Run | None]
     mapped: bool = False
+    fresh: bool = False
 
 
 def _copy(scene: Scene) -> Run:
@@ -187,13 +189,14 @@ COPY, HARD, MAPPED, NODE = "copy", "hard-mapped", "compose-mapped", "node"
 
 CONTESTANTS = (
     Contestant(COPY, "one plain copy, mapped buffer", _copy, mapped=True),
-    Contestant("copy-fresh", "one plain copy, fresh buffer of ours (huge pages)", _copy_fresh),
+    Contestant("copy-fresh", "one plain copy, fresh buffer of ours (huge pages)", _copy_fresh, fresh=True),
     Contestant(HARD, "hard tiles, no blend, mapped buffer", lambda s: _hard(s, True), mapped=True),
     Contestant("hard", "hard tiles, no blend, allocating", lambda s: _hard(s, False)),
     Contestant(MAPPED, "**Tilework** compose, mapped buffer", lambda s: _compose(s, into_mapped=True), mapped=True),
     Contestant("compose", "**Tilework** compose, allocating", _compose),
     Contestant("compose-seams", "**Tilework** compose and seams mask, allocating", lambda s: _compose(s, seams=True)),
     Contestant(NODE, "**Tilework** Seam Blend node (image, seams mask, preview)", _blend_node),
+    Contestant("node-first", "**Tilework** Seam Blend node, its first run", _blend_node, fresh=True),
     Contestant("nodes", "**Tilework** Tile Split and Seam Blend nodes", _both_nodes),
     Contestant("monai-constant", "MONAI sliding_window_inference, constant", lambda s: _monai(s, "constant")),
     Contestant("monai-gaussian", "MONAI sliding_window_inference, gaussian", lambda s: _monai(s, "gaussian")),

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 from contestants import BY_KEY, CONTESTANTS, COPY, HARD, MAPPED, NODE, Contestant, Scene
-from loading import note
+from loading import blending, note
 from quiet import Neighbours
 from resident import extra_peak
 
@@ -80,6 +80,8 @@ def one_round(ready: dict[str, Callable[[], Any]], order: list[str], scene: Scen
     for key in order:
         if check and BY_KEY[key].mapped:
             scene.mapped.fill_(math.nan)  # so that what an earlier contestant left there cannot pass for a result
+        if BY_KEY[key].fresh:
+            blending("memory").release()
         seconds, outputs = timed(ready[key])
         came[key] = seconds, largest_error(outputs[0], scene.picture) if check else 0.0
         del outputs

@@ -1,14 +1,15 @@
-"""Large buffers that are cheap to touch for the first time.
+"""Large buffers that are cheap to write to.
 
-Writing to fresh memory costs far more than writing to memory that is already mapped,
-because the system hands it out in small pages, one fault each: up to twenty times a
-plain copy for a 4096 x 4096 picture. Where the system offers huge pages on request,
-asking for them takes nearly all of that away.
+Writing to fresh memory costs far more than writing to memory that is already mapped, because the system hands it out
+in small pages, one fault each: up to twenty times a plain copy for a 4096 x 4096 picture. Where the system offers huge
+pages on request, asking for them takes nearly all of that away.
 
-A virtual machine may have given its free memory back to the machine it runs on. A huge page is
-then fetched piece by piece, thirty times as slow as any other, while small pages mostly come
-from memory that is still there. So the pages are touched one by one here, and after a few slow
-ones the rest is left to small pages.
+A virtual machine may have given its free memory back to the machine it runs on. A huge page is then fetched piece by
+piece, thirty times as slow as any other, while small pages mostly come from memory that is still there. So the pages
+are touched one by one here, and after a few slow ones the rest is left to small pages.
+
+What a run gave back is taken again by the next that wants as much: its pages are still there unless somebody else was
+short of memory, for meanwhile they are the system's to take (MADV_FREE, `man 2 madvise`). It counts as available.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ctypes
 import math
 import mmap
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -50,18 +52,52 @@ def _touch(buffer: mmap.mmap, size: int) -> None:
         list(pool.map(span, range(workers)))
 
 
+# Buffers that nobody uses any more, by their size in bytes.
+_given_back: dict[int, list[mmap.mmap]] = {}
+_GIVEN_BACK_AT_MOST = 8 << 30  # bytes in all; only addresses, as far as the system has taken the pages
+
+
+def _give_back(buffer: mmap.mmap) -> None:
+    """Leave the pages to the system, to take when it is short of them."""
+    if len(buffer) + sum(size * len(others) for size, others in list(_given_back.items())) > _GIVEN_BACK_AT_MOST:
+        return
+    try:
+        buffer.madvise(mmap.MADV_FREE)
+    except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
+        return
+    _given_back.setdefault(len(buffer), []).append(buffer)
+
+
+def _buffer(size: int) -> mmap.mmap:
+    """One that was given back and has just this size, else a fresh one in the place of all that were given back."""
+    try:
+        return _given_back[size].pop()
+    except (KeyError, IndexError):
+        _given_back.clear()
+    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    buffer.madvise(mmap.MADV_HUGEPAGE)
+    _touch(buffer, size)
+    return buffer
+
+
+def release() -> None:
+    """Hand what was given back and not used again to the system for good."""
+    _given_back.clear()
+
+
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:
     """An uninitialised tensor like torch.empty, on huge pages where they can be had.
 
-    The memory goes back to the system with the last tensor that uses it.
+    With the last tensor that uses it the memory is the system's again, or the next call's of the same size.
     """
     size = math.prod(shape) * dtype.itemsize
     if torch.device(device).type == "cpu" and size >= _WORTH_IT and hasattr(mmap, "MADV_HUGEPAGE"):
         try:
-            buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            buffer.madvise(mmap.MADV_HUGEPAGE)
-            _touch(buffer, size)
+            buffer = _buffer(size)
         except (OSError, ValueError):
             return torch.empty(shape, dtype=dtype, device=device)
-        return torch.frombuffer(buffer, dtype=dtype).view(shape)
+        # The tensor keeps the array, and the end of the array is the end of the last tensor.
+        array = (ctypes.c_char * size).from_buffer(buffer)
+        weakref.finalize(array, _give_back, buffer).atexit = False
+        return torch.frombuffer(array, dtype=dtype).view(shape)
     return torch.empty(shape, dtype=dtype, device=device)

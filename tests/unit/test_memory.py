@@ -1,0 +1,83 @@
+"""Large buffers: nobody gets memory that somebody else still uses, and what was given back is used again."""
+
+import gc
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tilework.blending import memory
+
+MB = 1 << 20
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pages that the system may take back when it needs them")
+
+
+@pytest.fixture(autouse=True)
+def small_is_large(monkeypatch):
+    monkeypatch.setattr(memory, "_WORTH_IT", 64 << 10)
+    memory._given_back.clear()
+    yield
+    memory._given_back.clear()
+
+
+def filled(size, value):
+    tensor = memory.empty((size // 4,))
+    tensor.fill_(value)
+    return tensor
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from([64 << 10, 100 << 10, 1 << 20]), st.booleans(), st.integers(0, 9)), max_size=40))
+def test_no_two_tensors_ever_share_memory(steps):
+    alive = {}
+    for number, (size, drop, which) in enumerate(steps):
+        if drop and alive:
+            del alive[sorted(alive)[which % len(alive)]]
+        else:
+            # A view of a part keeps the whole.
+            alive[number] = filled(size, float(number))[which:]
+        assert all(bool((tensor == float(value)).all()) for value, tensor in alive.items())
+    spans = sorted((tensor.data_ptr(), tensor.numel() * 4) for tensor in alive.values())
+    assert all(start + size <= other for (start, size), (other, _) in zip(spans, spans[1:], strict=False))
+
+
+@ON_LINUX
+def test_the_next_run_writes_to_the_same_pages():
+    import resource
+
+    faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt  # noqa: E731
+    first = filled(64 * MB, 1.0)
+    place = first.data_ptr()
+    del first
+    before = faults()
+    again = filled(64 * MB, 2.0)
+    print(f"{faults() - before} faults for {64 * MB >> 12} small pages")
+    assert again.data_ptr() == place and faults() - before < 1000
+
+
+@ON_LINUX
+def test_what_fits_nobody_goes():
+    for size in (1 * MB, 2 * MB):
+        filled(size, 1.0)
+    assert list(memory._given_back) == [2 * MB], "one that does not fit gives up what was kept"
+    kept = filled(2 * MB, 1.0)
+    assert not memory._given_back[2 * MB]
+    filled(3 * MB, 1.0)
+    assert list(memory._given_back) == [3 * MB] and bool((kept == 1).all())
+
+
+def test_no_more_is_kept_than_is_said(monkeypatch):
+    monkeypatch.setattr(memory, "_GIVEN_BACK_AT_MOST", 5 * MB)
+    several = [filled(2 * MB, 1.0) for _ in range(4)]
+    del several
+    gc.collect()
+    assert sum(size * len(buffers) for size, buffers in memory._given_back.items()) <= 5 * MB
+
+
+def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkeypatch):
+    monkeypatch.delattr(memory.mmap, "MADV_FREE", raising=False)
+    tensor = filled(2 * MB, 3.0)
+    assert bool((tensor == 3).all())
+    del tensor
+    assert not memory._given_back
