@@ -42,9 +42,9 @@ class AlphaRows:
         self.band = empty((out.shape[0], most, out.shape[2], 3), device=out.device)
         self.rows = RowBlend(mosaic, self.band)
 
-    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Take in the tile at (row, column): RGBA [P, h, w, 4] of exactly the windows' size."""
-        self.straight.take(row, column, pixels)
+        self.straight.take(row, column, pixels, look)
         colour, alpha = pixels[..., :3].float(), pixels[..., 3:].float()
         self.rows.take(row, column, colour * alpha)
         if column == len(self.rows.columns) - 1:
@@ -91,7 +91,7 @@ class PremultipliedPlanes:
         self.inner = make(self.planes, slice(3, 7))
         self.range = [[float("inf"), float("-inf")] for _ in range(2)]  # of colour and of alpha
 
-    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Take in the tile at (row, column): RGBA [P, h, w, 4] of exactly the windows' size."""
         pixels = pixels.float()
         for known, part in zip(self.range, (pixels[..., :3], pixels[..., 3]), strict=True):

@@ -10,7 +10,7 @@ hold two planes more, five with alpha.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Protocol
 
@@ -18,7 +18,7 @@ import torch
 
 from .alpha import AlphaRows, over_alpha
 from .auto import Choices
-from .checking import check_tiles, describe
+from .checking import CheckedTiles, describe
 from .cut_rows import LEAST_OVERLAP as LEAST_CUT
 from .cut_rows import CutRows
 from .gradient_field import check_reference, correct
@@ -39,8 +39,11 @@ LEAST_LENGTH = 1e-3
 class Composer(Protocol):
     """Takes tiles in and leaves a picture."""
 
-    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
-        """Take in the tile at (row, column), in row order: `pixels` [P, h, w, C] of exactly the windows' size."""
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
+        """Take in the tile at (row, column), in row order: `pixels` [P, h, w, C] of exactly the windows' size.
+
+        `look` may be told, now and then, how many rows of them are in.
+        """
 
     def finish(self) -> None:
         """All tiles are in: leave the finished picture."""
@@ -93,7 +96,8 @@ def compose(
         tiles = list(tiles)
     composer = choices = None
     columns = len(layout.axes[1].origins)
-    for index, tile in enumerate(check_tiles(tiles, layout)):
+    checked = CheckedTiles(tiles, layout)
+    for index, tile in enumerate(checked):
         if composer is None:
             mosaic = mosaic or Mosaic(layout, tuple(tile.shape[1:3]), method, trim, scale)
             if mosaic.tile_size != tuple(tile.shape[1:3]):
@@ -108,7 +112,7 @@ def compose(
             out = _output(out, shape, device or tile.device)
             composer = _composer(method, mosaic, out, feather, choices)
         row, column = divmod(index, columns)
-        composer.take(row, column, on_grid(mosaic, tile, row, column))
+        composer.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
     composer.finish()
     if method == "gradient" or (method == "auto" and (choices.corrects or reference is not None)):
         correct(out, lambda: tiles, mosaic, length, reference, None if choices is None else choices.corrected)

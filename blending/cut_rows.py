@@ -99,10 +99,10 @@ class CutRows(RowBlend):
         self.cut_x, self.cut_y = cut_x, cut_y
         self.y_blend = [w.blend[: w.fresh].float().to(target.device) for w in self.rows]
 
-    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
+    def add(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Cut the tile at (row, column) into its row."""
         if self.cut_x is not None and not self.cut_x(row, column):
-            super().add(row, column, pixels)
+            super().add(row, column, pixels, look)
             return
         start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .canvas import check_tiles
+from .checking import CheckedTiles
 from .color import affine
 from .color_settings import NothingToMeasureError
 from .layout import TileLayout
@@ -148,7 +148,7 @@ def compensate(
     found = _Measured()
     mosaic = None
     columns = len(layout.axes[1].origins)
-    for index, tile in enumerate(check_tiles(tiles, layout)):
+    for index, tile in enumerate(CheckedTiles(tiles, layout)):
         if mosaic is None:
             check_pixels(tile, f"tile {index}")
             mosaic = Mosaic(layout, tuple(tile.shape[1:3]), "average", 0, scale)

@@ -14,6 +14,7 @@ no more memory than a tile. A tile is continued by its own mirrored pixels, neve
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -146,7 +147,7 @@ class Bands:
             stretches(windows, middle_cuts(windows), size, self.levels) for windows, size in zip(mosaic.windows, mosaic.size, strict=True)
         ]
 
-    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Add the tile at (row, column) up: `pixels` [P, h, w, C] of exactly the windows' size."""
         y, x = self.axes[0][row], self.axes[1][column]
         pixels = pixels.to(self.target.device, self.target.dtype)

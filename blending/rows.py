@@ -7,10 +7,15 @@ blended with those before them in the same way. Pixels that see one tile only ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from .memory import empty
 from .mosaic import Mosaic
+
+# Bytes of a tile that stay in a processor's cache while they are blended in, along with the place where they go.
+CACHED = 4 << 20
 
 
 class RowBlend:
@@ -25,11 +30,14 @@ class RowBlend:
         self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
         self.band = self.before = self.target[:, :0]
 
-    def take(self, row: int, column: int, pixels: torch.Tensor) -> None:
-        """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size."""
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
+        """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size.
+
+        `look` is told how many rows of them are in, a few megabytes at a time.
+        """
         if column == 0:
             self.begin(row)
-        self.add(row, column, pixels)
+        self.add(row, column, pixels, look)
         if column == len(self.columns) - 1:
             self.end(row)
 
@@ -45,14 +53,19 @@ class RowBlend:
             self.before = empty((batch, y.fresh, width), device=self.target.device)
         self.before[:, : y.fresh].copy_(self.band[:, : y.fresh])
 
-    def add(self, row: int, column: int, pixels: torch.Tensor) -> None:
+    def add(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Blend the tile at (row, column) into its row."""
         start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)
-        if fresh:
-            mixed = self.band[:, :, start : start + fresh]
-            mixed.lerp_(pixels[:, :, :fresh].to(mixed.device, mixed.dtype), self.x_blend[column])
-        self.band[:, :, start + fresh : stop].copy_(pixels[:, :, fresh:])
+        step = pixels.shape[1] if look is None else max(1, CACHED * pixels.shape[1] // max(pixels.nbytes, 1))
+        for top in range(0, pixels.shape[1], max(step, 1)):
+            part, band = (whole[:, top : top + step] for whole in (pixels, self.band))
+            if fresh:
+                mixed = band[:, :, start : start + fresh]
+                mixed.lerp_(part[:, :, :fresh].to(mixed.device, mixed.dtype), self.x_blend[column])
+            band[:, :, start + fresh : stop].copy_(part[:, :, fresh:])
+            if look is not None:
+                look(top + part.shape[1])
 
     def end(self, row: int) -> None:
         """All tiles of the row are in: blend it with what was put aside."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from .checking import check_tiles
+from .checking import CheckedTiles
 from .cut_rows import low_band
 from .mosaic import Mosaic
 from .resample import on_grid
@@ -93,7 +93,7 @@ def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
     Raises:
         ValueError: for tiles that are missing, odd or broken.
     """
-    for _ in check_tiles(tiles, mosaic.layout):
+    for _ in CheckedTiles(tiles, mosaic.layout):
         pass
     ys, xs = mosaic.windows
     findings = []

@@ -4,7 +4,6 @@ import gc
 import sys
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import memory
