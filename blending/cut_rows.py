@@ -106,23 +106,27 @@ class CutRows(RowBlend):
             return
         start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)
-        if fresh:
-            mixed = self.band[:, :, start : start + fresh]
+        strips = list(self.strips(row, max(pixels.shape[1], 1)))
+        if fresh and strips:
+            # The cut runs through all rows of the tile, wherever they go.
+            mixed = torch.cat([band[:, :, start : start + fresh] for _, band in strips], 1)
             ours = pixels[:, :, :fresh].to(mixed.device, mixed.dtype)
             self._cut(self._apart(mixed), self._apart(ours), self.x_blend[column][:: self.channels], None)
-        self.band[:, :, start + fresh : stop].copy_(pixels[:, :, fresh:])
+        for rows, band in strips:
+            if fresh:
+                band[:, :, start : start + fresh].copy_(mixed[:, rows])
+            band[:, :, start + fresh : stop].copy_(pixels[:, rows, fresh:])
 
     def end(self, row: int) -> None:
-        """All tiles of the row are in: cut it against what was put aside."""
+        """All tiles of the row are in: cut what is beside the picture into it."""
         y = self.rows[row]
         share = None if self.cut_y is None else self.cut_y(row)
         if not y.fresh or (share is not None and not share.any()):
             super().end(row)
             return
-        fresh, before = self._apart(self.band[:, : y.fresh]), self._apart(self.before[:, : y.fresh])
+        before, fresh = self._apart(self.band[:, : y.fresh]), self._apart(self.aside[:, : y.fresh])
         share = None if share is None else share.to(self.target.device, torch.float32)[None, :, None]
         self._cut(before.transpose(1, 2), fresh.transpose(1, 2), self.y_blend[row], share)
-        fresh.copy_(before)
 
     def _apart(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.unflatten(2, (-1, self.channels))

@@ -7,7 +7,7 @@ blended with those before them in the same way. Pixels that see one tile only ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -28,7 +28,7 @@ class RowBlend:
         c = target.shape[-1]
         self.x_blend = [w.blend[: w.fresh].float().repeat_interleave(c).to(target.device) for w in self.columns]
         self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
-        self.band = self.before = self.target[:, :0]
+        self.band = self.aside = self.target[:, :0]
 
     def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size.
@@ -45,32 +45,39 @@ class RowBlend:
         """Nothing is left to do."""
 
     def begin(self, row: int) -> None:
-        """Start tile row `row`: what rows before left where it begins is put aside, and the row written over it."""
+        """Start tile row `row`: what it shares with rows before is gathered beside the picture, the rest goes straight into it."""
         y = self.rows[row]
         self.band = self.target[:, y.start - self.top : y.stop - self.top]
-        if self.before.shape[1] < y.fresh:
+        if self.aside.shape[1] < y.fresh:
             batch, _, width = self.target.shape
-            self.before = empty((batch, y.fresh, width), device=self.target.device)
-        self.before[:, : y.fresh].copy_(self.band[:, : y.fresh])
+            self.aside = empty((batch, y.fresh, width), device=self.target.device)
 
     def add(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Blend the tile at (row, column) into its row."""
         start, fresh, stop = self.places[column]
         pixels = pixels.flatten(2)
-        step = pixels.shape[1] if look is None else max(1, CACHED * pixels.shape[1] // max(pixels.nbytes, 1))
-        for top in range(0, pixels.shape[1], max(step, 1)):
-            part, band = (whole[:, top : top + step] for whole in (pixels, self.band))
+        step = pixels.shape[1] if look is None else CACHED * pixels.shape[1] // max(pixels.nbytes, 1)
+        for rows, band in self.strips(row, max(step, 1)):
+            part = pixels[:, rows]
             if fresh:
                 mixed = band[:, :, start : start + fresh]
                 mixed.lerp_(part[:, :, :fresh].to(mixed.device, mixed.dtype), self.x_blend[column])
             band[:, :, start + fresh : stop].copy_(part[:, :, fresh:])
             if look is not None:
-                look(top + part.shape[1])
+                look(rows.stop)
+
+    def strips(self, row: int, step: int) -> Iterator[tuple[slice, torch.Tensor]]:
+        """At most `step` rows of tile row `row` at a time, and where they go."""
+        y = self.rows[row]
+        shared, height = y.fresh, y.stop - y.start
+        for first, last, into in ((0, shared, self.aside), (shared, height, self.band[:, shared:])):
+            for top in range(first, last, step):
+                bottom = min(top + step, last)
+                yield slice(top, bottom), into[:, top - first : bottom - first]
 
     def end(self, row: int) -> None:
-        """All tiles of the row are in: blend it with what was put aside."""
-        y = self.rows[row]
-        if y.fresh:
-            weight = y.blend[: y.fresh, None].to(self.target.device, torch.float32)
-            fresh = self.band[:, : y.fresh]
-            torch.lerp(self.before[:, : y.fresh], fresh, weight, out=fresh)
+        """All tiles of the row are in: blend what is beside the picture into it."""
+        shared = self.rows[row].fresh
+        if shared:
+            weight = self.rows[row].blend[:shared, None].to(self.target.device, torch.float32)
+            self.band[:, :shared].lerp_(self.aside[:, :shared], weight)
