@@ -4,9 +4,13 @@ import gc
 import sys
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import memory
+from tilework.blending.canvas import METHODS, compose
+from tilework.blending.cutting import cut
+from tilework.blending.layout import TileLayout
 
 MB = 1 << 20
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pages that the system may take back when it needs them")
@@ -80,3 +84,21 @@ def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkey
     assert bool((tensor == 3).all())
     del tensor
     assert not memory._given_back
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("method", METHODS)
+def test_nobody_reads_what_was_there_before(monkeypatch, method, channels):
+    """Used memory is full of what somebody else wrote: here of NaN."""
+    fresh = memory._buffer
+
+    def used(size):
+        buffer = fresh(size)
+        buffer[:] = b"\xff" * size
+        return buffer
+
+    monkeypatch.setattr(memory, "_WORTH_IT", 1)
+    monkeypatch.setattr(memory, "_buffer", used)
+    picture = torch.rand(2, 300, 420, channels, generator=torch.Generator().manual_seed(3))
+    layout = TileLayout.grid(300, 420, 128, 160, 40, 8)
+    assert float((compose(cut(picture, layout), layout, method) - picture).abs().max()) <= 1e-6
