@@ -17,13 +17,14 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-_WORTH_IT = 32 << 20  # bytes; smaller blocks the allocator keeps for the next time, and those are mapped already
+_WORTH_IT = 4 << 20  # bytes; smaller blocks the allocator keeps for the next time, and those are mapped already
 
 _HUGE = 2 << 20
 _SLOW = 0.7e-3  # seconds for one huge page; zeroing it takes a tenth of a millisecond
@@ -52,28 +53,38 @@ def _touch(buffer: mmap.mmap, size: int) -> None:
         list(pool.map(span, range(workers)))
 
 
-# Buffers that nobody uses any more, by their size in bytes.
-_given_back: dict[int, list[mmap.mmap]] = {}
-_GIVEN_BACK_AT_MOST = 8 << 30  # bytes in all; only addresses, as far as the system has taken the pages
+# Buffers that nobody uses any more, the latest last. A tensor may end in any thread, also in the middle of what is done here.
+_given_back: list[mmap.mmap] = []
+_lock = threading.RLock()
+_AT_MOST = 8 << 30  # bytes in all; only addresses, as far as the system has taken the pages
+_SPARE = 64 << 20  # bytes that may lie about although something else is wanted
+
+
+def _let_go(most: int) -> None:
+    """Hand the oldest to the system for good, until at most so many bytes are left."""
+    while _given_back and sum(map(len, _given_back)) > most:
+        del _given_back[0]
 
 
 def _give_back(buffer: mmap.mmap) -> None:
     """Leave the pages to the system, to take when it is short of them."""
-    if len(buffer) + sum(size * len(others) for size, others in list(_given_back.items())) > _GIVEN_BACK_AT_MOST:
-        return
     try:
         buffer.madvise(mmap.MADV_FREE)
     except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
         return
-    _given_back.setdefault(len(buffer), []).append(buffer)
+    with _lock:
+        _given_back.append(buffer)
+        _let_go(_AT_MOST)
 
 
 def _buffer(size: int) -> mmap.mmap:
-    """One that was given back and has just this size, else a fresh one in the place of all that were given back."""
-    try:
-        return _given_back[size].pop()
-    except (KeyError, IndexError):
-        _given_back.clear()
+    """One that was given back and has just this size, else a fresh one in the place of others that were given back."""
+    with _lock:
+        for buffer in reversed(_given_back):
+            if len(buffer) == size:
+                _given_back.remove(buffer)
+                return buffer
+        _let_go(max(_SPARE - size, 0))
     buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     buffer.madvise(mmap.MADV_HUGEPAGE)
     _touch(buffer, size)
@@ -82,7 +93,8 @@ def _buffer(size: int) -> mmap.mmap:
 
 def release() -> None:
     """Hand what was given back and not used again to the system for good."""
-    _given_back.clear()
+    with _lock:
+        _let_go(0)
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -19,9 +19,9 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pa
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch):
     monkeypatch.setattr(memory, "_WORTH_IT", 64 << 10)
-    memory._given_back.clear()
+    memory.release()
     yield
-    memory._given_back.clear()
+    memory.release()
 
 
 def filled(size, value):
@@ -59,23 +59,32 @@ def test_the_next_run_writes_to_the_same_pages():
     assert again.data_ptr() == place and faults() - before < 1000
 
 
+def kept():
+    return [len(buffer) // MB for buffer in memory._given_back]
+
+
 @ON_LINUX
-def test_what_fits_nobody_goes():
-    for size in (1 * MB, 2 * MB):
-        filled(size, 1.0)
-    assert list(memory._given_back) == [2 * MB], "one that does not fit gives up what was kept"
-    kept = filled(2 * MB, 1.0)
-    assert not memory._given_back[2 * MB]
-    filled(3 * MB, 1.0)
-    assert list(memory._given_back) == [3 * MB] and bool((kept == 1).all())
+def test_what_fits_nobody_goes_the_oldest_first(monkeypatch):
+    monkeypatch.setattr(memory, "_SPARE", 6 * MB)
+    for size in (1, 2, 3):
+        filled(size * MB, 1.0)
+    assert kept() == [1, 2, 3]
+    filled(4 * MB, 1.0)
+    assert kept() == [4], "not even the latest had room beside it"
+    filled(1 * MB, 1.0)
+    held = filled(4 * MB, 1.0)
+    assert kept() == [1] and bool((held == 1).all())
+    memory.release()
+    assert kept() == []
 
 
+@ON_LINUX
 def test_no_more_is_kept_than_is_said(monkeypatch):
-    monkeypatch.setattr(memory, "_GIVEN_BACK_AT_MOST", 5 * MB)
+    monkeypatch.setattr(memory, "_AT_MOST", 5 * MB)
     several = [filled(2 * MB, 1.0) for _ in range(4)]
     del several
     gc.collect()
-    assert sum(size * len(buffers) for size, buffers in memory._given_back.items()) <= 5 * MB
+    assert kept() == [2, 2]
 
 
 def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkeypatch):
