@@ -53,48 +53,65 @@ def _touch(buffer: mmap.mmap, size: int) -> None:
         list(pool.map(span, range(workers)))
 
 
-# Buffers that nobody uses any more, the latest last. A tensor may end in any thread, also in the middle of what is done here.
-_given_back: list[mmap.mmap] = []
-_lock = threading.RLock()
-_AT_MOST = 8 << 30  # bytes in all; only addresses, as far as the system has taken the pages
-_SPARE = 64 << 20  # bytes that may lie about although something else is wanted
+class _Shelf:
+    """Buffers that nobody uses any more, the latest last, of so many bytes in all. The system may take their pages."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.buffers: list[mmap.mmap] = []
+        # A tensor may end in any thread, also in the middle of what is done here.
+        self.lock = threading.RLock()
+
+    def put(self, buffer: mmap.mmap) -> None:
+        try:
+            buffer.madvise(mmap.MADV_FREE)
+        except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
+            return
+        with self.lock:
+            self.buffers.append(buffer)
+            while sum(map(len, self.buffers)) > self.most:
+                del self.buffers[0]
+
+    def take(self, size: int) -> mmap.mmap | None:
+        with self.lock:
+            for buffer in reversed(self.buffers):
+                if len(buffer) == size:
+                    self.buffers.remove(buffer)
+                    return buffer
+        return None
+
+    def clear(self) -> None:
+        with self.lock:
+            self.buffers.clear()
 
 
-def _let_go(most: int) -> None:
-    """Hand the oldest to the system for good, until at most so many bytes are left."""
-    while _given_back and sum(map(len, _given_back)) > most:
-        del _given_back[0]
-
-
-def _give_back(buffer: mmap.mmap) -> None:
-    """Leave the pages to the system, to take when it is short of them."""
-    try:
-        buffer.madvise(mmap.MADV_FREE)
-    except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
-        return
-    with _lock:
-        _given_back.append(buffer)
-        _let_go(_AT_MOST)
+# The small ones are scratch, as many as there are tiles, and never in the way of a large one; of the large ones only
+# addresses are left, as far as the system has taken the pages.
+_SMALL = 32 << 20
+_small, _large = _Shelf(64 << 20), _Shelf(8 << 30)
 
 
 def _buffer(size: int) -> mmap.mmap:
-    """One that was given back and has just this size, else a fresh one in the place of others that were given back."""
-    with _lock:
-        for buffer in reversed(_given_back):
-            if len(buffer) == size:
-                _given_back.remove(buffer)
-                return buffer
-        _let_go(max(_SPARE - size, 0))
-    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    buffer.madvise(mmap.MADV_HUGEPAGE)
-    _touch(buffer, size)
+    """One that was given back and has just this size, else a fresh one, in the place of all large ones if it is large."""
+    shelf = _small if size <= _SMALL else _large
+    buffer = shelf.take(size)
+    if buffer is None:
+        if shelf is _large:
+            shelf.clear()
+        buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        buffer.madvise(mmap.MADV_HUGEPAGE)
+        _touch(buffer, size)
     return buffer
+
+
+def _give_back(buffer: mmap.mmap) -> None:
+    (_small if len(buffer) <= _SMALL else _large).put(buffer)
 
 
 def release() -> None:
     """Hand what was given back and not used again to the system for good."""
-    with _lock:
-        _let_go(0)
+    _small.clear()
+    _large.clear()
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> torch.Tensor:

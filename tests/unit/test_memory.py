@@ -59,32 +59,34 @@ def test_the_next_run_writes_to_the_same_pages():
     assert again.data_ptr() == place and faults() - before < 1000
 
 
-def kept():
-    return [len(buffer) // MB for buffer in memory._given_back]
+def kept(shelf):
+    return [len(buffer) // MB for buffer in shelf.buffers]
 
 
 @ON_LINUX
-def test_what_fits_nobody_goes_the_oldest_first(monkeypatch):
-    monkeypatch.setattr(memory, "_SPARE", 6 * MB)
-    for size in (1, 2, 3):
-        filled(size * MB, 1.0)
-    assert kept() == [1, 2, 3]
-    filled(4 * MB, 1.0)
-    assert kept() == [4], "not even the latest had room beside it"
+def test_a_large_one_that_fits_nobody_takes_the_place_of_the_others(monkeypatch):
+    monkeypatch.setattr(memory, "_SMALL", 2 * MB)
+    both = [filled(size * MB, 1.0) for size in (3, 4)]
+    del both
     filled(1 * MB, 1.0)
-    held = filled(4 * MB, 1.0)
-    assert kept() == [1] and bool((held == 1).all())
+    assert sorted(kept(memory._large)) == [3, 4] and kept(memory._small) == [1], "scratch is in nobody's way"
+    held = filled(5 * MB, 1.0)
+    assert kept(memory._large) == [] and kept(memory._small) == [1]
+    filled(6 * MB, 2.0)
+    assert kept(memory._large) == [6] and bool((held == 1).all())
     memory.release()
-    assert kept() == []
+    assert kept(memory._large) == kept(memory._small) == []
 
 
 @ON_LINUX
-def test_no_more_is_kept_than_is_said(monkeypatch):
-    monkeypatch.setattr(memory, "_AT_MOST", 5 * MB)
+@pytest.mark.parametrize("shelf", ["_small", "_large"])
+def test_no_more_is_kept_than_is_said(monkeypatch, shelf):
+    monkeypatch.setattr(memory, "_SMALL", 2 * MB if shelf == "_small" else 1 * MB)
+    monkeypatch.setattr(memory, shelf, memory._Shelf(5 * MB))
     several = [filled(2 * MB, 1.0) for _ in range(4)]
     del several
     gc.collect()
-    assert kept() == [2, 2]
+    assert kept(getattr(memory, shelf)) == [2, 2]
 
 
 def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkeypatch):
@@ -92,7 +94,7 @@ def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkey
     tensor = filled(2 * MB, 3.0)
     assert bool((tensor == 3).all())
     del tensor
-    assert not memory._given_back
+    assert not kept(memory._small) and not kept(memory._large)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
