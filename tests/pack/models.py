@@ -18,6 +18,19 @@ from .convolution import ConvDenoiser, conv_image, seeded
 __all__ = ["CONTEXT_DIM", "conditioning", "conv_denoiser", "conv_image", "tiny_dit", "tiny_unet", "tiny_vae"]
 
 CPU = torch.device("cpu")
+# An autoencoder as small as it can be: the group norms have 32 groups, so 32 wide is the least.
+KL_SHAPE = {
+    "double_z": True,
+    "z_channels": 4,
+    "resolution": 64,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 32,
+    "ch_mult": [1, 1, 1, 1],
+    "num_res_blocks": 1,
+    "attn_resolutions": [],
+    "dropout": 0.0,
+}
 CONTEXT_DIM = 16
 POOLED_DIM = 8
 DIT_CHANNELS = 16
@@ -170,19 +183,7 @@ def tiny_vae(seed: int = 0, channels: int = 4) -> Any:
     import comfy.sd
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
-    # 32 wide is the least: the group norms have 32 groups.
-    shape = {
-        "double_z": True,
-        "z_channels": channels,
-        "resolution": 64,
-        "in_channels": 3,
-        "out_ch": 3,
-        "ch": 32,
-        "ch_mult": [1, 1, 1, 1],
-        "num_res_blocks": 1,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
+    shape = {**KL_SHAPE, "z_channels": channels}
     autoencoder = seed_parameters(AutoencoderKL(ddconfig=shape, embed_dim=channels), seed)
     with torch.no_grad():
         # Small enough that a decoded picture stays inside 0..1, where clamping would hide differences.

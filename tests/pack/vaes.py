@@ -7,21 +7,9 @@ from typing import Any
 
 import torch
 
-from .models import CPU, seed_parameters, tiny_vae
+from .models import CPU, KL_SHAPE, seed_parameters, tiny_vae
 
 GROUPS = 8
-KL_SHAPE = {
-    "double_z": True,
-    "z_channels": 4,
-    "resolution": 64,
-    "in_channels": 3,
-    "out_ch": 3,
-    "ch": 32,
-    "ch_mult": [1, 1, 1, 1],
-    "num_res_blocks": 1,
-    "attn_resolutions": [],
-    "dropout": 0.0,
-}
 LDM = "comfy.ldm.modules.diffusionmodules.model."
 HUNYUAN = "comfy.ldm.hunyuan_video.vae."
 
