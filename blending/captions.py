@@ -20,7 +20,7 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
     """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same before the run."""
     ys, xs = plan.axes
     height, width = plan.tile_size
-    overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
+    overlaps = " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
     work = Fraction(len(plan) * height * width, plan.canvas[0] * plan.canvas[1])
     batch = f", batch {plan.batch}" if plan.batch > 1 else ""
     lines = [

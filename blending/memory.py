@@ -15,12 +15,15 @@ short of memory, for meanwhile they are the system's to take (MADV_FREE, `man 2 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import mmap
+import os
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
@@ -53,6 +56,18 @@ def _touch(buffer: mmap.mmap, size: int) -> None:
         list(pool.map(span, range(workers)))
 
 
+@functools.cache
+def _addresses_count() -> bool:
+    """Whether a buffer is in others' way although the system may take its pages: there is a limit to addresses, too."""
+    import resource  # not on every system, and neither are such pages
+
+    try:
+        strict = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    except OSError:
+        strict = False
+    return strict or resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 class _Shelf:
     """Buffers that nobody uses any more, the latest last, of so many bytes in all. The system may take their pages."""
 
@@ -64,6 +79,8 @@ class _Shelf:
 
     def put(self, buffer: mmap.mmap) -> None:
         try:
+            if _addresses_count():
+                return
             buffer.madvise(mmap.MADV_FREE)
         except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
             return
@@ -89,6 +106,16 @@ class _Shelf:
 # addresses are left, as far as the system has taken the pages.
 _SMALL = 32 << 20
 _small, _large = _Shelf(64 << 20), _Shelf(8 << 30)
+
+
+def _forked() -> None:
+    """In a child: another thread may have held a lock, and what is on the shelves is the parent's."""
+    for shelf in (_small, _large):
+        shelf.buffers, shelf.lock = [], threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _buffer(size: int) -> mmap.mmap:
@@ -123,7 +150,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device: to
     if torch.device(device).type == "cpu" and size >= _WORTH_IT and hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             buffer = _buffer(size)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError, MemoryError):  # no addresses, no such advice, no more threads
             return torch.empty(shape, dtype=dtype, device=device)
         # The tensor keeps the array, and the end of the array is the end of the last tensor.
         array = (ctypes.c_char * size).from_buffer(buffer)

@@ -9,10 +9,15 @@ import torch
 REC_709 = (0.2126, 0.7152, 0.0722)
 
 
-def check_finite(pixels: torch.Tensor, name: str, who: str = "the node that made it") -> None:
-    """Refuse NaN and Inf by the name of the picture: one of them makes the sum one, and only such a sum is worth looking at closely."""
+def is_finite(pixels: torch.Tensor) -> bool:
+    """Whether no value is NaN or Inf: one of them makes the sum one, and only such a sum is worth looking at closely."""
     total = pixels.sum() if pixels.dtype == torch.float32 else pixels.sum(dtype=torch.float32)
-    if not math.isfinite(float(total)) and not torch.isfinite(pixels).all():
+    return math.isfinite(float(total)) or bool(torch.isfinite(pixels).all())
+
+
+def check_finite(pixels: torch.Tensor, name: str, who: str = "the node that made it") -> None:
+    """Refuse NaN and Inf by the name of the picture."""
+    if not is_finite(pixels):
         what = "NaN" if torch.isnan(pixels).any() else "Inf"
         raise ValueError(
             f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): {who} broke it; "

@@ -124,8 +124,13 @@ class SeamReport:
 
     @property
     def passed(self) -> bool:
-        """True where no boundary of any picture is a seam, nor an edge that may be one."""
-        return not self.failing
+        """True where no boundary of any picture is a seam, nor an edge that may be one; False where none could be judged."""
+        return not self.failing and (self.judged > 0 or not self.rows)
+
+    @property
+    def judged(self) -> int:
+        """How many rows there was enough picture for."""
+        return sum(row.verdict != UNJUDGED for row in self.rows)
 
     @property
     def score(self) -> float:
@@ -141,7 +146,9 @@ class SeamReport:
         """The verdict in one line."""
         if not self.rows:
             return "passed: the layout has a single tile, so there is no boundary to check"
-        judged = sum(row.verdict != UNJUDGED for row in self.rows)
+        judged = self.judged
+        if not judged:
+            return f"not judged: all {len(self.rows)} boundaries have too little picture beside them (small tiles, or wide overlaps)"
         of = f"{judged} of {len(self.rows)} boundaries" if judged < len(self.rows) else f"{judged} boundaries"
         pictures = f" in {self.pictures} pictures" if self.pictures > 1 else ""
         blind = sum(not row.drift_judged and row.verdict != UNJUDGED for row in self.rows)

@@ -13,7 +13,7 @@ from ..blending.layout import TileLayout
 from ..blending.windows import METHODS as WINDOWS
 from ..blending.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 from .layout_picture import join_ui, show
-from .types import Layout, WatchedTiles, check_image, check_layout, in_range, latent_mask, latent_samples, watched
+from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
 
 if TYPE_CHECKING:
     from ..blending.mosaic import Mosaic
@@ -87,7 +87,7 @@ class SeamBlend(io.ComfyNode):
                 io.Float.Input(
                     "scale",
                     default=0.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=64.0,
                     step=0.01,
                     round=False,
@@ -98,7 +98,7 @@ class SeamBlend(io.ComfyNode):
                 io.Float.Input(
                     "cut_feather",
                     default=0.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1024.0,
                     step=1.0,
                     round=False,
@@ -131,11 +131,6 @@ class SeamBlend(io.ComfyNode):
                 ),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, scale=None, cut_feather=None) -> bool | str:
-        """Refuse numbers that are none before anything runs."""
-        return in_range(cls, scale=scale, cut_feather=cut_feather)
 
     @classmethod
     def execute(cls, tiles, layout, method, trim, scale, cut_feather=(0.0,), reference_scale=(0,), reference=()) -> io.NodeOutput:

@@ -11,7 +11,7 @@ from ..blending.color_settings import GAIN, METHODS, check_settings
 from ..blending.layout import TileLayout
 from ..blending.pixels import check_finite
 from ..blending.regroup import Span, gather, tile_spans
-from .types import Layout, check_image, check_layout, in_range, watched
+from .types import Layout, Least, check_image, check_layout, watched
 
 METHOD_TIP = (
     "mean-std: brightness and contrast of red, green and blue; lab: the same in CIELAB, kinder to hues; mkl: also how colours go "
@@ -59,7 +59,7 @@ class ColorMatch(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     default=1.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1.0,
                     step=0.01,
                     tooltip="How far to go: 0 changes nothing, 1 matches fully.",
@@ -67,7 +67,7 @@ class ColorMatch(io.ComfyNode):
                 io.Float.Input(
                     "unchanged_only",
                     default=0.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1.0,
                     step=0.005,
                     round=False,
@@ -101,18 +101,19 @@ class ColorMatch(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, method, strength=None, unchanged_only=None) -> bool | str:
-        """Refuse a method that is not known and numbers that are none, before anything runs.
+    def validate_inputs(cls, method) -> bool | str:
+        """Refuse a method that is not known, before anything runs.
 
-        What is not connected is refused where `execute` begins.
+        The host says a refusal once for each input named here and checks the range of none of them, so only one is named;
+        what is not connected is refused where `execute` begins.
         """
-        method = method[0] if isinstance(method, list) else method
+        method = method[0] if isinstance(method, list | tuple) else method
         try:
             if method is not None:
                 check_settings(method, 1.0, 0.0)
         except ValueError as error:
             return str(error)
-        return in_range(cls, strength=strength, unchanged_only=unchanged_only)
+        return True
 
     @classmethod
     def execute(cls, images, method, strength, unchanged_only, reference=None, layout=None, mask=None) -> io.NodeOutput:

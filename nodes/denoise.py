@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import comfy.samplers
@@ -9,7 +10,7 @@ from comfy_api.latest import io
 
 from ..blending.fusion import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
-from .types import Layout, check_layout, in_range, latent_samples, size_inputs
+from .types import Layout, Least, check_layout, latent_samples, size_inputs
 
 ALIASES = [
     "tiled diffusion",
@@ -191,7 +192,7 @@ class LatentTileDenoise(io.ComfyNode):
                 io.Float.Input(
                     "cfg",
                     default=8.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=100.0,
                     step=0.1,
                     round=0.01,
@@ -212,7 +213,7 @@ class LatentTileDenoise(io.ComfyNode):
                 io.Float.Input(
                     "denoise",
                     default=1.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1.0,
                     step=0.01,
                     tooltip="How much of the picture is painted anew. 0.2 to 0.5 adds detail to an upscaled picture; at 1.0 tiles invent the scene, each from the same prompt.",
@@ -227,9 +228,9 @@ class LatentTileDenoise(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int, cfg: float | None = None, denoise: float | None = None) -> bool | str:
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
         """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return in_range(cls, cfg=cfg, denoise=denoise)
+        return True
 
     @classmethod
     def execute(
@@ -257,6 +258,11 @@ class LatentTileDenoise(io.ComfyNode):
         layout=None,
     ) -> io.NodeOutput:
         """Sample."""
+        # From another node any number may come; the host looks only at those that are typed.
+        if not isfinite(cfg):
+            raise ValueError(f"cfg {cfg} is no number: use 1 (no guidance) to about 10")
+        if not 0 <= denoise <= 1:
+            raise ValueError(f"denoise {denoise} is not how much to paint anew: use 0 (nothing) to 1 (everything)")
         latent_samples(latent_image, "latent_image")
         settings = _settings(
             layout,

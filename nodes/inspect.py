@@ -12,7 +12,7 @@ from ..blending.layout import TileLayout
 from ..blending.regroup import gather, tile_spans
 from ..blending.seam_report import THRESHOLD, SeamReport
 from .layout_picture import join_ui, show_seams
-from .types import Layout, check_image, check_layout, in_range
+from .types import Layout, Least, check_image, check_layout
 
 REPORT, STOP = "report", "stop"
 
@@ -32,7 +32,7 @@ class SeamCheck(io.ComfyNode):
                 "broken or faded detail, drifts and ghosts. The picture beside a boundary is its own yardstick; with a reference "
                 "connected the check is many times sharper. It can stop the run where a seam is found."
             ),
-            search_aliases=["seam", "quality", "inspect", "find seams", "tile borders", "check tiles", "QA", "visible grid", "heat map"],
+            search_aliases=["seam", "quality", "inspect", "find seams", "tile borders", "check tiles", "QA", "visible grid", "heat map", "quality check"],
             is_input_list=True,
             is_output_node=True,
             inputs=[
@@ -41,7 +41,7 @@ class SeamCheck(io.ComfyNode):
                 io.Float.Input(
                     "threshold",
                     default=THRESHOLD,
-                    min=1.0,
+                    min=Least(1.0),
                     max=100.0,
                     step=0.1,
                     tooltip="How far a boundary must stand out from the picture beside it to fail (a z value). 5 hardly ever blames a clean picture; lower finds fainter seams and more false ones.",
@@ -92,18 +92,13 @@ class SeamCheck(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, threshold=None) -> bool | str:
-        """Refuse numbers that are none before anything runs."""
-        return in_range(cls, threshold=threshold)
-
-    @classmethod
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
         """Check every picture, and stop where that is asked."""
         from ..blending.heat_map import STRIPS, heat_map  # here, because they are most of what this file would load
         from ..blending.metrics import check_seams
 
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
-        plans = _plans(layout, len(images))
+        plans = _plans(layout, images)
         references = _references(reference, len(images))
         parts = _tiles(tiles, plans)
         reports, maps, pictures = [], [], []
@@ -122,9 +117,15 @@ class SeamCheck(io.ComfyNode):
         return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, images, ui=join_ui(pictures))
 
 
-def _plans(layouts: list[Any], count: int) -> list[TileLayout]:
-    plans = [check_layout(layout) for layout in layouts]
+def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
+    plans, count = [check_layout(layout) for layout in layouts], len(images)
     if len(plans) == 1:
+        plan = plans[0].in_pixels()
+        if count == len(plan) > 1 and all(tuple(image.shape[1:3]) == plan.tile_size for image in images):
+            raise ValueError(
+                f"the {count} pictures that came are as many and as large as the layout's tiles: "
+                "connect Seam Blend's image output to image, and the tiles, if you like, to tiles"
+            )
         return plans * count
     if len(plans) != count:
         raise ValueError(f"{count} pictures and {len(plans)} layouts came: connect the layout of the Tile Split that cut these pictures")

@@ -47,7 +47,7 @@ def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequ
 
 def show_seams(pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str]) -> dict[str, Any]:
     """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table for the overlay."""
-    overlay = seam_record(report, _saved(_small(pixels, plan)))
+    overlay = seam_record(report, plan, _saved(_small(pixels, plan)))
     return {"images": [_saved(_with_caption(_small(seams, plan), lines))], "text": [report.summary()], SEAMS_KEY: [overlay]}
 
 

@@ -82,7 +82,8 @@ class ReceptiveField(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, threshold: float | None = None) -> bool | str:
         """Refuse what is no threshold before anything runs; None where it comes from another node."""
-        return True if threshold is None or LEAST_CHANGE <= threshold <= LEVELS else _no_threshold(threshold)
+        # What is no number at all the host has refused.
+        return not isinstance(threshold, int | float) or LEAST_CHANGE <= threshold <= LEVELS or _no_threshold(threshold)
 
     @classmethod
     def execute(cls, threshold, upscale_model=None, vae=None) -> io.NodeOutput:
@@ -162,8 +163,8 @@ class TileSize(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, width: int | None = None, height: int | None = None, margin: float | None = None) -> bool | str:
         """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        # NaN and Inf would go into the host's history, which then is no JSON any more.
-        return True if margin is None or isfinite(margin) else f"margin {margin} is no number: use 0.1 for a tenth"
+        # NaN would go into the host's history, which then is no JSON any more.
+        return not isinstance(margin, float) or isfinite(margin) or f"margin {margin} is no number: use 0.1 for a tenth"
 
     @classmethod
     def execute(cls, width, height, margin, image=None, model=None, vae=None, upscale_model=None) -> io.NodeOutput:

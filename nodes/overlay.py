@@ -15,6 +15,17 @@ MOST_SEAMS = 4096
 MOST_DETAILS = 200
 
 
+def _grid(plan: TileLayout) -> dict[str, Any]:
+    ys, xs = plan.axes
+    return {
+        "canvas": list(plan.canvas),
+        "tile": list(plan.tile_size),
+        "origins": [list(ys.origins), list(xs.origins)],
+        "batch": plan.batch,
+        "unit": plan.unit,
+    }
+
+
 def layout_record(plan: TileLayout, lines: list[str], details: list[str], picture: dict[str, str]) -> dict[str, Any]:
     """A grid by its two axes, which is small for any number of tiles.
 
@@ -24,21 +35,16 @@ def layout_record(plan: TileLayout, lines: list[str], details: list[str], pictur
         details: what else was found; no more than MOST_DETAILS of them are taken.
         picture: the picture without the grid, as the host names files.
     """
-    ys, xs = plan.axes
     return {
         "version": RECORD_VERSION,
-        "canvas": list(plan.canvas),
-        "tile": list(plan.tile_size),
-        "origins": [list(ys.origins), list(xs.origins)],
-        "batch": plan.batch,
-        "unit": plan.unit,
+        **_grid(plan),
         "lines": lines,
         "details": details[:MOST_DETAILS],
         "picture": picture,
     }
 
 
-def seam_record(report: SeamReport, picture: dict[str, str]) -> dict[str, Any]:
+def seam_record(report: SeamReport, plan: TileLayout, picture: dict[str, str]) -> dict[str, Any]:
     """A seam report: for every boundary its row of the table as text, and where it is, in pixels of the checked picture."""
     rows = [
         {
@@ -62,4 +68,5 @@ def seam_record(report: SeamReport, picture: dict[str, str]) -> dict[str, Any]:
         "rows": rows,
         "left_out": len(report.rows) - len(rows),
         "image": picture,
+        "layout": _grid(plan),
     }

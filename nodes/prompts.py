@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..blending.layout import TileLayout
 from ..sampling.tile_prompts import TILE_KEY
-from .types import Layout, check_layout, in_range
+from .types import Layout, Least, check_layout
 
 
 class TilePrompts(io.ComfyNode):
@@ -38,7 +38,7 @@ class TilePrompts(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     default=1.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1.0,
                     step=0.01,
                     tooltip="How much the tiles' own prompts count: 1 only they, 0 only the whole picture's, between them a mix of both predictions (twice the work).",
@@ -50,11 +50,6 @@ class TilePrompts(io.ComfyNode):
                 )
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, strength=None) -> bool | str:
-        """Refuse numbers that are none before anything runs."""
-        return in_range(cls, strength=strength)
 
     @classmethod
     def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:

@@ -27,7 +27,7 @@ from ..blending.curves import (
     solar_curve,
 )
 from ..blending.pixels import colours
-from .types import check_image, in_range
+from .types import Least, check_image
 
 # A key of our own: under "images" the host would draw a second preview.
 UI_KEY = "tilework_solar"
@@ -80,6 +80,9 @@ class SolarCurvePreview(io.ComfyNode):
                 "seam check",
                 "edge map",
                 "curves",
+                "dust",
+                "spots",
+                "quality check",
             ],
             has_intermediate_output=True,
             inputs=[
@@ -106,7 +109,7 @@ class SolarCurvePreview(io.ComfyNode):
                 io.Float.Input(
                     "phase",
                     default=0.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=1.0,
                     step=0.01,
                     tooltip="Moves the curve along the levels; 1 is one whole wave, 0.5 swaps light and dark. Sweep it: a defect that sits on a turn is seen at another phase.",
@@ -114,7 +117,7 @@ class SolarCurvePreview(io.ComfyNode):
                 io.Float.Input(
                     "gain",
                     default=1.0,
-                    min=0.0,
+                    min=Least(0.0),
                     max=MOST_GAIN,
                     step=0.05,
                     tooltip="Contrast of the result about mid-grey. Above 1 it leaves 0..1, which is cut off when it is shown or saved.",
@@ -153,14 +156,14 @@ class SolarCurvePreview(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, points=None, phase=None, gain=None) -> bool | str:
-        """Refuse points that a saved workflow made up and numbers that are none, before anything runs."""
+    def validate_inputs(cls, points=None) -> bool | str:
+        """Refuse points that a saved workflow made up, before anything runs."""
         try:
             if points is not None:
                 _points(points)
         except ValueError as error:
             return str(error)
-        return in_range(cls, phase=phase, gain=gain)
+        return True
 
     @classmethod
     def execute(cls, image, preset, shape, inversions, phase, gain, expand, channel, points, curve=None) -> io.NodeOutput:

@@ -117,18 +117,15 @@ def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
         bar.update(1)
 
 
-def in_range(node: type[io.ComfyNode], **values: Any) -> bool | str:
-    """What `validate_inputs` answers for numbers: True where each is within its input's limits, else the refusal in words.
+class Least(float):
+    """The least that a number may be, which NaN is not either.
 
-    NaN passes the host's own check and goes into its history, which from then on is no JSON that a browser can read. None
-    is an input that another node feeds. The host repeats a refusal for every input that `validate_inputs` names.
+    The host asks `value < min`, which is false for NaN; it would go into the host's history, and that is then no JSON that a
+    browser can read.
     """
-    inputs = {one.id: one for one in node.define_schema().inputs}
-    for name, value in values.items():
-        one, value = inputs[name], value[0] if isinstance(value, list) else value
-        if value is not None and not one.min <= value <= one.max:
-            return f"{name} {value:g} is outside {one.min:g} to {one.max:g}: {one.default:g} is the default"
-    return True
+
+    def __gt__(self, value: float) -> bool:
+        return not value >= float(self)
 
 
 def size_inputs(width_tip: str, overlap_tip: str) -> list[io.Input]:

@@ -27,7 +27,7 @@ class TiledUpscale(io.ComfyNode):
             ),
             search_aliases=[
                 "upscale", "tiled upscale", "ultimate upscale", "upscale image (using model)", "super resolution", "ESRGAN", "enlarge",
-                "hires", "large image", "8k", "16k", "upscale with alpha", "out of memory",
+                "hires", "large image", "8k", "16k", "upscale with alpha", "out of memory", "SD upscale", "big",
             ],
             has_intermediate_output=True,
             inputs=[

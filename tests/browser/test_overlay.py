@@ -76,7 +76,7 @@ def test_it_follows_reroutes_primitives_and_bypassed_nodes(page, front, server):
           Object.assign(window, { invert, primitive });
         }"""
     )
-    page.evaluate("() => T.shows(split, 'The size of the picture is not known yet: connect Load Image, or run once.')")
+    page.evaluate("() => T.shows(split, 'The size of the picture is not known yet: run once.')")
     page.evaluate("() => { invert.mode = 4; }")
     page.evaluate("text => T.shows(split, text)", expected(*size_of(server), tile=128, tile_height=256))
     page.evaluate("() => T.put(primitive, { value: 192 })")

@@ -146,7 +146,7 @@ def test_seam_check_names_the_seam_that_is_pointed_at(page, front):
           T.link(split, 1, check, "layout");
           const report = T.add("PreviewAny", 1040, 820);
           check.connect(1, report, 0);
-          Object.assign(window, { check, report });
+          Object.assign(window, { check, report, split });
           await app.queuePrompt(0, 1);
         }"""
     )
@@ -180,3 +180,10 @@ def test_seam_check_names_the_seam_that_is_pointed_at(page, front):
     assert rows[-1]["cells"][1] in page.evaluate("() => T.said(check).more")
     page.keyboard.press("Escape")
     assert "Point at a seam" in page.evaluate("() => T.said(check).more")
+    # A verdict on another grid is none on this one.
+    page.evaluate("() => T.put(split, { tile_width: 192 })")
+    page.evaluate("() => T.shows(check, 'planned anew since the last run; run to check it')")
+    page.evaluate("() => T.put(split, { overlap: 256 })")
+    page.evaluate("() => T.shows(check, 'Tile Split cannot cut like this: it says why.')")
+    page.evaluate("() => T.put(split, { tile_width: 256, overlap: 64 })")
+    page.evaluate("() => T.shows(check, 'failed: 4 x seam at 12 boundaries')")

@@ -122,6 +122,26 @@ def test_keyboard(page):
     assert page.evaluate("() => T.solar().view.zoom") == 0
 
 
+def test_a_key_that_moves_nothing_changes_nothing(page):
+    """Not even a digit, and undo has nothing to take back."""
+    own_curve(page)
+    page.evaluate(
+        "() => { T.solar().setPoints([[0, 0], [0.427451, 1], [1, 1]]); T.solar().plot.points = T.solar().points; T.solar().commit(); }"
+    )
+    page.evaluate("() => T.settled()")
+    undo = "() => app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length"
+    page.evaluate("() => T.solar().plot.canvas.focus()")
+    for keys in ((".", "."), ("ArrowUp", "Shift+ArrowUp")):
+        before, steps = page.evaluate("async () => (await T.points()).__value__"), page.evaluate(undo)
+        for key in keys:
+            page.keyboard.press(key)
+        page.evaluate("() => T.settled()")
+    assert page.evaluate("async () => (await T.points()).__value__") == before and page.evaluate(undo) == steps
+    page.keyboard.press("ArrowDown")
+    after = page.evaluate("async () => (await T.points()).__value__")
+    assert after[1] == [0.427451, pytest.approx(1 - 1 / 255, abs=1e-4)], "what does not move keeps every digit"
+
+
 def test_touch_drags_a_point_and_two_fingers_zoom(page):
     own_curve(page)
     x, y = page.evaluate("() => T.place(1)")

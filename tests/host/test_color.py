@@ -149,8 +149,8 @@ def test_unchanged_only_without_a_reference(run_prompt):
 
 
 def test_numbers_outside_their_range_are_refused_before_the_run(run_prompt):
-    assert "unchanged_only 2 is outside 0 to 1: 0 is the default" in refused(run_prompt, tiled("mkl", unchanged_only=2.0))
-    assert "strength nan is outside 0 to 1" in refused(run_prompt, tiled("mkl", strength="NaN"))
+    assert "Value 2.0 bigger than max of 1.0" in refused(run_prompt, tiled("mkl", unchanged_only=2.0))
+    assert "Value nan smaller than min of 0.0" in refused(run_prompt, tiled("mkl", strength="NaN"))
 
 
 @pytest.mark.parametrize("method", METHODS)

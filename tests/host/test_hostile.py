@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 
 from tilework.tests.host.hostile import LOOKED_INTO, VALUES, WIDGETS, inputs_of, kind_of, sound
+from tilework.tests.host.prompts import node
 from tilework.tools.loopback import get_json
 
 
@@ -92,6 +93,34 @@ def test_widgets(server, pack):
     for address in ("/api/jobs", "/history"):
         with urllib.request.urlopen(server.url + address, timeout=60) as answer:
             json.load(answer, parse_constant=no_json)
+
+
+def test_numbers_may_come_from_other_nodes(server, pack):
+    """With the inputs' own defaults, so that nothing but the link is new."""
+    ids = {}
+    for name, info in pack.items():
+        for key, spec in inputs_of(info).items():
+            source = {"FLOAT": "PrimitiveFloat", "INT": "PrimitiveInt"}.get(kind_of(spec))
+            if source:
+                prompt = sound(name, info)
+                prompt["number"] = node(source, value=prompt["it"]["inputs"].get(key, spec[1]["default"]))
+                prompt["it"]["inputs"][key] = ["number", 0]
+                ids[name, key] = post(server.url, prompt)
+    assert len(ids) > 40
+    assert {at: said for at, (run, said) in ids.items() if run is None} == {}
+    wait(server.url)
+    ends = {at: outcome(server.url, run) for at, (run, _) in ids.items()}
+    assert {at: end for at, end in ends.items() if end != "success"} == {}
+
+
+def test_what_is_no_number_is_refused_in_the_hosts_words(server, pack):
+    for name, info in pack.items():
+        for key, spec in inputs_of(info).items():
+            if kind_of(spec) == "FLOAT":
+                prompt = sound(name, info)
+                prompt["it"]["inputs"][key] = "auto"
+                run, said = post(server.url, prompt)
+                assert run is None and "Failed to convert an input value" in said and "Exception when" not in said, (name, key, said)
 
 
 def test_sockets(server, pack):

@@ -66,6 +66,25 @@ def test_the_overlay_gets_the_table(run_prompt):
     assert record["image"] != out["7"]["images"][0], "the picture itself, not the heat map"
 
 
+def test_tiles_in_the_pictures_place_are_refused(run_prompt):
+    asked = check(scene())
+    (split,) = [key for key, one in asked.items() if one["class_type"] == "TileworkTileSplit"]
+    asked["7"]["inputs"]["image"] = [split, 0]
+    with pytest.raises(HostRunError, match="the 9 pictures that came are as many and as large as the layout's tiles: connect Seam Blend"):
+        run_prompt(asked)
+
+
+def test_what_cannot_be_judged_does_not_pass(run_prompt):
+    asked = check(scene())
+    (split,) = [one for one in asked.values() if one["class_type"] == "TileworkTileSplit"]
+    split["inputs"].update(tile_width=16, tile_height=16, overlap=8)
+    out = run_prompt(asked)
+    assert said(out, "7").startswith("not judged: all ") and said(out, "12") == "False"
+    asked["7"]["inputs"]["on_fail"] = "stop"
+    with pytest.raises(HostRunError, match="Seam Check stopped the run: not judged"):
+        run_prompt(asked)
+
+
 def test_stop_names_the_worst_boundary(run_prompt):
     with pytest.raises(HostRunError) as caught:
         run_prompt(check(scene(method="none", light=6.0, seed=22), on_fail="stop"))

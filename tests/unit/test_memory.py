@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import threading
 
 import pytest
 import torch
@@ -95,6 +96,38 @@ def test_a_system_that_has_no_such_pages_loses_the_memory_with_the_tensor(monkey
     assert bool((tensor == 3).all())
     del tensor
     assert not kept(memory._small) and not kept(memory._large)
+
+
+@ON_LINUX
+def test_where_addresses_count_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(memory, "_addresses_count", lambda: True)
+    filled(2 * MB, 1.0)
+    assert not kept(memory._small) and not kept(memory._large)
+
+
+@ON_LINUX
+def test_a_child_process_has_shelves_of_its_own():
+    import os
+
+    filled(2 * MB, 1.0)
+    with memory._small.lock:
+        child = os.fork()
+        if not child:
+            thread = threading.Thread(target=filled, args=(2 * MB, 2.0))  # another than the one that held the lock
+            thread.start()
+            thread.join(10)
+            os._exit(3 if thread.is_alive() else 0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert kept(memory._small) == [2]
+
+
+@pytest.mark.parametrize("error", [OSError, MemoryError, RuntimeError])
+def test_where_the_system_refuses_there_is_ordinary_memory(monkeypatch, error):
+    def refuse(size):
+        raise error("no")
+
+    monkeypatch.setattr(memory, "_buffer", refuse)
+    assert bool((filled(2 * MB, 4.0) == 4).all())
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -13,6 +13,15 @@ def tiles():
     return [tile.clone() for tile in cut(IMAGE, LAYOUT)]
 
 
+def test_every_broken_value_of_a_large_tile_is_counted():
+    layout = TileLayout.grid(1024, 1800, 1024, 1024, 128, 8)
+    parts = [tile.clone() for tile in cut(torch.zeros(1, 1024, 1800, 3), layout)]
+    parts[1][:, 0, 0] = float("inf")
+    parts[1][:, -1] = float("nan")
+    with pytest.raises(ValueError, match=rf"tile 1 has NaN in it \({3 + 1024 * 3} values\)"):
+        compose(parts, layout)
+
+
 def test_a_missing_tile():
     with pytest.raises(ValueError, match="8 tiles came and the layout has 9: tile 8 is missing; pass every tile on"):
         compose(tiles()[:-1], LAYOUT)

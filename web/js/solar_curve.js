@@ -34,6 +34,7 @@ const STYLE = `
 .tilework-solar-bar button { font: inherit; padding: 2px 8px; border-radius: 4px; border: 1px solid var(--border-color, #555); cursor: pointer;
   background: var(--comfy-input-bg, #333); color: inherit; white-space: nowrap; }
 .tilework-solar-bar button:hover, .tilework-solar-bar button[aria-pressed="true"] { border-color: #ffaa3c; }
+.tilework-solar-bar button[aria-pressed="true"] { background: #ffaa3c; color: #201400; }
 .tilework-solar-bar button:focus-visible { outline: 2px solid #ffaa3c; }
 .tilework-solar-about { flex: 1; min-width: 0; text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; opacity: 0.8; }
 .tilework-solar-readout { flex: 0 0 15px; white-space: pre; overflow: hidden; font-family: monospace; font-size: 10.5px; opacity: 0.9; }

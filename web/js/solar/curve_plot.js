@@ -212,13 +212,17 @@ export class CurvePlot {
     if (this.moved) this.onCommit();
   }
 
-  /** Move point `index`; it stays between its neighbours. */
+  /** Move point `index`; it stays between its neighbours. Whether it moved: what does not change keeps every digit. */
   put(index, [x, y]) {
+    const [x0, y0] = this.points[index];
     const low = index > 0 ? this.points[index - 1][0] + LEAST_DISTANCE + 1e-4 : 0;
     const high = index < this.points.length - 1 ? this.points[index + 1][0] - LEAST_DISTANCE - 1e-4 : 1;
     const next = this.points.map((point) => [...point]);
-    next[index] = [round(Math.min(high, Math.max(low, x))), round(Math.min(1, Math.max(0, y)))];
+    const to = [x === x0 ? x0 : round(Math.min(high, Math.max(low, x))), y === y0 ? y0 : round(Math.min(1, Math.max(0, y)))];
+    if (to[0] === x0 && to[1] === y0) return false;
+    next[index] = to;
     this.change(next);
+    return true;
   }
 
   add([x, y]) {
@@ -253,8 +257,7 @@ export class CurvePlot {
     const nudge = (dx, dy) => {
       if (this.selected < 0) return choose(1);
       const [x, y] = this.points[this.selected];
-      this.put(this.selected, [x + dx, y + dy]);
-      this.onCommit();
+      if (this.put(this.selected, [x + dx, y + dy])) this.onCommit();
     };
     const actions = {
       ".": () => choose(1),

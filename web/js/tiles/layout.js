@@ -126,7 +126,7 @@ function decimal(n, d, digits) {
 export function describe(layout, multipleOf = null) {
   const { canvas: [height, width], tile: [tileHeight, tileWidth], origins: [ys, xs], unit, batch } = layout;
   const count = countOf(layout);
-  const overlaps = [smallestOverlap(layout, 1), smallestOverlap(layout, 0)].map((one) => one ?? "-").join(" x ");
+  const overlaps = [smallestOverlap(layout, 1), smallestOverlap(layout, 0)].filter((one) => one != null).join(" x ");
   const area = height * width;
   const repeated = decimal(100 * (area - alone(layout, 0) * alone(layout, 1)), area, 1);
   // Apart, because their product may be more than a double holds exactly.

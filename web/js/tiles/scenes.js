@@ -12,7 +12,6 @@ import { thumbnail } from "./thumbnail.js";
 const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };
 const SETTINGS = { tile_width: "tileWidth", tile_height: "tileHeight", overlap: "overlap", multiple_of: "multipleOf" };
 const DOWNSCALE = 8;
-const RUN = "connect Load Image, or run once";
 
 const KEPT_PLANS = 50;
 const plans = new Map();
@@ -73,7 +72,7 @@ function canvasOf(node, run) {
   }
   const size = latent ? "latent" : "picture";
   if (!source) return { hint: latent ? "Connect a latent to see the grid here." : "Connect Load Image to see the grid here." };
-  return { hint: `The size of the ${size} is not known yet: ${latent ? "run once" : RUN}.` };
+  return { hint: `The size of the ${size} is not known yet: run once.` };
 }
 
 /** {record, layout} of page `page` of the last run; null where none was of this input. */
@@ -144,13 +143,21 @@ function planned(layout, multipleOf, canvas, pages) {
   };
 }
 
-/** The scene of the Tile Split whose layout comes to this node; null where it is none, or not known yet. */
-function plannedBy(node) {
+/** The scene of the Tile Split whose layout comes to this node; null where it is none. */
+function splitAbove(node) {
   const origin = originOf(node, "layout");
   if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return null;
-  const scene = sceneOfSplit(origin.node);
+  return sceneOfSplit(origin.node);
+}
+
+/** The same where it has a grid to show. */
+function plannedBy(node) {
+  const scene = splitAbove(node);
   return scene?.layout ? scene : null;
 }
+
+const REFUSED = { hint: "Tile Split cannot cut like this: it says why.", pages: 1 };
+const ANEW = "planned anew since the last run";
 
 // A layout may come from a Tile Split that has it from another one, and a broken workflow may go round in a circle.
 let depth = 0;
@@ -173,12 +180,13 @@ export function blendScene(node, results, page = 0) {
   const other = plannedBy(node);
   const run = runOf(results, page);
   const pages = results?.records.length ?? 1;
+  if (splitAbove(node)?.error) return REFUSED;
   if (run && (pages > 1 || !other || sameLayout(run.layout, other.layout))) return shownRun(run, pages);
   if (!other) {
     const text = isConnected(node, "layout") ? "run once to see the grid here" : "connect the layout of a Tile Split";
     return { hint: `The layout is not known yet: ${text}.` };
   }
-  return { ...other, more: run ? "planned anew since the last run" : "as Tile Split plans it; run to see the result", pages: 1 };
+  return { ...other, more: run ? ANEW : "as Tile Split plans it; run to see the result", pages: 1 };
 }
 
 /** Nodes that plan their tiles when they run: the last result, or the grid of a connected Tile Split. */
@@ -193,6 +201,10 @@ export function checkScene(node, results, page = 0) {
   const pages = results?.records.length ?? 1;
   const record = results?.records[Math.min(page, pages - 1)] ?? null;
   const seams = keptOf(record, readSeams);
+  const other = plannedBy(node);
+  if (splitAbove(node)?.error) return REFUSED;
+  const ran = keptOf(record?.layout, readLayout);
+  if (seams && other && ran && pages === 1 && !sameLayout(ran, other.layout)) return { ...other, more: `${ANEW}; run to check it`, pages };
   if (seams) {
     const left = record.left_out > 0 ? `\n${record.left_out} more boundaries are only in the report` : "";
     return {
@@ -206,7 +218,6 @@ export function checkScene(node, results, page = 0) {
       pages,
     };
   }
-  const other = plannedBy(node);
   return other ? { ...other, more: "run to see which boundaries show", pages: 1 } : { hint: "Run once to see the seams here." };
 }
 
