@@ -16,16 +16,22 @@ def counted(count: int) -> str:
     return "1 tile" if count == 1 else f"{count} tiles"
 
 
+def true_overlap(plan: TileLayout) -> str:
+    """The overlap in x and y in pixels; of an axis with a single tile there is none."""
+    ys, xs = plan.axes
+    return " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
+
+
 def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
     """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same before the run."""
     ys, xs = plan.axes
     height, width = plan.tile_size
-    overlaps = " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
+    overlap = f"true overlap {true_overlap(plan)} px, " if len(plan) > 1 else ""
     work = Fraction(len(plan) * height * width, plan.canvas[0] * plan.canvas[1])
     batch = f", batch {plan.batch}" if plan.batch > 1 else ""
     lines = [
         f"{counted(len(plan))} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
-        (f"true overlap {overlaps} px, " if len(plan) > 1 else "") + f"{_decimal(100 * plan.repeated, 1)} % computed twice or more",
+        f"{overlap}{_decimal(100 * plan.repeated, 1)} % computed twice or more",
         f"{plan.canvas[1]} x {plan.canvas[0]} px{batch}, {_decimal(work, 2)} x the pixels to compute",
     ]
     if plan.unit > 1:

@@ -78,9 +78,9 @@ class _Shelf:
         self.lock = threading.RLock()
 
     def put(self, buffer: mmap.mmap) -> None:
+        if _addresses_count():
+            return
         try:
-            if _addresses_count():
-                return
             buffer.madvise(mmap.MADV_FREE)
         except (AttributeError, OSError):  # a system that cannot leave it open: with the buffer goes its memory
             return

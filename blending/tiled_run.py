@@ -23,6 +23,7 @@ from .memory import empty
 from .mosaic import Mosaic
 from .one_at_a_time import OneAtATimeError
 from .pieces import Piece, cores, pieces, snug_grid
+from .pixels import is_finite
 from .tile_plan import TilePlan
 from .whole_image import Sample, WholeImageStatistics
 
@@ -144,7 +145,7 @@ class TiledRun:
         # Hidden colour may be anything: it is not looked at.
         seen = tile if self.channels.picture < 4 else torch.where(tile[..., 3:] == 0, torch.zeros_like(tile), tile)
         _check(seen, index, "goes into the model", "look at the node that made the picture")
-        return seen if self.channels.picture == 4 and not bool(torch.isfinite(tile).all()) else tile
+        return seen if self.channels.picture == 4 and not is_finite(tile) else tile
 
     def _results(self) -> Iterator[torch.Tensor]:
         """Every tile's result [1, H, W, C'], in order."""
@@ -306,8 +307,7 @@ def _in_words(came: Any) -> str:
 
 
 def _check(pixels: torch.Tensor, index: int, when: str, mend: str) -> None:
-    # A sum that is finite has neither in it; only the others are worth looking at closely.
-    if bool(torch.isfinite(pixels.sum())) or bool(torch.isfinite(pixels).all()):
+    if is_finite(pixels):
         return
     what = "NaN" if bool(torch.isnan(pixels).any()) else "Inf"
     raise ValueError(f"tile {index} has {what} in it as it {when} ({int((~torch.isfinite(pixels)).sum())} values): {mend}")

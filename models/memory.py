@@ -28,6 +28,17 @@ DIFFUSION_DOWNSCALE = 8
 _measured: WeakKeyDictionary[Any, dict[str, MemoryFit]] = WeakKeyDictionary()
 
 
+# What the processor's allocator says.
+_NO_MEMORY = "can't allocate memory"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device has no memory left, by the host's own answer, or the main memory has run out."""
+    import comfy.model_management as management
+
+    return isinstance(error, MemoryError) or _NO_MEMORY in str(error) or bool(management.is_oom(error))
+
+
 class PeakCounter(Protocol):
     """Counts the most memory that was in use since `reset`, over what was in use then."""
 

@@ -14,7 +14,7 @@ import torch
 from ..blending.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field import ReceptiveField, measure
 from ..blending.receptive_report import describe, headline
-from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, load_upscaler, weights_dtype
+from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
 
 # Sides of the first and the largest probe, and length of the strips, in image pixels.
 UPSCALER_PROBE, UPSCALER_LARGEST = 128, 1024
@@ -31,8 +31,9 @@ VAE_REMEDY = (
     "whole picture; others, video among them, want larger tiles."
 )
 
-# What a VAE answers with that only decodes: a missing or stubbed encoder, or one for another kind of input.
-NO_ENCODER = (RuntimeError, NotImplementedError, AttributeError, TypeError)
+# What a VAE answers with that only decodes: an encoder that is missing (AttributeError), not implemented (a RuntimeError), or for
+# another kind of input (TypeError, RuntimeError).
+NO_ENCODER = (RuntimeError, AttributeError, TypeError)
 
 # Where the host tiles by itself when memory runs out.
 HOSTS_TILING = ("decode_tiled", "encode_tiled")
@@ -187,7 +188,9 @@ def _latent(vae: Any, ratio: int, height: int, width: int, seed: int) -> torch.T
     """What the encoder makes of the probe; where it makes nothing, noise with a picture's spectrum."""
     try:
         return _encoded(vae, probe_picture(height * ratio, width * ratio, seed=seed))
-    except NO_ENCODER:
+    except NO_ENCODER as error:
+        if is_out_of_memory(error):
+            raise  # that there is an encoder shows another time
         return (probe_picture(height, width, vae.latent_channels, seed) - 0.5) / SPREAD
 
 

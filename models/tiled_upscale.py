@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..blending.captions import counted
+from ..blending.captions import counted, true_overlap
 from ..blending.channels import Channels
 from ..blending.layout import TileLayout
 from ..blending.pieces import snug_grid
@@ -296,9 +296,8 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
     grid = f"{len(xs.origins)} x {len(ys.origins)}"
     lines = [f"{counted(len(plan.layout))} of {width} x {height} ({grid}){several}; x{upscaler.scale:g}: {size} px"]
     if len(plan.layout) > 1:
-        overlaps = " x ".join("-" if axis.overlap is None else str(axis.overlap) for axis in (xs, ys))
         short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
-        lines.append(f"true overlap {overlaps} px; {plan.trim} px of each border left out{short}")
+        lines.append(f"true overlap {true_overlap(plan.layout)} px; {plan.trim} px of each border left out{short}")
     lines += plan.chosen
     lines += _statistics_lines(run, field)
     if run.one_at_a_time:

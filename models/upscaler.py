@@ -12,12 +12,11 @@ import torch
 
 from ..blending.one_at_a_time import OneAtATimeError
 from ..blending.tiled_run import OutOfMemoryError
-from .memory import load_upscaler, upscaler_device, weights_dtype
+from .memory import is_out_of_memory, load_upscaler, upscaler_device, weights_dtype
 
 # What networks that shrink the picture on the inside do it by, at most; tiles that begin on multiples of it are treated alike.
 USUAL_LATTICE = 8
 SMALLEST_TILE = 64
-NO_MEMORY = "can't allocate memory"
 
 
 class Upscaler:
@@ -45,8 +44,7 @@ class Upscaler:
         self.takes, self.gives = (int(getattr(model, name, 3)) for name in ("input_channels", "output_channels"))
         sizes = getattr(model, "size_requirements", None)
         self.multiple_of = math.lcm(USUAL_LATTICE, int(getattr(sizes, "multiple_of", 1)))
-        least = max(SMALLEST_TILE, int(getattr(sizes, "minimum", 0)))
-        self.smallest = least
+        self.smallest = max(SMALLEST_TILE, int(getattr(sizes, "minimum", 0)))
         self.square = bool(getattr(sizes, "square", False))
         self.device = upscaler_device(model)
 
@@ -81,7 +79,7 @@ class Upscaler:
             # What is no tensor is refused by whoever called.
             return came.float().cpu() if isinstance(came, torch.Tensor) else came
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 if len(batch) == 1:
                     raise
                 logging.warning("Tilework: the model failed on %d tiles at once (%s): going on one by one", len(batch), error)
@@ -89,14 +87,3 @@ class Upscaler:
         # Out here, where the error no longer holds on to the tensors of the run.
         management.soft_empty_cache()
         raise OutOfMemoryError(f"no memory for {len(batch)} tile(s) of {batch.shape[3]} x {batch.shape[2]} px")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """The host's own answer, and main memory that has run out."""
-    import comfy.model_management as management
-
-    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
-        return True
-    if hasattr(management, "is_oom"):
-        return bool(management.is_oom(error))
-    return isinstance(error, management.OOM_EXCEPTION)

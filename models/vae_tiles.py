@@ -11,7 +11,7 @@ import torch
 from ..blending.layout import Rect, TileLayout
 from ..blending.stage_plan import Region, cores
 from ..blending.tile_plan import BackOff, Needs, TilePlan, plan_tiles
-from .memory import fit_for_vae, free_after_loading
+from .memory import fit_for_vae, free_after_loading, is_out_of_memory
 
 MODES = ("exact", "statistics", "fast")
 # A planned tile is no larger than this: the halo is a few hundredths of it by then, and a cancel waits for the tile.
@@ -114,9 +114,7 @@ class Shrinking:
 
     def __call__(self, error: Exception) -> tuple[int, int] | None:
         """The tile to go on with, in latent cells; None where the error is another."""
-        import comfy.model_management
-
-        if not comfy.model_management.is_oom(error):
+        if not is_out_of_memory(error):
             return None
         self.plan = self.back_off.next(self.plan)
         logging.warning("Tilework: out of memory; going on with VAE tiles of %s x %s px", self.plan.tile_width, self.plan.tile_height)

@@ -18,6 +18,7 @@ from ..blending.canvas import compose
 from ..blending.captions import counted
 from ..blending.cutting import cut_cells
 from ..blending.layout import Rect, TileLayout, plan_axis
+from ..blending.pixels import is_finite
 from ..blending.tile_plan import Needs
 from .vae_tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, planned_tile
 
@@ -215,7 +216,7 @@ def _one(
         nonlocal shape
         for index, tile in enumerate(tiles):
             watch(index * source.shape[0], len(layout))
-            if not torch.isfinite(tile).all():
+            if not is_finite(tile):
                 raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in tile {index}: look at the node that made it")
             out = run(tile)
             shape = tuple(out.shape[:-2])
@@ -232,7 +233,7 @@ def _own_tiling(
     vae: Any, source: torch.Tensor, asked: VAETiles, ratio: int, size: tuple[int, int], decode: bool
 ) -> tuple[torch.Tensor, Outcome]:
     """A VAE that tiles by itself, through the host."""
-    if not torch.isfinite(source).all():
+    if not is_finite(source):
         raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in it: look at the node that made it")
     unit = ratio if decode else 1
     tile = min(asked.tile_height or 512, size[0]), min(asked.tile_width or 512, size[1])

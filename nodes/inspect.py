@@ -32,7 +32,18 @@ class SeamCheck(io.ComfyNode):
                 "broken or faded detail, drifts and ghosts. The picture beside a boundary is its own yardstick; with a reference "
                 "connected the check is many times sharper. It can stop the run where a seam is found."
             ),
-            search_aliases=["seam", "quality", "inspect", "find seams", "tile borders", "check tiles", "QA", "visible grid", "heat map", "quality check"],
+            search_aliases=[
+                "seam",
+                "quality",
+                "inspect",
+                "find seams",
+                "tile borders",
+                "check tiles",
+                "QA",
+                "visible grid",
+                "heat map",
+                "quality check",
+            ],
             is_input_list=True,
             is_output_node=True,
             inputs=[

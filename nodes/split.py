@@ -10,7 +10,19 @@ from ..blending.layout import TileLayout
 from .layout_picture import show
 from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 
-ALIASES = ["tile", "split", "split image into tiles", "crop tiles", "slice", "cut image", "grid", "large image", "big image", "overlap", "upscale tiles"]
+ALIASES = [
+    "tile",
+    "split",
+    "split image into tiles",
+    "crop tiles",
+    "slice",
+    "cut image",
+    "grid",
+    "large image",
+    "big image",
+    "overlap",
+    "upscale tiles",
+]
 
 
 def _size_inputs() -> list[io.Input]:

@@ -38,3 +38,27 @@ def test_the_hosts_own_tiles_are_not_measured(what, cells):
     assert len(times) == 1
     # The VAE itself keeps its way out.
     assert not [name for name in vars(vae) if "code_tiled" in name]
+
+
+@pytest.mark.parametrize("error", [AttributeError, NotImplementedError, TypeError, RuntimeError])
+def test_a_vae_that_only_decodes_is_measured_and_the_report_says_so(error):
+    vae = tiny("kl")
+
+    def encode(*args, **more):
+        raise error("there is no encoder")
+
+    vae.first_stage_model.encode = encode
+    found = vae_field(vae, HALF)
+    assert "The VAE's decoder" in found.report and "encoder could not be measured: there is no encoder" in found.report
+    assert found.field.radius > 0
+
+
+def test_main_memory_that_ran_out_is_no_missing_encoder():
+    vae = tiny("kl")
+
+    def encode(*args, **more):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    vae.first_stage_model.encode = encode
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        vae_field(vae, HALF)

@@ -47,14 +47,19 @@ def test_every_node_has_a_help_page_that_names_its_inputs(server, object_info):
             assert category == "hidden" or all(key in page for key in names), name
 
 
-def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, run_entry):
-    entry = run_entry(convert(FOLDER / "tiled_upscale.json", object_info))
+def twice_as_large(server, entry):
+    """The one picture that was written and the photograph, after making sure that one is the other at twice the size."""
     (written,) = images(entry)
     picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32) / 255
     original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255
     assert picture.shape == (original.shape[0] * 2, original.shape[1] * 2, 3)
     shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
     assert np.abs(shrunk - original).mean() < 0.01, "it is the same picture"
+    return picture, original
+
+
+def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, run_entry):
+    picture, original = twice_as_large(server, run_entry(convert(FOLDER / "tiled_upscale.json", object_info)))
     assert np.abs(np.diff(picture, axis=1)).mean() < np.abs(np.diff(original, axis=1)).mean(), "and an upscale of it"
 
 
@@ -63,13 +68,7 @@ def test_tiled_upscale_planned_gives_the_photograph_twice_as_large(server, objec
     (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "TileworkTiledUpscale")
     fed = {name for name, value in inputs.items() if isinstance(value, list)}
     assert fed == {"upscale_model", "image", "tile_width", "tile_height", "overlap", "tile_batch"}, "the planner's outputs go straight in"
-    entry = run_entry(prompt)
-    (written,) = images(entry)
-    picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32) / 255
-    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255
-    assert picture.shape == (original.shape[0] * 2, original.shape[1] * 2, 3)
-    shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
-    assert np.abs(shrunk - original).mean() < 0.01, "it is the same picture"
+    twice_as_large(server, run_entry(prompt))
 
 
 def verdicts(entry):

@@ -25,7 +25,7 @@ def seed_input() -> io.Input:
     return io.Int.Input("seed", default=0, min=0, max=2**32 - 1, tooltip="All that is random is drawn from it.")
 
 
-def _tell(shape: tuple[int, ...]) -> None:
+def tell(shape: tuple[int, ...]) -> None:
     """Tell whoever listens on the server's websocket that a model was called."""
     from server import PromptServer
 
@@ -63,7 +63,7 @@ class TestModel(io.ComfyNode):
         if kind == "conv denoiser":
             model = models.conv_denoiser(radius, seed)
         elif kind == "slow denoiser":
-            model = models.conv_denoiser(radius, seed, kind=SlowDenoiser, tell=_tell)
+            model = models.conv_denoiser(radius, seed, kind=SlowDenoiser, tell=tell)
         elif kind == "tight denoiser":
             model = models.conv_denoiser(radius, seed, kind=TightDenoiser)
         else:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from .sources import CATEGORY
+from .sources import CATEGORY, tell
 from .upscalers import SCALE, OverflowingUpscaler, PlainUpscaler, SlowUpscaler, TightUpscaler, WholeImageUpscaler
 
 
@@ -36,12 +36,6 @@ def described(network: torch.nn.Module, patched: bool = True, **more: Any) -> An
     return model
 
 
-def _tell(shape: tuple[int, ...]) -> None:
-    from server import PromptServer
-
-    PromptServer.instance.send_sync("tilework_test_called", {"shape": list(shape)})
-
-
 class TestUpscaler(io.ComfyNode):
     """Choice -> UPSCALE_MODEL."""
 
@@ -65,5 +59,5 @@ class TestUpscaler(io.ComfyNode):
     def execute(cls, kind, seed) -> io.NodeOutput:
         """Build it."""
         kinds = {"plain": PlainUpscaler, "whole image": WholeImageUpscaler, "tight": TightUpscaler, "overflowing": OverflowingUpscaler}
-        network = SlowUpscaler(_tell) if kind == "slow" else kinds[kind](seed=seed)
+        network = SlowUpscaler(tell) if kind == "slow" else kinds[kind](seed=seed)
         return io.NodeOutput(described(network))

@@ -105,7 +105,7 @@ export function splitScene(node, results, page = 0) {
   const canvas = canvasOf(node, run);
   const otherwise = (hint) => (run ? shownRun(run, pages) : { hint });
   if (isConnected(node, "layout")) {
-    const other = plannedBy(node);
+    const { plan: other } = splitAbove(node);
     const same = canvas.size && other && String(other.layout.canvas) === String(canvas.size) && other.layout.unit % canvas.unit === 0;
     if (!same) return otherwise("The connected layout decides: run once to see its grid here.");
     const { canvas: size, tile, origins } = other.layout;
@@ -143,20 +143,15 @@ function planned(layout, multipleOf, canvas, pages) {
   };
 }
 
-/** The scene of the Tile Split whose layout comes to this node; null where it is none. */
+/** The Tile Split whose layout comes to this node: {plan} is its scene where it has a grid, {refused} what to show where it refuses. */
 function splitAbove(node) {
   const origin = originOf(node, "layout");
-  if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return null;
-  return sceneOfSplit(origin.node);
+  if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return {};
+  const scene = sceneOfSplit(origin.node);
+  if (scene?.error) return { refused: { hint: "Tile Split cannot cut like this: it says why.", pages: 1 } };
+  return { plan: scene?.layout ? scene : null };
 }
 
-/** The same where it has a grid to show. */
-function plannedBy(node) {
-  const scene = splitAbove(node);
-  return scene?.layout ? scene : null;
-}
-
-const REFUSED = { hint: "Tile Split cannot cut like this: it says why.", pages: 1 };
 const ANEW = "planned anew since the last run";
 
 // A layout may come from a Tile Split that has it from another one, and a broken workflow may go round in a circle.
@@ -177,10 +172,10 @@ export const setResults = (find) => (resultsOf = find);
 
 /** Seam Blend and its latent twin: the last result, or what is planned where that is another grid. */
 export function blendScene(node, results, page = 0) {
-  const other = plannedBy(node);
+  const { plan: other, refused } = splitAbove(node);
   const run = runOf(results, page);
   const pages = results?.records.length ?? 1;
-  if (splitAbove(node)?.error) return REFUSED;
+  if (refused) return refused;
   if (run && (pages > 1 || !other || sameLayout(run.layout, other.layout))) return shownRun(run, pages);
   if (!other) {
     const text = isConnected(node, "layout") ? "run once to see the grid here" : "connect the layout of a Tile Split";
@@ -201,8 +196,8 @@ export function checkScene(node, results, page = 0) {
   const pages = results?.records.length ?? 1;
   const record = results?.records[Math.min(page, pages - 1)] ?? null;
   const seams = keptOf(record, readSeams);
-  const other = plannedBy(node);
-  if (splitAbove(node)?.error) return REFUSED;
+  const { plan: other, refused } = splitAbove(node);
+  if (refused) return refused;
   const ran = keptOf(record?.layout, readLayout);
   if (seams && other && ran && pages === 1 && !sameLayout(ran, other.layout)) return { ...other, more: `${ANEW}; run to check it`, pages };
   if (seams) {
