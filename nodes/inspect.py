@@ -131,10 +131,10 @@ class SeamCheck(io.ComfyNode):
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
     plans, count = [check_layout(layout) for layout in layouts], len(images)
     if len(plans) == 1:
-        plan = plans[0].in_pixels()
-        if count == len(plan) > 1 and all(tuple(image.shape[1:3]) == plan.tile_size for image in images):
+        plan, pictures = plans[0].in_pixels(), sum(len(image) for image in images)
+        if len(plan) > 1 and pictures == len(plan) * plan.batch and all(tuple(image.shape[1:3]) == plan.tile_size for image in images):
             raise ValueError(
-                f"the {count} pictures that came are as many and as large as the layout's tiles: "
+                f"the {pictures} pictures that came are as many and as large as the layout's tiles: "
                 "connect Seam Blend's image output to image, and the tiles, if you like, to tiles"
             )
         return plans * count

@@ -66,10 +66,12 @@ def test_the_overlay_gets_the_table(run_prompt):
     assert record["image"] != out["7"]["images"][0], "the picture itself, not the heat map"
 
 
-def test_tiles_in_the_pictures_place_are_refused(run_prompt):
+@pytest.mark.parametrize("batched", [False, True])
+def test_tiles_in_the_pictures_place_are_refused(run_prompt, batched):
     asked = check(scene())
     (split,) = [key for key, one in asked.items() if one["class_type"] == "TileworkTileSplit"]
-    asked["7"]["inputs"]["image"] = [split, 0]
+    asked["batch"] = node("RebatchImages", images=[split, 0], batch_size=9 if batched else 1)
+    asked["7"]["inputs"]["image"] = ["batch", 0]
     with pytest.raises(HostRunError, match="the 9 pictures that came are as many and as large as the layout's tiles: connect Seam Blend"):
         run_prompt(asked)
 
