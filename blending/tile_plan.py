@@ -171,7 +171,7 @@ def plan_tiles(
         raise ValueError(_nothing_fits(fit.needs(xs[-1].tile, ys[-1].tile), xs[-1].tile, ys[-1].tile, free, margin))
     x, y = best
     count = x.count * y.count
-    batch = _batch(fit, x.tile, y.tile, most_batch, count, free / (1 + margin))
+    batch = batch_that_fits(fit, x.tile, y.tile, most_batch, count, free / (1 + margin))
     chosen = Candidate((x.tile, y.tile), batch, count, x.pixels * y.pixels, fit.needs(x.tile, y.tile, batch), True, True)
     return TilePlan(x.tile, y.tile, overlap, batch, _beside(chosen, xs, ys, fit, free / (1 + margin)))
 
@@ -194,12 +194,17 @@ def _fewest_pixels(xs: list[Cover], ys: list[Cover], fits: Callable[[int, int], 
     return None if best is None else best[1]
 
 
-def _batch(fit: Needs, width: int, height: int, most: int, count: int, room: float) -> int:
-    """As many tiles at once as fit, and then so many that all calls are about equally full."""
+def even_batch(count: int, most: int) -> int:
+    """Of `count` tiles, how many go through together where `most` may: so many that all calls are about equally full."""
+    return -(-count // -(-count // most))
+
+
+def batch_that_fits(fit: Needs, width: int, height: int, most: int, count: int, room: float) -> int:
+    """As many of `count` tiles at once as fit `room` bytes, at most `most` and at least one; all calls about equally full."""
     batch = min(most, count)
     while batch > 1 and fit.needs(width, height, batch) > room:
         batch -= 1
-    return -(-count // -(-count // batch))
+    return even_batch(count, batch)
 
 
 def _beside(chosen: Candidate, xs: list[Cover], ys: list[Cover], fit: Needs, room: float) -> tuple[Candidate, ...]:

@@ -3,6 +3,9 @@
 Where the memory runs out, the tile at hand and all later ones are made of smaller pieces that overlap by as much as
 tiles do and are blended in the same way. The grid stays what it was: tiles that are done stay done, and the next ones
 fit them as they would have. A piece sees what its tile saw, less what was too far away to matter.
+
+A tile that reaches over the picture is cut off where the picture ends, so that the network treats the end as it does in
+the whole picture.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from .layout import Rect, TileLayout
 from .memory import empty
 from .mosaic import Mosaic
 from .one_at_a_time import OneAtATimeError
-from .pieces import Piece, cores, pieces, snug_grid
+from .pieces import Piece, common, cores, pieces, snug_grid
 from .pixels import is_finite
-from .tile_plan import TilePlan
+from .tile_plan import TilePlan, even_batch
 from .whole_image import Sample, WholeImageStatistics
 
 
@@ -58,11 +61,15 @@ class TiledRun:
         whole_image: pool the statistics of the whole picture (`whole_image.py`).
         watch: called before each run of the network with the number of tiles done and of tiles in all, passes counted;
             whatever it raises ends the run.
+        cut_to: the network takes sides that are multiples of this. A tile at the end of the picture is as large as what it
+            shows of it, rounded up to such a side; in what is wanting to that the picture is mirrored. None: it is as large as all others.
 
     Attributes:
         plan: the sizes that are in use now.
         statistics: of the last picture, where `whole_image`.
         one_at_a_time: whether the network failed on several tiles at once.
+        mirrored: whether tiles at the end of the picture are as large as all others, with the picture mirrored beyond its
+            end: where the network failed on one that was cut off, or `cut_to` is None.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class TiledRun:
         smaller: Callable[[TilePlan], TilePlan] | None = None,
         whole_image: bool = False,
         watch: Callable[[int, int], None] | None = None,
+        cut_to: int | None = 1,
     ) -> None:
         if tile_batch < 1:
             raise ValueError(f"tile_batch {tile_batch} is no number of tiles: use 1 or more")
@@ -92,7 +100,7 @@ class TiledRun:
         self.cores = cores(layout)
         self.frame = torch.empty(0)  # the picture at hand
         self.watch = watch or (lambda done, total: None)
-        self.one_at_a_time = False
+        self.one_at_a_time, self.mirrored, self.cut_to = False, cut_to is None, cut_to or 1
         self.frames_left = 0
         self.done, self.total = 0, len(layout) * layout.batch * (1 + self._in_parts)
         channels.scale, channels.always = float(self.scale), self.whole_image
@@ -167,9 +175,10 @@ class TiledRun:
         """The network's result [C', H, W] of every task, in smaller pieces where the memory runs out."""
         came: list[torch.Tensor] = []
         while len(came) < len(tasks):
-            left = tasks[len(came) : len(came) + self.plan.tile_batch]
+            left = self._next(tasks, len(came))
             try:
-                came += [self._in_pieces(left[0])] if self._cut else self._at_once([(task, self._whole(task)) for task in left])
+                results = [self._in_pieces(left[0])] if self._cut else self._at_once([(task, self._whole(task)) for task in left])
+                came += [_extended(result, self.layout.tile_size, self.scale) for result in results]
             except OneAtATimeError:
                 self._give_one(len(left))
             except OutOfMemoryError:
@@ -180,7 +189,18 @@ class TiledRun:
                     # What was to be one run is none any more, for this picture and those after it.
                     self.total += len(self.layout) * self.frames_left
                     self._pool()
+            except Exception:
+                if not self._give_whole(left[0]):
+                    raise
         return came
+
+    def _next(self, tasks: Sequence[Task], start: int) -> Sequence[Task]:
+        """The tasks from `start` on that go through together: as many as may, evenly full, of one size."""
+        left = len(tasks) - start
+        step = even_batch(left, self.plan.tile_batch)
+        size = self._inside(tasks[start].tile)
+        same = next((n for n in range(1, step) if self._inside(tasks[start + n].tile) != size), step)
+        return tasks[start : start + same]
 
     def _give_one(self, tiles: int) -> None:
         """Give the network one tile at a time from here on, if there were several."""
@@ -188,14 +208,29 @@ class TiledRun:
             raise RuntimeError("the network says of one tile that it takes one at a time only")
         self.plan, self.one_at_a_time = replace(self.plan, tile_batch=1), True
 
+    def _give_whole(self, task: Task) -> bool:
+        """After a failure: whether this was a tile or piece cut off to a side of its own. There is none from here on."""
+        if self.mirrored:
+            return False
+        self.mirrored = self._cut or self._inside(task.tile) != self.layout.tile_size
+        return self.mirrored
+
     @property
     def _cut(self) -> bool:
         """Whether tiles must be cut into pieces."""
         height, width = self.layout.tile_size
         return self.plan.tile_height < height or self.plan.tile_width < width
 
+    def _inside(self, tile: int) -> tuple[int, int]:
+        """(height, width) of what the network is to be given of a tile."""
+        rect, sides = self.layout.tiles[tile], self.layout.canvas
+        if self.mirrored:
+            return rect.height, rect.width
+        left = (sides[0] - rect.y, sides[1] - rect.x)
+        return tuple(min(side, -(-rest // self.cut_to) * self.cut_to) for side, rest in zip(rect[2:], left, strict=True))
+
     def _whole(self, task: Task) -> Piece:
-        return Piece(Rect(0, 0, *self.layout.tile_size), self.cores[task.tile])
+        return Piece(Rect(0, 0, *self._inside(task.tile)), self.cores[task.tile])
 
     def _at_once(self, work: Sequence[tuple[Task, Piece]]) -> list[torch.Tensor]:
         """One run of the network on pieces of one size."""
@@ -221,18 +256,22 @@ class TiledRun:
             )
         return list(came)
 
-    def _grid_of_pieces(self) -> TileLayout:
-        height, width = self.layout.tile_size
+    def _pieces(self, task: Task) -> tuple[TileLayout, list[Piece]]:
+        """How a tile is cut where it is too large for the memory: the grid, and its pieces, cut off where the tile ends."""
+        height, width = self._inside(task.tile)
         sides = min(self.plan.tile_height, height), min(self.plan.tile_width, width)
         # As small as the number of pieces allows: whole tiles would do most of the work twice.
-        return snug_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
+        grid = snug_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
+        parts = pieces(grid, self.cores[task.tile])
+        if not self.mirrored:
+            parts = [part._replace(rect=common(part.rect, Rect(0, 0, height, width))) for part in parts]
+        return grid, parts
 
     def _in_pieces(self, task: Task) -> torch.Tensor:
         """A tile's result, put together from results of its pieces."""
-        grid = self._grid_of_pieces()
-        parts = pieces(grid, self.cores[task.tile])
-        results = (self._at_once([(task, piece)])[0].movedim(0, -1)[None].float() for piece in parts)
-        return compose(results, grid, trim=self.trim, scale=self.scale)[0].movedim(-1, 0)
+        grid, parts = self._pieces(task)
+        results = (_extended(self._at_once([(task, piece)])[0], grid.tile_size, self.scale) for piece in parts)
+        return compose((one.movedim(0, -1)[None].float() for one in results), grid, trim=self.trim, scale=self.scale)[0].movedim(-1, 0)
 
     def _pool(self) -> None:
         """Collect the statistics of the whole picture, in as many passes over its tiles as that takes."""
@@ -252,11 +291,11 @@ class TiledRun:
         """Collect the statistics of all tasks."""
         start = 0
         while start < len(tasks):
-            left = tasks[start : start + self.plan.tile_batch]
+            left = self._next(tasks, start)
             try:
                 if self._cut:
                     left = left[:1]
-                    for piece in pieces(self._grid_of_pieces(), self.cores[left[0].tile]):
+                    for piece in self._pieces(left[0])[1]:
                         self._observe([(left[0], piece)], statistics)
                 else:
                     self._observe([(task, self._whole(task)) for task in left], statistics)
@@ -269,6 +308,11 @@ class TiledRun:
                 if self.smaller is None:
                     raise
                 self.plan = self.smaller(self.plan)
+                continue
+            except Exception:
+                statistics.drop()
+                if not self._give_whole(left[0]):
+                    raise
                 continue
             statistics.commit()
             start += len(left)
@@ -291,6 +335,12 @@ def _stacked(work: Sequence[tuple[Task, Piece]]) -> torch.Tensor:
 
 def _samples(work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
     return [Sample(task.given.plane, task.tile, (piece.rect.height, piece.rect.width), piece.core) for task, piece in work]
+
+
+def _extended(result: torch.Tensor, size: Sequence[int], scale: Fraction) -> torch.Tensor:
+    """The result [C', H, W] of a part that was cut off, in the size of the whole; what is made up lies outside of the picture."""
+    height, width = (round(side * scale) for side in size)
+    return crop(result, Rect(0, 0, height, width), (1, 2))
 
 
 def _one_picture(layout: TileLayout) -> TileLayout:

@@ -14,7 +14,7 @@ from ..blending.channels import Channels
 from ..blending.layout import TileLayout
 from ..blending.pieces import snug_grid
 from ..blending.receptive_field import THRESHOLD
-from ..blending.tile_plan import BackOff, TilePlan, in_words, plan_tiles
+from ..blending.tile_plan import BackOff, TilePlan, batch_that_fits, in_words, plan_tiles
 from ..blending.tiled_run import TiledRun
 from .memory import fit_for_upscaler, free_after_loading, free_memory
 from .receptive_fields import upscaler_field
@@ -132,7 +132,7 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         back_off = BackOff(upscaler.multiple_of, upscaler.smallest)
         run = TiledRun(
             upscaler, plan.layout, channels, upscaler.scale, plan.trim, plan.tile_batch, plan.overlap, upscaler.multiple_of,
-            smaller, request.statistics == IMAGE, watch,
+            smaller, request.statistics == IMAGE, watch, upscaler.cut_to,
         )  # fmt: skip
         upscaler.load(plan.needed)
         result = run(image)
@@ -219,7 +219,7 @@ def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, chan
     if request.tile_batch:
         tile_batch = request.tile_batch
     elif tile_batch is None:
-        tile_batch = _batch(fit, tile_width, tile_height, most_batch, len(layout), free)
+        tile_batch = batch_that_fits(fit, tile_width, tile_height, most_batch, len(layout), free / (1 + MARGIN))
     return UpscalePlan(layout, overlap, _trim(field, overlap), tile_batch, fit.needs(tile_width, tile_height, tile_batch), tuple(chosen))
 
 
@@ -279,13 +279,6 @@ def _free(upscaler: Upscaler, image: torch.Tensor, channels: int) -> float:
     return free_memory(upscaler.device) if patcher is None else free_after_loading([patcher], upscaler.device)
 
 
-def _batch(fit: Any, width: int, height: int, most: int, tiles: int, free: float) -> int:
-    batch = max(1, min(most, tiles))
-    while batch > 1 and fit.needs(width, height, batch) * (1 + MARGIN) > free:
-        batch -= 1
-    return batch
-
-
 def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, back_offs: int) -> list[str]:
     """What was done, in a few short lines."""
     ys, xs = plan.layout.axes
@@ -302,6 +295,8 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
     lines += _statistics_lines(run, field)
     if run.one_at_a_time:
         lines.append("the model failed on several tiles at once: they went one by one")
+    if run.mirrored and upscaler.cut_to is not None:
+        lines.append("the model failed on a tile as small as the picture's end: it sees the picture mirrored there")
     if back_offs:
         now = run.plan
         times = "once" if back_offs == 1 else f"{back_offs} times"

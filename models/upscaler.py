@@ -29,6 +29,8 @@ class Upscaler:
         scale: output pixels per pixel.
         takes, gives: channels.
         multiple_of: sides and places of tiles should be multiples of it.
+        cut_to: what sides must be multiples of, as the model says itself: it fills up others, as the host has it do with the
+            whole picture. None for a model of squares, which would make a square of a tile that is cut off.
         smallest: side of the smallest tile worth its while, in pixels.
         device: where the host runs it.
 
@@ -43,9 +45,11 @@ class Upscaler:
         self.model, self.scale = model, scale
         self.takes, self.gives = (int(getattr(model, name, 3)) for name in ("input_channels", "output_channels"))
         sizes = getattr(model, "size_requirements", None)
-        self.multiple_of = math.lcm(USUAL_LATTICE, int(getattr(sizes, "multiple_of", 1)))
+        needs = int(getattr(sizes, "multiple_of", 1))
+        self.multiple_of = math.lcm(USUAL_LATTICE, needs)
         self.smallest = max(SMALLEST_TILE, int(getattr(sizes, "minimum", 0)))
         self.square = bool(getattr(sizes, "square", False))
+        self.cut_to = None if self.square else needs
         self.device = upscaler_device(model)
 
     @contextmanager

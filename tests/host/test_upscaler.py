@@ -214,3 +214,68 @@ def test_a_model_that_makes_no_picture_is_refused_in_words(tile):
     plain = type("Plain", (), {"scale": 2, "model": model.model, "to": model.to, "__call__": lambda self, x: self.model(x)})()
     with torch.inference_mode(), pytest.raises(ValueError, match=r"made a tensor of shape \(\d+,\).*can be tiled"):
         upscale(plain, picture(), Request(tile, tile))
+
+
+def compact():
+    """A seeded Compact x2, as the host's loader gives it."""
+    from spandrel.architectures.Compact import Compact
+
+    with torch.inference_mode(False), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return described(Compact(num_feat=16, num_conv=4, upscale=2).requires_grad_(False).eval())
+
+
+class Halving(PlainUpscaler):
+    """Works on halves and quarters of the picture; takes sides that are multiples of four only, and says so where it is described."""
+
+    def __init__(self):
+        super().__init__(2)
+
+    def forward(self, x):
+        small = torch.nn.functional.pixel_unshuffle(x, 4)
+        return super().forward(x + 0.2 * torch.nn.functional.pixel_shuffle(small.roll(1, 1), 4))
+
+
+def halving():
+    from spandrel import SizeRequirements
+
+    return described(Halving(), size_requirements=SizeRequirements(multiple_of=4))
+
+
+@pytest.mark.parametrize("make", [compact, halving])
+@pytest.mark.parametrize("size", [(300, 420), (301, 423), (66, 71)])
+@pytest.mark.parametrize("tile", [0, 128])
+def test_the_whole_border_is_the_untiled_one(make, size, tile):
+    model, image = make(), picture(*size)
+    with torch.inference_mode():
+        whole = model(image.movedim(-1, 1)).movedim(1, -1)
+        came, layout, lines = upscale(model, image, Request(tile, tile))
+    error = (came - whole).abs()
+    print(f"{size}, {len(layout)} tiles: {255 * float(error.max()):.5f} levels; {lines}")
+    assert float(error.max()) <= 1e-5 and not any("mirrored" in line for line in lines)
+
+
+def test_a_network_that_says_nothing_of_what_it_needs_is_given_whole_tiles():
+    model, image = described(Halving()), picture(150, 203)
+    with torch.inference_mode():
+        whole = model(torch.nn.functional.pad(image.movedim(-1, 1), (0, 5, 0, 2), "reflect")).movedim(1, -1)[:, :300, :406]
+        came, _, lines = upscale(model, image, Request(96, 96))
+    assert float((came - whole).abs().max()) <= 1e-5 and any("mirrored" in line for line in lines)
+
+
+def test_five_tiles_go_as_three_and_two(monkeypatch):
+    from tilework.models import tiled_upscale
+
+    network, image = Counted(), picture(64, 420)
+    monkeypatch.setattr(tiled_upscale, "free_after_loading", lambda *_: 10**9)
+    upscaler = Upscaler(described(network))
+    upscaler.device = torch.device("meta")  # anything but a processor, which takes one at a time
+    plan = tiled_upscale.plan_upscale(upscaler, image, Request(96, 96, 8), 3, _field())
+    print(len(plan.layout), plan.tile_batch)
+    assert (len(plan.layout), plan.tile_batch) == (5, 3)
+
+
+def _field():
+    from tilework.blending.receptive_field import measure
+
+    return measure(lambda picture: picture, strip=0)
