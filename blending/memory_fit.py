@@ -32,10 +32,10 @@ class SharedFit:
     """Several models that take turns with the same tiles: the hungriest one decides.
 
     Attributes:
-        fits: one for each model.
+        fits: one for each model, or for each thing that one model does.
     """
 
-    fits: tuple[MemoryFit, ...]
+    fits: tuple[MemoryFit | SharedFit, ...]
 
     def needs(self, width: int, height: int, batch: int = 1) -> float:
         """Bytes for `batch` tiles of `width` x `height` pixels, of the model that needs most."""

@@ -3,10 +3,52 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 
 REC_709 = (0.2126, 0.7152, 0.0722)
+# What weights that sum to one leave over in float32 is no value outside of the range.
+ROUNDING = 1e-6
+ROWS_AT_ONCE = 256
+
+
+class Outside(NamedTuple):
+    """Values of a picture that lie outside of 0..1.
+
+    Attributes:
+        count, of: how many do, and of how many.
+        lowest: the smallest, None where none is below 0.
+        highest: the largest, None where none is above 1.
+    """
+
+    count: int
+    of: int
+    lowest: float | None
+    highest: float | None
+
+    def __str__(self) -> str:
+        share = 100 * self.count / self.of
+        said = f"{share:.2g} %" if share >= 0.001 else "less than 0.001 %"
+        low, high = (None if end is None else f"{end:.5g}" for end in (self.lowest, self.highest))
+        ends = f"up to {high}" if low is None else f"down to {low}" if high is None else f"from {low} to {high}"
+        return f"{self.count} value{'s' * (self.count > 1)} ({said}), {ends}"
+
+
+def outside(pixels: torch.Tensor) -> Outside | None:
+    """What of `pixels` [B, H, W, C] lies outside of 0..1 by more than rounding, NaN not counted; None where nothing does."""
+    count, lowest, highest = 0, 0.0, 1.0
+    for rows in (part for picture in pixels for part in picture.split(ROWS_AT_ONCE)):
+        low, high = (float(end) for end in rows.aminmax())
+        if low >= -ROUNDING and high <= 1 + ROUNDING:
+            continue  # which NaN is not
+        off = rows[(rows < -ROUNDING) | (rows > 1 + ROUNDING)]
+        if off.numel():
+            low, high = (float(end) for end in off.aminmax())
+            count, lowest, highest = count + off.numel(), min(lowest, low), max(highest, high)
+    if not count:
+        return None
+    return Outside(count, pixels.numel(), lowest if lowest < 0 else None, highest if highest > 1 else None)
 
 
 def is_finite(pixels: torch.Tensor) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -139,6 +139,7 @@ def plan_tiles(
     smallest: int = 64,
     largest: int | None = None,
     most_batch: int = 1,
+    inputs: Collection[str] = ("overlap", "margin"),
 ) -> TilePlan:
     """The tiles that fit the memory and compute the fewest pixels; the rule is at the top of this file.
 
@@ -153,6 +154,7 @@ def plan_tiles(
         multiple_of: sides of tiles, and where they start.
         smallest, largest: sides of a tile, in pixels; `largest` None for no limit but the picture.
         most_batch: tiles at once, at most.
+        inputs: what of overlap and margin the user has an input for; errors advise nothing else.
 
     Raises:
         ValueError: where not even the smallest tile fits, or the sizes contradict each other.
@@ -161,14 +163,15 @@ def plan_tiles(
     least = max(-(-smallest // multiple_of), -(-overlap // multiple_of) + 1) * multiple_of
     most = -(-max(width, height, least) // multiple_of) * multiple_of if largest is None else largest // multiple_of * multiple_of
     if most < least:
+        mend = "use a smaller overlap or a larger tile" if "overlap" in inputs else "plan for one model at a time"
         raise ValueError(
             f"tiles of at most {largest} px in steps of {multiple_of} px leave no room above the smallest of {least} px "
-            f"that an overlap of {overlap} asks for: use a smaller overlap or a larger tile"
+            f"that an overlap of {overlap} asks for: {mend}"
         )
     xs, ys = covers(width, overlap, multiple_of, least, most), covers(height, overlap, multiple_of, least, most)
     best = _fewest_pixels(xs, ys, lambda tile_width, tile_height: fit.needs(tile_width, tile_height) * (1 + margin) <= free)
     if best is None:
-        raise ValueError(_nothing_fits(fit.needs(xs[-1].tile, ys[-1].tile), xs[-1].tile, ys[-1].tile, free, margin))
+        raise ValueError(_nothing_fits(fit.needs(xs[-1].tile, ys[-1].tile), xs[-1].tile, ys[-1].tile, free, margin, inputs))
     x, y = best
     count = x.count * y.count
     batch = batch_that_fits(fit, x.tile, y.tile, most_batch, count, free / (1 + margin))
@@ -229,11 +232,12 @@ def _beside(chosen: Candidate, xs: list[Cover], ys: list[Cover], fit: Needs, roo
     return (*shown, chosen, *below[:SHOWN_BELOW])
 
 
-def _nothing_fits(needed: float, width: int, height: int, free: float, margin: float) -> str:
+def _nothing_fits(needed: float, width: int, height: int, free: float, margin: float, inputs: Collection[str]) -> str:
+    overlap, lower = " or a smaller overlap" * ("overlap" in inputs), ", or lower the margin" * ("margin" in inputs)
     return (
         f"not even a tile of {width} x {height} px fits: it needs {in_words(needed)} and a margin of {margin:.0%}, and "
-        f"{in_words(max(free, 0))} are free. Close other programs that use the memory, unload models, use a smaller model "
-        "or a smaller overlap, or lower the margin"
+        f"{in_words(max(free, 0))} are free. Close other programs that use the memory, unload models, use a smaller model"
+        f"{overlap}{lower}"
     )
 
 

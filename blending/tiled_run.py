@@ -26,7 +26,7 @@ from .memory import empty
 from .mosaic import Mosaic
 from .one_at_a_time import OneAtATimeError
 from .pieces import Piece, common, cores, pieces, snug_grid
-from .pixels import is_finite
+from .pixels import Outside, is_finite, outside
 from .tile_plan import TilePlan, even_batch
 from .whole_image import Sample, WholeImageStatistics
 
@@ -68,6 +68,7 @@ class TiledRun:
         plan: the sizes that are in use now.
         statistics: of the last picture, where `whole_image`.
         one_at_a_time: whether the network failed on several tiles at once.
+        clipped: what of the last result lay outside of 0..1 and was clipped; None for nothing.
         mirrored: whether tiles at the end of the picture are as large as all others, with the picture mirrored beyond its
             end: where the network failed on one that was cut off, or `cut_to` is None.
     """
@@ -102,6 +103,7 @@ class TiledRun:
         self.watch = watch or (lambda done, total: None)
         self.one_at_a_time, self.mirrored, self.cut_to = False, cut_to is None, cut_to or 1
         self.frames_left = 0
+        self.clipped: Outside | None = None
         self.done, self.total = 0, len(layout) * layout.batch * (1 + self._in_parts)
         channels.scale, channels.always = float(self.scale), self.whole_image
 
@@ -136,6 +138,7 @@ class TiledRun:
             if self._in_parts:
                 self._pool()
             compose(self._results(), single, trim=self.trim, mosaic=mosaic, out=out[number : number + 1])
+        self.clipped = outside(out)
         return out.clamp_(0, 1)
 
     @property

@@ -105,7 +105,7 @@ def plan_canvas(
         if tile >= size:
             axes.append((size, (0,)))
             continue
-        _check_tile(name, tile, lattice, unit)
+        _check_tile(name, tile, overlap, lattice, unit)
         axes.append((tile, plan_axis(size, tile, overlap, lattice)))
     (tall, ys), (wide, xs) = axes
     if len(ys) * len(xs) > MAX_TILES:
@@ -116,13 +116,18 @@ def plan_canvas(
     return TileLayout((height, width), tuple(Rect(y, x, tall, wide) for y in ys for x in xs), batch=batch, unit=unit)
 
 
-def _check_tile(name: str, tile: int, lattice: int, unit: int) -> None:
+def _check_tile(name: str, tile: int, overlap: int, lattice: int, unit: int) -> None:
     what = "the model's patch" if lattice > unit else "one latent cell"
     if tile < lattice:
         raise ValueError(f"{name} {tile} is smaller than {what} of {lattice} image pixels: use {lattice} or more, for example 1024")
     if tile % lattice:
         low = tile // lattice * lattice
         raise ValueError(f"{name} {tile} is not a whole number of times {what} of {lattice} image pixels: use {low} or {low + lattice}")
+    if tile - overlap < lattice:
+        raise ValueError(
+            f"{name} {tile} with overlap {overlap} moves on by {tile - overlap} px, less than {what} of {lattice} image pixels: "
+            f"use an overlap of {tile - lattice} or less, or a larger tile"
+        )
 
 
 def adopt_layout(layout: TileLayout, height: int, width: int, lattice: int, unit: int, batch: int = 1) -> TileLayout:

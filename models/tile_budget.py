@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ..blending.captions import counted
-from ..blending.memory_fit import MemoryFit, SharedFit
+from ..blending.memory_fit import SharedFit
 from ..blending.receptive_field import THRESHOLD
-from ..blending.tile_plan import TilePlan, in_words, plan_tiles
+from ..blending.tile_plan import Needs, TilePlan, in_words, plan_tiles
 from .memory import fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
 from .native_size import lattice, native_size
 from .receptive_fields import upscaler_field, vae_field
@@ -43,7 +43,7 @@ class Demand:
     """
 
     name: str
-    fit: MemoryFit
+    fit: Needs
     patcher: Any
     multiple_of: int
     overlap: int | None = None
@@ -89,11 +89,9 @@ def demand_of_upscaler(upscale_model: Any, watch: Watch | None = None) -> Demand
 def demand_of_vae(vae: Any, watch: Watch | None = None) -> Demand:
     """Of a VAE: whatever needs more, decoding or encoding."""
     found = vae_field(vae, THRESHOLD, watch)
-    fits = [fit_for_vae(vae, decode) for decode in (True, False)]
-    hungriest = MemoryFit(max(fit.fixed for fit in fits), max(fit.per_pixel for fit in fits))
-    return Demand(
-        "VAE", hungriest, vae.patcher, math.lcm(STEP, found.field.lattice), found.field.overlap, notes=[f"VAE: {found.headline}."]
-    )
+    hungrier = SharedFit((fit_for_vae(vae, True), fit_for_vae(vae, False)))
+    step = math.lcm(STEP, found.field.lattice)
+    return Demand("VAE", hungrier, vae.patcher, step, found.field.overlap, notes=[f"VAE: {found.headline}."])
 
 
 def budget(width: int, height: int, demands: list[Demand], margin: float, most_batch: int | None = None) -> Budget:
@@ -119,7 +117,9 @@ def budget(width: int, height: int, demands: list[Demand], margin: float, most_b
         most_batch = 1 if most_batch is None else most_batch
     fit, step = SharedFit(tuple(demand.fit for demand in demands)), math.lcm(*(demand.multiple_of for demand in demands))
     largest = min((demand.largest for demand in demands if demand.largest is not None), default=None)
-    asked = dict(margin=margin, multiple_of=step, smallest=SMALLEST, largest=largest, most_batch=most_batch or MOST_BATCH)
+    asked = dict(
+        margin=margin, multiple_of=step, smallest=SMALLEST, largest=largest, most_batch=most_batch or MOST_BATCH, inputs=("margin",)
+    )  # fmt: skip
     measured = [demand.overlap for demand in demands if demand.overlap is not None]
     overlap = -(-max(measured, default=0) // STEP) * STEP
     if any(demand.overlap is None for demand in demands):

@@ -13,6 +13,7 @@ from ..blending.captions import counted, true_overlap
 from ..blending.channels import Channels
 from ..blending.layout import TileLayout
 from ..blending.pieces import snug_grid
+from ..blending.pixels import Outside, outside
 from ..blending.receptive_field import THRESHOLD
 from ..blending.tile_plan import BackOff, TilePlan, batch_that_fits, in_words, plan_tiles
 from ..blending.tiled_run import TiledRun
@@ -136,7 +137,7 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         )  # fmt: skip
         upscaler.load(plan.needed)
         result = run(image)
-    lines = _report(plan, run, upscaler, field, back_off.count)
+    lines = _report(plan, run, upscaler, field, back_off.count) + _range_lines(outside(image), run.clipped)
     for line in lines:
         logging.info("Tilework: Tiled Upscale: %s", line)
     return result.to(management.intermediate_device()), plan.layout, lines
@@ -158,6 +159,7 @@ def plan_one_tile(upscaler: Upscaler, image: torch.Tensor, request: Request, cha
     elif request.tile_width or request.tile_height:
         asked = request.tile_height or request.tile_width, request.tile_width or request.tile_height
         if asked[0] < height or asked[1] < width:
+            _check_tile(request, upscaler.multiple_of, height, width)
             return None
         layout = TileLayout.grid(height, width, *map(min, sides, asked), 0, lattice, batch)
     else:
@@ -207,7 +209,7 @@ def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, chan
             largest = None
         plan = plan_tiles(
             width, height, fit, free, margin=MARGIN, overlap=overlap, multiple_of=lattice, smallest=upscaler.smallest,
-            largest=largest, most_batch=most_batch,
+            largest=largest, most_batch=most_batch, inputs=("overlap",),
         )  # fmt: skip
         sides = (max(plan.tile_height, plan.tile_width),) * 2 if upscaler.square else (plan.tile_height, plan.tile_width)
         layout, tile_batch = TileLayout.grid(height, width, *sides, overlap, lattice, batch), plan.tile_batch
@@ -233,6 +235,7 @@ def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overla
             f"use a tile of {2 * overlap} or more (at least {least}), or type a smaller overlap"
         )
     lattice = upscaler.multiple_of
+    _check_tile(request, lattice, height, width)
     if 0 < min(tile_width, tile_height) - overlap < lattice <= min(tile_width, tile_height):
         raise ValueError(
             f"tiles of {tile_width} x {tile_height} with overlap {overlap} have nowhere to go: this model's tiles start on multiples of "
@@ -242,6 +245,15 @@ def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overla
     room = (overlap // lattice + 1) * lattice
     sides = (min(tile, max(-(-size // lattice) * lattice, room)) for tile, size in ((tile_height, height), (tile_width, width)))
     return snug_grid(height, width, *sides, overlap, lattice, batch)
+
+
+def _check_tile(request: Request, lattice: int, height: int, width: int) -> None:
+    """Refuse a tile that the model does not take where there are to be several; the name is that of the input that was typed."""
+    for name, other, size in (("tile_width", "tile_height", width), ("tile_height", "tile_width", height)):
+        typed = name if getattr(request, name) else other
+        tile = getattr(request, typed)
+        if tile < min(lattice, size):
+            raise ValueError(f"{typed} {tile} is smaller than the {lattice} px this model works in: use {lattice} or more")
 
 
 def _reach(field: Any) -> int:
@@ -302,6 +314,12 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
         times = "once" if back_offs == 1 else f"{back_offs} times"
         lines.append(f"memory ran out {times}: went on with pieces of at most {now.tile_width} x {now.tile_height}")
     return lines
+
+
+def _range_lines(given: Outside | None, clipped: Outside | None) -> list[str]:
+    """What of the picture and of the result lay outside of what pictures may have."""
+    said = [] if given is None else [f"the picture is not within 0..1: {given}"]
+    return said if clipped is None else [*said, f"the result was clipped to 0..1: {clipped}"]
 
 
 def _statistics_lines(run: TiledRun, field: Any) -> list[str]:

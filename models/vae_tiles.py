@@ -151,7 +151,10 @@ def planned_tile(
         both = -(-2 * halo // ratio) * ratio
         memory, free = needs or fit_for_vae(vae, decode), free_after_loading([vae.patcher], torch.device(vae.device)) - held
         largest = -(-(LARGEST + both) // ratio) * ratio
-        plan = plan_tiles(size[1], size[0], memory, free, overlap=both + overlap, multiple_of=ratio, smallest=SMALLEST, largest=largest)
+        plan = plan_tiles(
+            size[1], size[0], memory, free, overlap=both + overlap, multiple_of=ratio, smallest=SMALLEST, largest=largest,
+            inputs=("overlap",),
+        )  # fmt: skip
         fits = plan.tile_height, plan.tile_width
         # A tile as large as the picture has no neighbours to read from.
         room = [side if one >= side else one - both for side, one in zip(whole, fits, strict=True)]

@@ -279,3 +279,65 @@ def _field():
     from tilework.blending.receptive_field import measure
 
     return measure(lambda picture: picture, strip=0)
+
+
+def uformer():
+    """Described as spandrel describes Uformer."""
+    from spandrel import SizeRequirements
+
+    return described(Counted(), size_requirements=SizeRequirements(multiple_of=128, square=True))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((64, 64, 16), "tile_width 64 is smaller than the 128 px this model works in: use 128 or more"),
+        ((64, 64, -1), "tile_width 64 is smaller than the 128 px this model works in: use 128 or more"),
+        ((0, 96, 0), "tile_height 96 is smaller than the 128 px this model works in: use 128 or more"),
+        ((256, 64, 0), "tile_height 64 is smaller than the 128 px this model works in: use 128 or more"),
+        ((256, 256, 200), "this model's tiles start on multiples of 128 px; use an overlap of 128 or less"),
+    ],
+)
+def test_a_tile_that_the_model_does_not_take_is_refused_by_name(sizes, words):
+    model = uformer()
+    with torch.inference_mode(), pytest.raises(ValueError, match=words) as caught:
+        upscale(model, picture(300, 420), Request(*sizes))
+    assert "multiple_of" not in str(caught.value)
+    if min(side for side in sizes[:2] if side) < 128:
+        assert not model.model.shapes, "it is refused before anything is measured"
+
+
+def test_no_memory_at_all_is_refused_without_naming_a_margin(monkeypatch):
+    from tilework.models import tiled_upscale
+
+    monkeypatch.setattr(tiled_upscale, "free_memory", lambda device: 0)
+    monkeypatch.setattr(tiled_upscale, "free_after_loading", lambda *_: 0)
+    with torch.inference_mode(), pytest.raises(ValueError, match="not even a tile of 64 x 64 px fits") as caught:
+        upscale(described(PlainUpscaler()), picture(300, 420), Request())
+    assert "smaller overlap" in str(caught.value) and "lower the margin" not in str(caught.value)
+
+
+def lines_of(model, image):
+    with torch.inference_mode():
+        came, _, lines = upscale(model, image, Request(96, 96))
+    assert float(came.min()) >= 0 and float(came.max()) <= 1
+    return [line for line in lines if "0..1" in line]
+
+
+def test_values_outside_of_the_range_are_said_in_one_line():
+    class Sharp(PlainUpscaler):
+        def forward(self, x):
+            return 3 * super().forward(x) - 1
+
+    image = picture()
+    assert not lines_of(described(PlainUpscaler()), image)
+    # What the host's loader makes of a file keeps its result within 0..1 by itself; another description need not.
+    network = Sharp()
+    plain = type("Plain", (), {"scale": 2, "model": network, "to": network.to, "__call__": lambda self, x: network(x)})()
+    (line,) = lines_of(plain, image)
+    print(line)
+    assert line.startswith("the result was clipped to 0..1: ") and " values (43 %), from -1 to 2" in line
+    image[0, 3, 5, 0], image[0, 100, 7, 1] = 1.5, -0.25
+    (line,) = lines_of(described(PlainUpscaler()), image)
+    print(line)
+    assert line == "the picture is not within 0..1: 2 values (0.0025 %), from -0.25 to 1.5"

@@ -233,7 +233,10 @@ def test_a_tile_is_never_larger_than_the_canvas():
         ((512, 1000, 64), "tile_width 1000 is not a whole number of times the model's patch of 16 image pixels: use 992 or 1008"),
         ((512, 512, 512), "overlap 512 must be smaller than the tile"),
         ((512, 512, -1), "overlap -1 is negative"),
-        ((512, 512, 504), "moves on by 8 px, less than multiple_of 16"),
+        (
+            (512, 512, 504),
+            "tile_height 512 with overlap 504 moves on by 8 px, less than the model's patch of 16 image pixels: use an overlap of 496",
+        ),
     ],
 )
 def test_plans_that_cannot_be_are_refused(sizes, words):

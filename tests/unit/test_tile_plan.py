@@ -161,3 +161,15 @@ def test_every_size_backed_off_to_can_be_laid_out(overlap):
 )
 def test_bytes_in_words(size, words):
     assert in_words(size) == words
+
+
+@pytest.mark.parametrize("inputs", [(), ("overlap",), ("margin",), ("overlap", "margin")])
+@pytest.mark.parametrize(("free", "asked"), [(50 * 1024**2, {}), (GB, {"overlap": 256, "largest": 128})])
+def test_a_refusal_names_no_input_that_the_user_does_not_have(inputs, free, asked):
+    with pytest.raises(ValueError, match=r"not even a tile|leave no room") as caught:
+        plan_tiles(4096, 4096, MODEL, free, inputs=inputs, **asked)
+    advice = str(caught.value).replace("a margin of 10%", "").replace("an overlap of 256", "")
+    print(advice)
+    for name in ("overlap", "margin"):
+        assert name in inputs or name not in advice
+    assert "multiple_of" not in advice

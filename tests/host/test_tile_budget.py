@@ -1,0 +1,53 @@
+"""What Tile Size and the tiled VAE nodes plan, and what they say where nothing fits."""
+
+from types import SimpleNamespace
+
+import pytest
+import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
+import torch
+from tilework.blending.memory_fit import MemoryFit
+from tilework.models import tile_budget, vae_tiles
+from tilework.models.vae_tiles import VAETiles
+from tilework.models.vae_tiling import decode
+from tilework.tests.pack.vaes import tiny
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def demand(overlap=16, **more):
+    return tile_budget.Demand("UPSCALE_MODEL", MemoryFit(0, 1000), None, 8, overlap, **more)
+
+
+def advice(call):
+    with pytest.raises(ValueError, match=r"fits|leave no room") as caught:
+        call()
+    print(caught.value)
+    return str(caught.value)
+
+
+def test_tile_size_advises_no_overlap_which_it_measures(monkeypatch):
+    monkeypatch.setattr(tile_budget, "free_after_loading", lambda *_: 10**9)
+    said = advice(lambda: tile_budget.budget(4096, 4096, [demand()], 1e6))
+    assert "lower the margin" in said and "overlap" not in said
+    said = advice(lambda: tile_budget.budget(4096, 4096, [demand(600, largest=512)], 0.1))
+    assert "plan for one model at a time" in said and "smaller overlap" not in said
+
+
+def test_the_tiled_vae_nodes_advise_no_margin_which_they_have_not(monkeypatch):
+    monkeypatch.setattr(vae_tiles, "free_after_loading", lambda *_: 0)
+    said = advice(lambda: decode(tiny("kl"), torch.zeros(1, 4, 128, 128), VAETiles()))
+    assert "use a smaller model or a smaller overlap" in said and "lower" not in said
+
+
+def test_a_vae_needs_what_the_hungrier_of_its_halves_needs(monkeypatch):
+    halves = {True: MemoryFit(1e6, 100), False: MemoryFit(5e6, 10)}
+    monkeypatch.setattr(tile_budget, "fit_for_vae", lambda vae, decode: halves[decode])
+    field = SimpleNamespace(lattice=8, overlap=64)
+    monkeypatch.setattr(tile_budget, "vae_field", lambda *_: SimpleNamespace(field=field, headline="radius 24 px"))
+    found = tile_budget.demand_of_vae(tiny("kl"))
+    for side in (64, 256, 1024):
+        assert found.fit.needs(side, side) == max(half.needs(side, side) for half in halves.values())
