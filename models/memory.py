@@ -1,7 +1,8 @@
 """How much memory there is, and how much of it a model needs for a tile.
 
 What ComfyUI itself expects of a model is the start. Where a CUDA device can count, two small runs replace it for
-upscale models and VAEs; diffusion models, which run only with prompts, keep the host's estimate.
+upscale models and VAEs. On a processor the tensors of an upscale model are counted (`live_memory.py`). Diffusion models,
+which run only with prompts, keep the host's estimate.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ..blending.live_memory import META, peak_bytes, without_numbers
 from ..blending.memory_fit import MemoryFit, fit
 
 # ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
@@ -22,8 +24,15 @@ CHANNELS = 3
 # Sides in image pixels that estimates are read off at, and that probes run at.
 READ_AT = (512, 1024)
 PROBED = (128, 256)
+# On a processor: sides that are counted at, and, where a network does not run without numbers, sides that it is run at.
+COUNTED, RUN_ON_CPU = (128, 512, 1024), (64, 128)
+# The most that the processor's allocator was seen to hold, for each byte that is in use: small blocks leave gaps. Blocks above
+# 32 MB come and go one by one, and then it is 1.
+ALLOCATOR = 1.85
 
 DIFFUSION_DOWNSCALE = 8
+
+CPU_USE = "upscale on a processor"
 
 _measured: WeakKeyDictionary[Any, dict[str, MemoryFit]] = WeakKeyDictionary()
 
@@ -119,9 +128,11 @@ def fit_for_upscaler(upscale_model: Any) -> MemoryFit:
     """Memory of an UPSCALE_MODEL per pixel of the tile that is given to it, its output in float32 included."""
     prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscale_model.scale), 1.0) * UPSCALER_FACTOR)
     device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
+    channels = getattr(upscale_model, "input_channels", CHANNELS)
+    if device.type == "cpu":
+        return _counted(prior, upscale_model, channels)
 
     def run(side: int) -> object:
-        channels = getattr(upscale_model, "input_channels", CHANNELS)
         return upscale_model(torch.zeros(1, channels, side, side, device=device))
 
     def load(needed: float) -> None:
@@ -217,6 +228,39 @@ def load_upscaler(upscale_model: Any, needed: float) -> torch.device:
         management.free_memory(needed + weights, device)
         upscale_model.to(device)
     return device
+
+
+def _counted(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
+    """What the tensors of an upscale model add up to on the processor, else the prior; once for each model."""
+    known = _measured.setdefault(getattr(upscale_model, "model", upscale_model), {})
+    if CPU_USE not in known:
+        known[CPU_USE] = _count(prior, upscale_model, channels)
+    return known[CPU_USE]
+
+
+def _count(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
+    network, patcher = getattr(upscale_model, "model", None), getattr(upscale_model, "patcher", None)
+
+    def counted(model: Any, sides: Sequence[int], device: torch.device) -> MemoryFit:
+        dtype, samples = weights_dtype(model), []
+        for side in sides:
+            given = torch.empty(1, channels, side, side, dtype=dtype, device=device).zero_()
+            samples.append((side * side, ALLOCATOR * peak_bytes(model, given)))
+        return fit(samples)
+
+    def bare() -> MemoryFit:
+        return counted(without_numbers(upscale_model, network, (patcher,)), COUNTED, META)
+
+    def small() -> MemoryFit:
+        return counted(upscale_model, RUN_ON_CPU, load_upscaler(upscale_model, 0))
+
+    for way in (bare, small):
+        try:
+            return way()
+        except Exception as error:
+            # What a model does without numbers, or with a small picture, need not be what it does with a tile.
+            logging.info("Tilework: the model's memory was not counted (%s)", error)
+    return prior
 
 
 def _corrected(

@@ -45,6 +45,55 @@ def test_without_a_device_that_counts_the_hosts_estimate_stands():
     assert memory.fit_for_upscaler(upscaler).needs(512, 512) == pytest.approx(512 * 512 * 3 * 4 * 4 * 384)
 
 
+class Described:
+    """An upscale model without a patcher; writes down what it is given, numbers or not."""
+
+    scale, input_channels = 1, 3
+
+    def __init__(self, network):
+        self.model, self.seen = network, []
+
+    def to(self, device):
+        return self
+
+    def __call__(self, picture):
+        self.seen.append(tuple(picture.shape))
+        return self.model(picture)
+
+
+def wide(middle=None):
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3, padding=1), middle or torch.nn.ReLU(), torch.nn.Conv2d(32, 3, 3, padding=1))
+
+
+@pytest.fixture
+def on_cpu(monkeypatch):
+    monkeypatch.setattr(memory, "upscaler_device", lambda model: torch.device("cpu"))
+    monkeypatch.setattr(memory, "load_upscaler", lambda model, needed: torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_on_a_processor_tensors_are_counted_once_and_nothing_is_run():
+    model = Described(wide())
+    found = memory.fit_for_upscaler(model)
+    assert model.seen == [] and memory.fit_for_upscaler(model) is found
+    # The picture, and the wide map before and after the ReLU.
+    for side in (100, 2000):
+        assert found.needs(side, side) == pytest.approx(memory.ALLOCATOR * (3 + 32 + 32) * 4 * side * side, rel=1e-3)
+
+
+class Looks(torch.nn.Module):
+    def forward(self, x):
+        return x * 2 if float(x.mean()) > 0 else x + 0
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_a_network_that_looks_at_numbers_is_run_small():
+    model = Described(wide(Looks()))
+    found = memory.fit_for_upscaler(model)
+    assert model.seen == [(1, 3, 64, 64), (1, 3, 128, 128)]
+    assert found.needs(500, 500) == pytest.approx(memory.ALLOCATOR * (3 + 32 + 32) * 4 * 250_000, rel=1e-3)
+
+
 def vae(dim=2, ratio=8):
     return SimpleNamespace(
         latent_dim=dim,
