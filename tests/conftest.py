@@ -17,6 +17,22 @@ if "tilework" not in sys.modules:
     spec.loader.exec_module(module)
 
 
+def pytest_addoption(parser):
+    from tilework.tools.front_ends import LATEST, NEWEST, OWN, front_end
+
+    parser.addoption(
+        "--frontend",
+        type=front_end,
+        metavar="VERSION",
+        help=f"run all browser tests on this front end of ComfyUI, fetched where it is missing: a version, {LATEST} ({NEWEST}) or {OWN} "
+        "(the host's). Without it: all on the host's own, and those marked two_front_ends on the newest as well",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "two_front_ends: run on the host's own front end and on the newest one")
+
+
 def pytest_collection_modifyitems(items):
     """The browser comes last: once it is open, its driver keeps an event loop in the main thread until the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "browser"))

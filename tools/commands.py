@@ -5,6 +5,10 @@
     python dev.py test [ARGUMENTS]   all tests; arguments go to pytest
     python dev.py bench [ARGUMENTS]  the benchmarks; arguments go to benchmarks/split_blend.py
 
+With --frontend VERSION, serve and test use another version of ComfyUI's front end ("newest": the
+newest that the pack is tested with; "own": the one of this ComfyUI). Without it, test runs all
+browser tests on the own one and most of them on the newest as well.
+
 The first run sets up a ComfyUI of its own in .host/ (about 6 GB, some minutes); later runs
 start in seconds. COMFYUI_PATH names a ComfyUI to use instead, TILEWORK_HOST another folder
 than .host. Deleting that folder undoes it all but for pip's own cache.
@@ -21,6 +25,7 @@ from functools import partial
 
 from .child import foreground, surroundings
 from .environment import REPOSITORY, Host, ensure_host
+from .front_ends import OWN, chosen_front_end, front_end, front_end_arguments
 from .guarded import guarded, say
 from .host_error import HostError
 from .lock import held
@@ -52,13 +57,16 @@ def serve(arguments: list[str]) -> int:
     """Leave a server running until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="dev.py serve", description="Leave a real ComfyUI with Tilework running until Ctrl-C.")
     parser.add_argument("--port", type=_port, help=f"to listen on (default: {SERVE_PORT}, or any free one)")
-    port = parser.parse_args(arguments).port or (SERVE_PORT if is_free(SERVE_PORT) else None)
+    parser.add_argument("--frontend", type=front_end, metavar="VERSION", default=OWN, help=f"of the front end (default: {OWN})")
+    asked = parser.parse_args(arguments)
+    port = asked.port or (SERVE_PORT if is_free(SERVE_PORT) else None)
     check_port(port)
     host = ensure_host(say)
     models = {"upscale_models": [ensure_upscaler(host, say)]}
     inputs = [ensure_photograph(host, say)]
+    extra = front_end_arguments(host, chosen_front_end(asked.frontend), say)
     say("Starting ComfyUI (about ten seconds).")
-    with Server(host, "serve", models=models, inputs=inputs, port=port, keep=True, report=say) as server:
+    with Server(host, "serve", models=models, inputs=inputs, port=port, extra_args=extra, keep=True, report=say) as server:
         say(f"\n    {server.url}\n\nTilework is loaded; its examples are under Templates. Your files are in {server.base},")
         say(f"the log is {server.log}. Ctrl-C stops the server.")
         try:

@@ -21,7 +21,13 @@
     }, "the graph is at rest");
     await F.frame();
   };
-  F.toasts = () => [...document.querySelectorAll(".p-toast-message-error")].map((one) => one.textContent);
+  // Front ends up to 1.47 mark an error by its class, newer ones by what it is.
+  const ERROR_TOASTS = ".p-toast-message-error, [data-testid=toast][data-toast-kind=error]";
+  F.toasts = () => [...document.querySelectorAll(ERROR_TOASTS)].map((one) => one.textContent);
+  F.dismissToasts = () => {
+    const { toast } = app.extensionManager;
+    (toast.dismissAll ?? toast.removeAll).call(toast);
+  };
   F.empty = { last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 };
   F.view = (scale, x, y) => {
     app.canvas.ds.scale = scale;
@@ -32,7 +38,7 @@
     await app.loadGraphData(structuredClone(F.empty));
     const store = app.extensionManager.workflow;
     for (const open of [...store.openWorkflows]) if (open.path !== store.activeWorkflow.path) await store.closeWorkflow(open);
-    app.extensionManager.toast.removeAll();
+    F.dismissToasts();
     F.view(1, 0, 0);
     await F.frame();
   };

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from tilework.tests.browser.stand_ins import model_files
 from tilework.tools.browser import ARGUMENTS, ensure_chromium, ensure_driver
 from tilework.tools.environment import find_host
+from tilework.tools.front_ends import LATEST, OWN, PACKAGE, chosen_front_end, front_end_arguments
 from tilework.tools.front_page import RENDERERS, SETTINGS, FrontPage
 from tilework.tools.loopback import get_json
 from tilework.tools.materials import ensure_photograph, ensure_upscaler
@@ -17,14 +19,45 @@ from tilework.tools.server import Server
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# First, so that a test's name begins with the front end.
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    """Every test on the front end that was chosen; else on the host's own, and on the newest one too where its file is marked so."""
+    if "front_end" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("--frontend")
+    both = [OWN, LATEST] if metafunc.definition.get_closest_marker("two_front_ends") else [OWN]
+    # By number: the host's own may be the newest.
+    found = {version_of(name): name for name in ([chosen] if chosen else both)}
+    metafunc.parametrize("front_end", list(found.values()), ids=list(found), indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """All that runs on one front end comes together: a change is a new server."""
+    items.sort(key=lambda item: hasattr(item, "callspec") and item.callspec.params.get("front_end", OWN) != OWN)
+
+
+def version_of(name):
+    """The number of a front end, the host's own among them."""
+    return chosen_front_end(name) or metadata.version(PACKAGE)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def front_end(request):
+    """What the server is started with to serve a front end."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        return front_end_arguments(find_host(), chosen_front_end(request.param))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, front_end):
     """The running server, with the test models' names where the templates look for theirs."""
     host = find_host()
     packs = {"tilework": ROOT, "tilework_test": ROOT / "tests" / "pack"}
     models = model_files(sorted((ROOT / "example_workflows").glob("*.json")), tmp_path_factory.mktemp("models"))
     models.setdefault("upscale_models", []).append(ensure_upscaler(host))
-    with Server(host, name="browser", packs=packs, models=models, inputs=[ensure_photograph(host)]) as running:
+    with Server(host, name="browser", packs=packs, models=models, inputs=[ensure_photograph(host)], extra_args=front_end) as running:
         (running.base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(SETTINGS), "utf-8")
         yield running
 

@@ -67,5 +67,11 @@
     app.canvas.setDirty(true, true);
     return { load, split };
   };
+  // As a person gets into a subgraph: not in the frame in which it was made.
+  T.enter = async (subgraph) => {
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    app.canvas.setGraph(subgraph);
+    app.canvas.setDirty(true, true);
+  };
   T.prompt = async () => (await app.graphToPrompt()).output;
 }

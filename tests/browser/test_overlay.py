@@ -11,6 +11,8 @@ from tilework.blending.layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, overlaps, size_of
 
+pytestmark = pytest.mark.two_front_ends
+
 page = overlay_page.page
 
 
@@ -100,8 +102,7 @@ def test_it_follows_into_a_subgraph(page, front, server):
           const { load, split } = await T.scene();
           const { subgraph, node } = app.graph.convertToSubgraph(new Set([split]));
           window.inner = subgraph._nodes.find((one) => one.type === "TileworkTileSplit");
-          app.canvas.setGraph(subgraph);
-          app.canvas.setDirty(true, true);
+          await T.enter(subgraph);
         }"""
     )
     page.evaluate("text => T.shows(inner, text)", expected(*size_of(server)))
@@ -122,8 +123,7 @@ def test_it_follows_out_of_a_subgraph_and_takes_the_subgraphs_own_values(page, f
           subgraph.addInput("tile_width", "INT").connect(inner.inputs[T.slot(inner, "tile_width")], inner);
           node.widgets[0].value = 128;
           Object.assign(window, { inner });
-          app.canvas.setGraph(subgraph);
-          app.canvas.setDirty(true, true);
+          await T.enter(subgraph);
         }"""
     )
     page.evaluate("text => T.shows(inner, text)", expected(*size_of(server), tile=128, tile_height=256))

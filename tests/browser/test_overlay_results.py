@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from tilework.blending.captions import describe_split
 from tilework.blending.layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, size_of
+
+pytestmark = pytest.mark.two_front_ends
 
 page = overlay_page.page
 

@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.two_front_ends
+
 NODES = """async (prefix) => {
   F.add("LoadImage", 80, 130, { image: "example.png" });
   F.add("TileworkTileSplit", 420, 130, { tile_width: 256, tile_height: 256, overlap: 32 });
@@ -88,5 +90,6 @@ def test_it_is_saved_and_the_file_and_the_reloaded_page_give_the_same_prompt(wir
     assert wired.do("() => F.prompt()") == before, "from the file"
     again = wired.do("() => F.workflow()")
     for one, other in zip(saved["nodes"], again["nodes"], strict=True):
-        assert (one["widgets_values"] or []) == (other["widgets_values"] or []) if "widgets_values" in one else True, one["type"]
+        # Front ends differ in whether a node without widgets has an empty list, or none.
+        assert (one.get("widgets_values") or []) == (other.get("widgets_values") or []), one["type"]
     assert wired.complaints() == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.two_front_ends
+
 PLACE = (900, 820)
 
 

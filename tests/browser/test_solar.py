@@ -13,6 +13,8 @@ from PIL import Image
 from tilework.blending.curves import CHANNELS, DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
 from tilework.blending.solarize import solarize
 
+pytestmark = pytest.mark.two_front_ends
+
 HELPERS = (Path(__file__).with_name("solar.js")).read_text("utf-8")
 OWN_POINTS = [[0, 0.1], [0.2, 0.9], [0.37, 0.05], [0.6, 1], [0.61, 0.4], [1, 0.7]]
 

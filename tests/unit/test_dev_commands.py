@@ -63,6 +63,13 @@ def test_a_wrong_port_is_refused_before_any_work(port):
     assert "Traceback" not in answer.stderr
 
 
+def test_a_front_end_that_is_none_is_refused_before_any_work():
+    answer = dev("serve", "--frontend", "1.x")
+    assert answer.returncode == 2
+    assert "'1.x' is no front end: use own, newest or a version" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("trouble", "status", "words"),
     [
