@@ -157,14 +157,20 @@ def upscaled(photo: torch.Tensor, file: Path, folder: Path) -> None:
     write(folder, "TileworkTiledUpscale", panels)
 
 
-def reach(file: Path, folder: Path) -> None:
-    """Measure Receptive Field, on the small upscaler."""
-    from blending.influence_scale import colored, share
+def field_of(file: Path) -> Any:
+    """The receptive field of the small upscaler, measured."""
     from blending.receptive_field import measure
 
     model = spandrels(file)
     with torch.inference_mode():
-        field = measure(model, 3, model.scale, size=64, largest=64, strip=0, network=model.model)
+        return measure(model, 3, model.scale, size=64, largest=64, strip=0, network=model.model)
+
+
+def reach(file: Path, folder: Path) -> None:
+    """Measure Receptive Field, on the small upscaler."""
+    from blending.influence_scale import colored, share
+
+    field = field_of(file)
     say(f"  radius {field.radius}, overlap {field.overlap}, trim {field.trim}")
     tile = Image.fromarray(colored(share(field.influence.numpy() * LEVELS))).resize((PANEL, PANEL), Image.Resampling.NEAREST)
     edge = field.trim * float(field.scale) / field.influence.shape[-1] * PANEL

@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from tilework.blending.curves import solar_curve
 from tilework.blending.solarize import edges, solarize
+from tilework.tests.host.test_sampling_workflows import with_test_models
 from tilework.tools.loopback import get, get_json
 from tilework.tools.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
+# The input of a node that goes through it, for the nodes that tests take out of a workflow.
+WORKED_ON = ("image", "tiles", "samples", "latent_image")
 
 
 def test_there_are_workflows_and_each_has_a_thumbnail():
@@ -37,6 +40,16 @@ def test_they_are_in_the_template_browser_under_the_packs_name(server):
     assert set(get_json(server.url + "/workflow_templates")["tilework"]) == {path.stem for path in WORKFLOWS}
 
 
+def test_no_node_is_without_a_template(pack):
+    used = {node["type"] for path in WORKFLOWS for node in json.loads(path.read_text("utf-8"))["nodes"]}
+    assert sorted(set(pack) - used) == []
+
+
+def test_the_readme_names_every_template():
+    text = (FOLDER.parent / "README.md").read_text("utf-8")
+    assert [path.stem for path in WORKFLOWS if f"**{path.stem}**" not in text] == []
+
+
 def test_every_node_has_a_help_page_that_names_its_inputs(server, object_info):
     for name, info in object_info.items():
         if not name.startswith("Tilework") or name.startswith("TileworkTest"):
@@ -47,10 +60,39 @@ def test_every_node_has_a_help_page_that_names_its_inputs(server, object_info):
             assert category == "hidden" or all(key in page for key in names), name
 
 
+def saved_picture(server, entry):
+    """The one picture that a run saved, float32 [H, W, 3], 0..255."""
+    (written,) = images(entry)
+    return np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+
+
+def only(prompt, kind):
+    """The key of the one node of a kind."""
+    (key,) = (key for key, part in prompt.items() if part["class_type"] == kind)
+    return key
+
+
+def without(prompt, *kinds):
+    """The prompt less the nodes of some kinds: who read their results reads what they were given."""
+    gone = {
+        key: next((part["inputs"][name] for name in WORKED_ON if name in part["inputs"]), None)
+        for key, part in prompt.items()
+        if part["class_type"] in kinds
+    }
+
+    def source(value):
+        return source(gone[value[0]]) if isinstance(value, list) and value[0] in gone else value
+
+    return {
+        key: {**part, "inputs": {name: source(value) for name, value in part["inputs"].items()}}
+        for key, part in prompt.items()
+        if key not in gone
+    }
+
+
 def twice_as_large(server, entry):
     """The one picture that was written and the photograph, after making sure that one is the other at twice the size."""
-    (written,) = images(entry)
-    picture = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32) / 255
+    picture = saved_picture(server, entry) / 255
     original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32) / 255
     assert picture.shape == (original.shape[0] * 2, original.shape[1] * 2, 3)
     shrunk = picture.reshape(original.shape[0], 2, original.shape[1], 2, 3).mean((1, 3))
@@ -69,6 +111,33 @@ def test_tiled_upscale_planned_gives_the_photograph_twice_as_large(server, objec
     fed = {name for name, value in inputs.items() if isinstance(value, list)}
     assert fed == {"upscale_model", "image", "tile_width", "tile_height", "overlap", "tile_batch"}, "the planner's outputs go straight in"
     twice_as_large(server, run_entry(prompt))
+
+
+def test_measure_and_upscale_gives_what_the_model_gives_without_tiles(server, object_info, run_entry):
+    prompt = convert(FOLDER / "measure_and_upscale.json", object_info)
+    measured = only(prompt, "TileworkReceptiveField")
+    assert prompt[only(prompt, "TileworkTileSplit")]["inputs"]["overlap"] == [measured, 1]
+    assert prompt[only(prompt, "TileworkSeamBlend")]["inputs"]["trim"] == [measured, 2]
+    entry = run_entry(prompt)
+    tiled, _ = twice_as_large(server, entry)
+    untiled = saved_picture(
+        server, run_entry(without(prompt, "TileworkTileSplit", "TileworkSeamBlend", "TileworkReceptiveField", "PreviewAny"))
+    )
+    difference = np.abs(255 * tiled - untiled)
+    print(f"tiled against untiled, levels: largest {difference.max():.0f}, mean {difference.mean():.4f}")
+    # The threshold of half a level, and each of the two rounded when it was saved.
+    assert difference.max() <= 1 and "9 tiles of 192 x 192" in entry["outputs"][only(prompt, "TileworkTileSplit")]["text"][0]
+
+
+def test_latent_tiles_are_sampled_one_by_one_and_put_back_where_they_were(server, object_info, run_entry):
+    prompt = with_test_models(convert(FOLDER / "latent_tiles.json", object_info))
+    entry = run_entry(prompt)
+    assert "9 tiles of 256 x 256" in entry["outputs"][only(prompt, "TileworkLatentTileSplit")]["text"][0]
+    sampled = saved_picture(server, entry)
+    assert sampled.shape == np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB")).shape
+    untouched = saved_picture(server, run_entry(without(prompt, "KSampler")))
+    through = saved_picture(server, run_entry(without(prompt, "KSampler", "TileworkLatentTileSplit", "TileworkLatentSeamBlend")))
+    assert np.abs(untouched - through).max() <= 1 and np.abs(sampled - through).mean() > 1
 
 
 def verdicts(entry):
