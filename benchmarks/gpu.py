@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import os
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,16 +50,6 @@ def host() -> None:
     load_pack()
 
 
-def load(path: str) -> Any:
-    """An upscale model from a file, by the host's own node."""
-    import folder_paths
-    from loading import run_node
-
-    folder_paths.add_model_folder_path("upscale_models", os.path.dirname(os.path.abspath(path)))
-    loader = importlib.import_module("comfy_extras.nodes_upscale_model").UpscaleModelLoader
-    return run_node(loader, model_name=os.path.basename(path))[0]
-
-
 def peak_of(call: Any) -> tuple[float, float, Any]:
     """(seconds, peak bytes above what was there, result)."""
     gc.collect()
@@ -87,17 +77,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--model", default=os.path.join(os.path.dirname(__file__), "..", ".host", "models", "tilework_tiny_x2.safetensors"))
+    parser.add_argument("--model", type=Path, help="an upscale model of yours; else the tiny trained one")
     options = parser.parse_args()
     if not has_device():
         return
     host()
-    from loading import run_node
+    from loading import load_upscale_model, run_node, tiny_file
 
     upscale = importlib.import_module("tilework.models.tiled_upscale")
     upscaler = importlib.import_module("tilework.models.upscaler").Upscaler
     core = importlib.import_module("comfy_extras.nodes_upscale_model").ImageUpscaleWithModel
-    model = load(options.model)
+    model = load_upscale_model(options.model or tiny_file())
     generator = torch.Generator().manual_seed(1)
     picture = torch.rand(1, options.size, options.size, 3, generator=generator)
     print(f"### {torch.cuda.get_device_name()}, {options.size} x {options.size}, x{model.scale}, torch {torch.__version__}\n")

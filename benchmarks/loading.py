@@ -41,10 +41,21 @@ def blending(module: str = "") -> ModuleType:
     return importlib.import_module("tilework.blending" + (module and f".{module}"))
 
 
+def host_root() -> Path:
+    """The folder that dev.py sets a host up in: `.host`, or the one that TILEWORK_HOST names."""
+    load_pack()
+    return importlib.import_module("tilework.tools.environment").host_folder()
+
+
+def tiny_file() -> Path:
+    """The tiny trained upscaler, where dev.py has made it."""
+    return host_root() / "models" / "tilework_tiny_x2.safetensors"
+
+
 def _host_folder() -> Path | None:
     """COMFYUI_PATH, else the ComfyUI the pack is installed in, else the one its own set-up made."""
     given = os.environ.get("COMFYUI_PATH")
-    for folder in [Path(given)] if given else [PACK.parent.parent, PACK / ".host" / "ComfyUI"]:
+    for folder in [Path(given)] if given else [PACK.parent.parent, host_root() / "ComfyUI"]:
         if (folder / "comfy_extras" / "nodes_images.py").is_file():
             return folder
     return None
@@ -69,10 +80,12 @@ def load_host() -> bool:
         sys.argv = arguments
     import folder_paths
 
-    # Nodes save a small picture of what they did, and the host's own folder is not ours to fill.
+    # Nodes save a small picture of what they did, and what they measured of a model: the host's own folders are not ours to fill,
+    # and what is in there is to change no figure.
     scratch = tempfile.mkdtemp(prefix="tilework-benchmark-")
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     folder_paths.set_temp_directory(scratch)
+    folder_paths.set_user_directory(os.path.join(scratch, "user"))
     return True
 
 
@@ -95,6 +108,15 @@ def run_node(cls: Any, **values: Any) -> tuple[Any, ...]:
     if schema.is_input_list:
         given = {name: [value] for name, value in given.items()}
     return cls.PREPARE_CLASS_CLONE(None).execute(**{**given, **values}).result
+
+
+def load_upscale_model(file: Path) -> Any:
+    """An UPSCALE_MODEL from a file, by the host's own node."""
+    import folder_paths
+
+    folder_paths.add_model_folder_path("upscale_models", str(file.absolute().parent))
+    loader = importlib.import_module("comfy_extras.nodes_upscale_model").UpscaleModelLoader
+    return run_node(loader, model_name=file.name)[0]
 
 
 @cache

@@ -18,11 +18,10 @@ import importlib
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from loading import PACK, blending, load_host, node, note, run_node
+from loading import blending, load_host, load_upscale_model, node, note, run_node, tiny_file
 from quiet import Neighbours
 from resident import extra_peak
 
@@ -34,12 +33,8 @@ DISC = 0.37  # radius of what can be seen, as a share of the picture
 
 
 def tiny_model() -> Any:
-    """The tiny trained upscaler, loaded by the host's own node."""
-    import folder_paths
-
-    folder_paths.add_model_folder_path("upscale_models", str(PACK / ".host" / "models"))
-    loader = importlib.import_module("comfy_extras.nodes_upscale_model").UpscaleModelLoader
-    return run_node(loader, model_name="tilework_tiny_x2.safetensors")[0]
+    """The tiny trained upscaler."""
+    return load_upscale_model(tiny_file())
 
 
 def whole_image_model() -> Any:
@@ -196,8 +191,8 @@ def main() -> None:
     if not load_host():
         sys.exit("this benchmark needs ComfyUI: set COMFYUI_PATH, or run `python dev.py demo` once")
     blending()
-    if not (PACK / ".host" / "models" / "tilework_tiny_x2.safetensors").is_file():
-        sys.exit(f"there is no tiny model in {Path('.host') / 'models'}: run `python dev.py demo` once")
+    if not tiny_file().is_file():
+        sys.exit(f"there is no tiny model in {tiny_file().parent}: run `python dev.py demo` once")
     with torch.inference_mode():
         for part in options.parts:
             if part == "time":
