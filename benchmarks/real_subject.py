@@ -87,13 +87,17 @@ class Photograph:
     @cached_property
     def whole(self) -> torch.Tensor:
         """float32 [1, H, W, 3]."""
-        import numpy as np
-        import skimage.data
-        import skimage.io
+        import skimage
 
-        is_file = Path(self.source).is_file()
-        picture = skimage.io.imread(self.source) if is_file else getattr(skimage.data, self.source)()
-        return torch.from_numpy(np.ascontiguousarray(picture[..., :3])).float()[None] / 255
+        if Path(self.source).is_file():
+            picture = skimage.io.imread(self.source)
+        elif hasattr(skimage.data, self.source):
+            picture = getattr(skimage.data, self.source)()
+        else:
+            sys.exit(f"{self.source} is neither a file nor one of scikit-image's pictures: use for example astronaut, coffee or rocket")
+        if picture.ndim == 2:
+            picture = skimage.color.gray2rgb(picture)
+        return torch.from_numpy(skimage.util.img_as_float32(picture[..., :3]).copy())[None]
 
     def crop(self, height: int, width: int) -> torch.Tensor:
         """Its middle, [1, height, width, 3]."""

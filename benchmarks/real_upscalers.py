@@ -156,7 +156,7 @@ def memory_for_a_tile(subject: Subject, picture: torch.Tensor, side: int) -> Ite
 
     upscale = importlib.import_module("tilework.models.tiled_upscale")
     needed = upscale.fit_for_upscaler(subject.model).needs(side, side) * (1 + upscale.MARGIN)
-    free = int(1.01 * needed) + picture.nbytes * subject.scale**2
+    free = int(1.01 * needed + picture.nbytes * subject.scale**2 + management.extra_reserved_memory())
 
     def free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
         return (free, free) if torch_free_too else free
@@ -304,12 +304,14 @@ def main() -> None:
             return
         start = time.perf_counter()
         print(f"{datetime.date.today()}, {', '.join(f'{key} {value}' for key, value in machine().items())}", flush=True)
+        photo = Photograph(options.photo)
+        for width, height in [*options.size, CANVAS[::-1]]:
+            photo.crop(height, width)  # whether it is large enough shows now and not in an hour
         host_error = importlib.import_module("tilework.tools.host_error").HostError
         try:
             subjects = [Subject(name) for name in options.networks]
         except host_error as error:
             sys.exit(str(error))
-        photo = Photograph(options.photo)
         for part in options.parts:
             PARTS[part](subjects, photo, options)
         print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
