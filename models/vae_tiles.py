@@ -34,6 +34,17 @@ class VAETiles:
     tile_height: int = 0
     overlap: int = -1
 
+    @property
+    def typed(self) -> list[int]:
+        """The sides that are not left to be planned."""
+        return [side for side in (self.tile_width, self.tile_height) if side]
+
+    def check_overlap(self) -> None:
+        """Raise ValueError where neighbouring tiles would share all of themselves: for tiles that are cut out and blended."""
+        if self.typed and self.overlap >= min(self.typed):
+            least = min(self.typed)
+            raise ValueError(f"overlap {self.overlap} must be smaller than the tile of {least} px: use {least // 2} or less, or -1")
+
     def check(self, ratio: int) -> None:
         """Raise ValueError for what cannot be meant; `ratio` is image pixels per latent cell."""
         if self.mode not in MODES:
@@ -181,3 +192,9 @@ def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> Til
     parts = cores(Region(0, height, 0, width), (tile[0] // ratio, tile[1] // ratio))
     rows, columns = (max(part.bottom - part.top for part in parts), max(part.right - part.left for part in parts))
     return TileLayout(size, tuple(Rect(part.top * ratio, part.left * ratio, rows * ratio, columns * ratio) for part in parts))
+
+
+def class_name(vae: Any, half: bool | None = None) -> str:
+    """The class of the VAE, or of its decoder (True) or encoder (False) where it has one."""
+    model = vae.first_stage_model
+    return type(model if half is None else getattr(model, "decoder" if half else "encoder", model)).__name__

@@ -1,6 +1,7 @@
 """A VAE of the host, tile by tile: which way fits it.
 
-Known VAEs (`vae_steps.py`) are run stage by stage (`vae_stages.py`); the others in whole tiles (`vae_whole_tiles.py`).
+Known VAEs (`vae_steps.py`) are run stage by stage (`vae_stages.py`), those that tile by themselves are left to do so
+(`vae_own_tiling.py`), the others are run in whole tiles (`vae_whole_tiles.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from ..blending.network_steps import Step, factors
+from .vae_own_tiling import decode_by_itself, encode_by_itself, takes_folded
 from .vae_stages import decode_by_stages, encode_by_stages
 from .vae_steps import decoder_steps, encoder_steps
 from .vae_tiles import Outcome, VAETiles
@@ -21,7 +23,7 @@ def decode(vae: Any, samples: torch.Tensor, asked: VAETiles) -> tuple[torch.Tens
 
     Args:
         vae: the host's VAE.
-        samples: [B, C, h, w], or [B, C, T, h, w] for video.
+        samples: [B, C, h, w], or [B, C, T, h, w] for video; for SeedVR2's also [B, C * T, h, w].
         asked: mode and tile.
 
     Returns:
@@ -36,14 +38,10 @@ def decode(vae: Any, samples: torch.Tensor, asked: VAETiles) -> tuple[torch.Tens
     asked.check(ratio)
     if vae.latent_dim == 2 and samples.ndim == 5:
         samples = samples[:, :, 0]  # as the host does: image latents that travel with one frame
-    if samples.ndim != vae.latent_dim + 2:
-        raise ValueError(
-            f"samples has {samples.ndim} dimensions and this VAE takes {vae.latent_dim + 2}: it is the latent of another model"
-        )
-    if samples.shape[1] != vae.latent_channels:
-        raise ValueError(
-            f"samples has {samples.shape[1]} channels and this VAE takes {vae.latent_channels}: connect the VAE of the model that made it"
-        )
+    if not takes_folded(vae, samples):
+        _check_latent(vae, samples)
+    if vae.handles_tiling:
+        return decode_by_itself(vae, samples, asked, ratio)
     steps = None
     if samples.ndim == 4:
         steps = _of_ratio(decoder_steps(vae.first_stage_model), ratio)
@@ -80,6 +78,8 @@ def encode(vae: Any, pixels: torch.Tensor, asked: VAETiles) -> tuple[torch.Tenso
             f"pixels has {pixels.shape[-1]} channels and this VAE takes {vae.output_channels}: "
             f"connect a picture of {vae.output_channels} channels, or a grey one of 1"
         )
+    if vae.handles_tiling:
+        return encode_by_itself(vae, pixels, asked, ratio)
     steps = None
     if vae.latent_dim == 2 and not any(side % ratio for side in pixels.shape[1:3]):
         steps = _of_ratio(encoder_steps(vae.first_stage_model), ratio)
@@ -88,6 +88,18 @@ def encode(vae: Any, pixels: torch.Tensor, asked: VAETiles) -> tuple[torch.Tenso
     else:
         samples, outcome = encode_by_stages(vae, steps, asked, pixels)
     return samples if vae.format_encoded is None else vae.format_encoded(samples), outcome
+
+
+def _check_latent(vae: Any, samples: torch.Tensor) -> None:
+    """Raise ValueError unless `samples` has the dimensions and channels of this VAE's latents."""
+    if samples.ndim != vae.latent_dim + 2:
+        raise ValueError(
+            f"samples has {samples.ndim} dimensions and this VAE takes {vae.latent_dim + 2}: it is the latent of another model"
+        )
+    if samples.shape[1] != vae.latent_channels:
+        raise ValueError(
+            f"samples has {samples.shape[1]} channels and this VAE takes {vae.latent_channels}: connect the VAE of the model that made it"
+        )
 
 
 def _ratio(ratio: Any, vae: Any) -> int:

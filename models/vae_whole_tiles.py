@@ -1,8 +1,7 @@
 """VAEs whose modules are not known, among them those of video: whole tiles through the host's model, blended where they overlap.
 
 Space is tiled and time is not: a tile has all its frames, and the VAE handles them as it does in the host. That holds
-also where the frames are a batch of pictures which the VAE mixes, as SVD's decoder does. A VAE that says that it tiles
-by itself is left to do so.
+also where the frames are a batch of pictures which the VAE mixes, as SVD's decoder does.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..blending.cutting import cut_cells
 from ..blending.layout import Rect, TileLayout, plan_axis
 from ..blending.pixels import is_finite
 from ..blending.tile_plan import Needs
-from .vae_tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, planned_tile
+from .vae_tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, class_name, planned_tile
 
 # Cells that neighbours share where the user does not say: what is left of a tile border after eight of them is little
 # in every VAE looked at, and what attention and normalisation see differently no overlap would mend.
@@ -34,8 +33,6 @@ TRIM = 0.375
 def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
     """`vae_tiling.decode` for a VAE that is not known."""
     size = samples.shape[-2] * ratio, samples.shape[-1] * ratio
-    if vae.handles_tiling:
-        return _own_tiling(vae, samples, asked, ratio, size, decode=True)
 
     def run(tile: torch.Tensor) -> torch.Tensor:
         made = vae.first_stage_model.decode(tile.to(device=vae.device, dtype=vae.vae_dtype))
@@ -49,8 +46,6 @@ def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int
 def encode_in_tiles(vae: Any, pixels: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
     """`vae_tiling.encode` for a VAE that is not known; the latent as the module gives it."""
     size = pixels.shape[1], pixels.shape[2]
-    if vae.handles_tiling:
-        return _own_tiling(vae, pixels, asked, ratio, size, decode=False)
     source = pixels.movedim(-1, 1)
     if vae.latent_dim == 3:
         source = source.unsqueeze(2) if vae.not_video else source.movedim(1, 0).unsqueeze(0)
@@ -98,7 +93,7 @@ def _in_tiles(
     import comfy.model_management as management
 
     film = source.ndim == 4 and _mixes_frames(vae.first_stage_model, decode)
-    frames, name = (source.shape[0], _name(vae, decode)) if film else (1, _name(vae))
+    frames, name = (source.shape[0], class_name(vae, decode)) if film else (1, class_name(vae))
     logging.info("Tilework: %s is not a VAE known stage by stage; running whole tiles and blending them", name)
     estimate = HostEstimate(vae, tuple(source.shape), ratio if decode else 1, decode)
     tile, overlap, planned = _sizes(vae, asked, ratio, size, decode, estimate, frames)
@@ -155,17 +150,15 @@ def _sizes(
     vae: Any, asked: VAETiles, ratio: int, size: tuple[int, int], decode: bool, estimate: HostEstimate, frames: int
 ) -> tuple[tuple[int, int], int, int]:
     """The tile (height, width) and the overlap, in image pixels, and how many frames are planned together; 0 for as many as fit."""
-    typed = [side for side in (asked.tile_width, asked.tile_height) if side]
+    asked.check_overlap()
     overlap = asked.overlap
     if overlap < 0:
-        overlap = min(OVERLAP_CELLS * ratio, *(side // 2 for side in typed or [LARGEST])) // ratio * ratio
-    if typed and overlap >= min(typed):
-        raise ValueError(f"overlap {overlap} must be smaller than the tile of {min(typed)} px: use {min(typed) // 2} or less, or -1")
+        overlap = min(OVERLAP_CELLS * ratio, *(side // 2 for side in asked.typed or [LARGEST])) // ratio * ratio
 
     def planned(needs: Needs) -> tuple[int, int]:
         return planned_tile(vae, decode, size, asked, ratio, needs=needs, overlap=overlap)
 
-    if frames > 1 and len(typed) < 2:
+    if frames > 1 and len(asked.typed) < 2:
         try:
             return planned(_Film(estimate, frames)), overlap, frames
         except ValueError as error:
@@ -227,27 +220,3 @@ def _one(
     scale = Fraction(1) if decode else Fraction(1, ratio)
     planes = compose(made(), layout.in_pixels(), "hann", trim=_trim(layout), scale=scale)
     return planes.reshape(*shape, *planes.shape[1:3])
-
-
-def _own_tiling(
-    vae: Any, source: torch.Tensor, asked: VAETiles, ratio: int, size: tuple[int, int], decode: bool
-) -> tuple[torch.Tensor, Outcome]:
-    """A VAE that tiles by itself, through the host."""
-    if not is_finite(source):
-        raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in it: look at the node that made it")
-    unit = ratio if decode else 1
-    tile = min(asked.tile_height or 512, size[0]), min(asked.tile_width or 512, size[1])
-    overlap = min(tile) // 4 if asked.overlap < 0 else asked.overlap
-    sizes = {"tile_x": tile[1] // unit, "tile_y": tile[0] // unit, "overlap": overlap // unit}
-    made = vae.decode_tiled(source, **sizes) if decode else vae.encode_tiled(source, **sizes)
-    if decode and made.ndim == 5:
-        made = made.reshape(-1, *made.shape[-3:])
-    grid = tuple(-(-side // one) for side, one in zip(size, tile, strict=True))
-    lines = [f"{_name(vae)} tiles by itself, here by {tile[1]} x {tile[0]} px", f"mode {asked.mode} makes no difference"]
-    return made, Outcome(tile, grid, lines)
-
-
-def _name(vae: Any, half: bool | None = None) -> str:
-    """The class of the VAE, or of its decoder (True) or encoder (False) where it has one."""
-    model = vae.first_stage_model
-    return type(model if half is None else getattr(model, "decoder" if half else "encoder", model)).__name__

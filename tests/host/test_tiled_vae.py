@@ -1,5 +1,7 @@
 """Tiled VAE Encode and Tiled VAE Decode on the running server."""
 
+import json
+
 import pytest
 from tilework.tests.host.prompts import node, source
 from tilework.tools.workflow import WorkflowError as HostRunError
@@ -87,6 +89,34 @@ def test_a_video_latent_decodes_to_frames(report):
     (said,) = report({**prompt, "9": compare("3", "4")}, "9")
     assert said["shape_a"] == said["shape_b"] == [5, 80, 128, 3]
     assert said["max_abs"] < 1e-5
+
+
+@pytest.mark.parametrize(("kind", "channels", "ratio"), [("seedvr2", 16, 8), ("minimax h3", 24, 16)])
+def test_a_vae_that_tiles_by_itself_is_left_to_do_so(server, run_prompt, kind, channels, ratio):
+    prompt = {
+        "1": vae(kind), "2": latent(channels=channels, frames=2, width=9, height=6),
+        "3": decode(tile=0), "4": node("VAEDecode", samples=["2", 0], vae=["1", 0]), "5": compare("3", "4"),
+        "12": source(9 * ratio, 6 * ratio, batch=5, kind="smooth"),
+        "13": encode(("12", 0), tile=0), "14": node("VAEEncode", pixels=["12", 0], vae=["1", 0]), "15": compare_latent("13", "14"),
+    }  # fmt: skip
+    outputs = run_prompt(prompt)
+    (pictures,), (latents,) = ([json.loads(text) for text in outputs[key]["text"]] for key in ("5", "15"))
+    assert pictures["shape_a"] == pictures["shape_b"] == [5, 6 * ratio, 9 * ratio, 3] and pictures["max_abs"] < 1e-6
+    assert latents["samples_shape_a"] == latents["samples_shape_b"] == [1, channels, 2, 6, 9] and latents["samples_max_abs"] < 1e-6
+    for key in ("3", "13"):
+        (picture,), (said,) = outputs[key]["images"], outputs[key]["text"]
+        assert len(fetch(server.url, picture)) > 1000 and "tiles by itself" in said
+
+
+def test_seedvr2_in_tiles_and_folded_is_the_hosts_own(report):
+    core = {"tile_size": 64, "overlap": 16, "temporal_size": 64, "temporal_overlap": 8}
+    prompt = {
+        "1": vae("seedvr2"), "2": latent(channels=48, width=9, height=6),
+        "3": decode(tile=64, overlap=16), "4": node("VAEDecodeTiled", samples=["2", 0], vae=["1", 0], **core),
+        "9": compare("3", "4"),
+    }  # fmt: skip
+    (said,) = report(prompt, "9")
+    assert said["shape_a"] == said["shape_b"] == [9, 48, 72, 3] and said["max_abs"] < 1e-6
 
 
 def test_the_node_shows_the_grid_and_every_mode_runs(server, run_entry):

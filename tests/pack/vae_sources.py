@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .sources import CATEGORY
-from .vaes import KINDS, tiny
+from .vaes import KINDS, SELF_TILING, tiny
 
 
 class TestVAE(io.ComfyNode):
@@ -19,7 +19,7 @@ class TestVAE(io.ComfyNode):
             display_name="Test VAE",
             category=CATEGORY,
             description="A tiny untrained VAE.",
-            inputs=[io.Combo.Input("kind", options=list(KINDS), tooltip="Of which family.")],
+            inputs=[io.Combo.Input("kind", options=[*KINDS, *SELF_TILING], tooltip="Of which family.")],
             outputs=[io.Vae.Output("vae", display_name="vae")],
         )
 

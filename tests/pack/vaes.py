@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .models import CPU, KL_SHAPE, seed_parameters, tiny_vae
+from .self_tiling import minimax_h3, seedvr2
 
 GROUPS = 8
 LDM = "comfy.ldm.modules.diffusionmodules.model."
@@ -111,17 +112,22 @@ KINDS: dict[str, tuple[Any, int, int]] = {
     "svd": (_svd, 4, 8),
 }
 
+# Those that tile by themselves, as the host's loader makes them.
+SELF_TILING = {"seedvr2": seedvr2, "minimax h3": minimax_h3}
+
 
 def tiny(kind: str, seed: int = 0, groups: int = GROUPS) -> Any:
-    """A VAE of one of KINDS.
+    """A VAE of one of KINDS or SELF_TILING.
 
     Args:
         kind: which.
         seed: of the weights.
-        groups: of all group norms that have 32 by default.
+        groups: of all group norms that have 32 by default; those of SELF_TILING keep theirs.
     """
     import comfy.model_patcher
 
+    if kind in SELF_TILING:
+        return SELF_TILING[kind](seed)
     build, channels, ratio = KINDS[kind]
     model = seed_parameters(build(), seed)
     for module in model.modules():
