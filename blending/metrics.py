@@ -27,11 +27,13 @@ from .band_test import LEAST_BAND, Drift, fade_test, tone_test
 from .beside_reference import fitted, gains
 from .boundaries import Boundary, boundaries
 from .delta_e import ciede2000, srgb_to_lab
+from .detail_test import detail_test
 from .drift_ends import ending_drifts
 from .layout import TileLayout
 from .overlap_test import CLEAR_DRIFT, VISIBLE_GHOST, Apart, TilesApart
 from .seam_report import CLEAN, EITHER, SEAM, THRESHOLD, UNJUDGED, SeamReport, SeamRow, in_order
-from .step_test import MOST_Z, SHARP, Finding, along, detail_test, opponent, step_test, steps
+from .step_filters import SHARP, steps
+from .step_test import MOST_Z, Finding, along, opponent, step_test
 from .strips import Strip, can_be_judged, control_columns, read_strip
 
 EDGE_STEP = 12.0  # levels; most tiles drift less, most edges of a scene are stronger

@@ -19,7 +19,8 @@ from .boundaries import Boundary
 from .layout import TileLayout
 from .mosaic import Mosaic
 from .resample import on_grid
-from .step_test import SHARP, along, opponent, steps
+from .step_filters import SHARP, steps
+from .step_test import along, opponent
 from .strips import SEGMENT, levels, luminance
 
 LEAST_OVERLAP = 8

@@ -9,22 +9,19 @@ least-squares step between two sides that share their odd derivatives (Savitzky 
 fits as filters). `sharp` answers to that edge with 0.1 level; `wide` has less than half the grain,
 and counts only as far as `sharp` confirms it.
 
-Sides that do not belong together (a tile that is shifted) need not differ in tone. There the
-roughness across the line, of what changes along it, stands out.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
 
 from .controls import MOST_Z, normal, z_score
+from .step_filters import SHARP, WIDE, steps
+from .step_profile import SHARP_SHARE, step_share
 from .strips import Strip
 
-SHARP = (6, (1, 3, 5, 7))
-WIDE = (16, (1, 3))
 CONFIRMED = 0.8  # share of z that `sharp` must reach for `wide` to count
 
 STRONG_FLOOR = 0.5
@@ -35,10 +32,6 @@ WAVER_SEGMENTS = 4
 SEGMENT_FLOOR = 0.1
 MOST_SAYS = 3.0
 STILL = 0.5  # levels: quieter segments count alike
-ROUGH_FLOOR = 0.25
-ROUGH_LOG_FLOOR = 0.05
-VISIBLE_ROUGH = 0.5
-ROUGHER = 1.35
 
 
 class Finding(NamedTuple):
@@ -59,30 +52,6 @@ class Finding(NamedTuple):
     line: torch.Tensor
     counts: torch.Tensor
     where: torch.Tensor
-
-
-@cache
-def step_filter(arm: int, powers: tuple[int, ...]) -> tuple[float, ...]:
-    """Weights on the columns c-arm .. c+arm-1 that give the step between columns c-1 and c.
-
-    Exact for every polynomial up to the highest of `powers` (odd ones are fitted, even ones cancel).
-    """
-    x = torch.arange(arm, dtype=torch.float64) + 0.5
-    basis = torch.stack([torch.full_like(x, 0.5), *((x / arm) ** p for p in powers)], 1)
-    half = torch.linalg.pinv(basis)[0] / 2
-    return tuple(torch.cat((-half.flip(0), half)).tolist())
-
-
-def steps(mean: torch.Tensor, kind: tuple[int, tuple[int, ...]]) -> torch.Tensor:
-    """The step before each column of `mean` [..., columns]; zero within an arm of the ends."""
-    arm, powers = kind
-    out = torch.zeros_like(mean)
-    count = mean.shape[-1] - 2 * arm + 1
-    if count > 0:
-        inner = out[..., arm : arm + count]
-        for offset, weight in enumerate(step_filter(arm, powers)):
-            inner.add_(mean[..., offset : offset + count], alpha=weight)
-    return out
 
 
 def opponent(mean: torch.Tensor) -> torch.Tensor:
@@ -139,17 +108,19 @@ def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> li
         z_sharp, z_wide = (z_score(sums, line, columns, 1.0) for sums in (agreed, agreed_wide))
         z = torch.maximum(z_sharp, torch.minimum(z_wide, z_sharp / CONFIRMED))
         size = mean[..., line]
-        stepped.append((z, size, size.abs() > VISIBLE_STEP * visible, sharp[..., line]))
+        is_step = step_share(mean, line, lines) > SHARP_SHARE
+        stepped.append((z, size, is_step & (size.abs() > VISIBLE_STEP * visible), sharp[..., line]))
         here, usual = sharp[..., line].abs(), sharp[..., columns].abs().median(-1).values
         size = (here - usual).median(-1).values
         everywhere = (here > 2 * usual).float().mean(-1) >= EVERYWHERE
+        is_step = step_share(sharp, line, lines).median(-1).values > SHARP_SHARE
         z = z_score(strong, line, columns, STRONG_FLOOR, signed=False)
-        wavered.append((z, size, everywhere & (size > VISIBLE_WAVER * visible), here))
-    found = [_strongest("step", stepped)]
-    return [*found, _strongest("wavering step", wavered)] if sharp.shape[-2] >= WAVER_SEGMENTS else found
+        wavered.append((z, size, is_step & everywhere & (size > VISIBLE_WAVER * visible), here))
+    found = [strongest("step", stepped)]
+    return [*found, strongest("wavering step", wavered)] if sharp.shape[-2] >= WAVER_SEGMENTS else found
 
 
-def _strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Finding:
+def strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Finding:
     """The line and plane with the largest z that counts; [N, P] (and [N, P, S]) each."""
     z, size, counts, where = (torch.stack(part, 1).flatten(1, 2) for part in zip(*results, strict=True))
     best = torch.where(counts, z + 2 * MOST_Z, z).argmax(1, keepdim=True)
@@ -157,20 +128,3 @@ def _strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Finding:
     segments = where.gather(1, best[..., None].expand(-1, -1, where.shape[-1]))[:, 0]
     pick = [part.gather(1, best)[:, 0] for part in (z, size, counts)]
     return Finding(test, pick[0], pick[1], best[:, 0] // planes, pick[2], segments)
-
-
-def detail_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> Finding:
-    """Whether texture breaks off at a line, though its tone does not: roughness there against the controls'."""
-    rough = strip.rough + ROUGH_FLOOR
-    heights = rough.log().mean(1)
-    usual = normal(heights[..., columns], ROUGH_LOG_FLOOR).median
-    local = rough[..., columns].median(-1).values
-    results = []
-    for line in lines:
-        z = z_score(heights, line, columns, ROUGH_LOG_FLOOR, signed=False)
-        ratio = (heights[..., line] - usual).exp()
-        size = (ratio - 1) * usual.exp()
-        everywhere = (rough[..., line] > local * (1 + (ROUGHER - 1) / 2)).float().mean(1) >= EVERYWHERE
-        counts = everywhere & (ratio > ROUGHER) & (size > VISIBLE_ROUGH)
-        results.append(tuple(part[:, None] for part in (z, size, counts, rough[..., line] - local)))
-    return _strongest("broken detail", results)

@@ -10,7 +10,7 @@ from tilework.blending.boundaries import boundaries
 from tilework.blending.heat_map import COLOURS, heat_map, worst_strips
 from tilework.blending.metrics import check_seams
 from tilework.blending.seam_report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport
-from tilework.blending.step_test import SHARP, WIDE, step_filter
+from tilework.blending.step_filters import SHARP, WIDE, step_filter
 from tilework.tests.unit.seam_scenes import generator
 
 LAYOUT = TileLayout.grid(384, 640, 256, 256, 64)
