@@ -16,7 +16,7 @@ import torch
 
 from .memory import empty
 from .mosaic import Mosaic
-from .rows import RowBlend
+from .rows import Above, RowBlend
 
 LEAST_ALPHA = 1 / 1024
 # Within one tile the quotient is kept as long as it means anything: what a neighbour makes of it is not known yet.
@@ -30,12 +30,12 @@ class AlphaRows:
 
     `out` is composed straight. Beside it this keeps the sum of alpha-weighted colour for one
     tile row, and overwrites the colour of each row of `out` once all its tiles are in, where
-    more than one tile counted.
+    more than one tile counted. `above` is told of rows that meet, straight, as in `RowBlend`.
     """
 
-    def __init__(self, mosaic: Mosaic, out: torch.Tensor) -> None:
+    def __init__(self, mosaic: Mosaic, out: torch.Tensor, above: Above | None = None) -> None:
         self.out = out
-        self.straight = RowBlend(mosaic, out)
+        self.straight = RowBlend(mosaic, out, above=above)
         self.windows = mosaic.windows[0]
         self.shared = tuple(s.to(out.device) for s in mosaic.shared)
         most = max(len(w.weight) for w in self.windows)
@@ -115,6 +115,11 @@ class PremultipliedPlanes:
             _divide(self.out[:, rows], weighted, ys[rows, None] | xs)
             for known, part in zip(self.range, (self.out[:, rows, :, :3], self.out[:, rows, :, 3]), strict=True):
                 part.clamp_(*known)
+
+
+def by_windows(mosaic: Mosaic, out: torch.Tensor, above: Above | None = None) -> RowBlend | AlphaRows:
+    """The composer that blends into `out` by the windows of `mosaic` alone; `above` is told of rows that meet, as in `RowBlend`."""
+    return AlphaRows(mosaic, out, above) if out.shape[3] == 4 else RowBlend(mosaic, out, above=above)
 
 
 def over_alpha(mosaic: Mosaic, out: torch.Tensor, make: Callable[[torch.Tensor, slice], Any]) -> Any:

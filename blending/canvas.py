@@ -3,8 +3,8 @@
 The window methods, the cut and the bands stream: tiles arrive one at a time, row by row, and
 are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
 which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
-seven planes [H, W] for cut and bands). The gradient and auto go over the tiles several times and
-hold two planes more, five with alpha.
+seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
+where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Protocol
 
 import torch
 
-from .alpha import AlphaRows, over_alpha
-from .auto import Choices
+from .alpha import by_windows, over_alpha
+from .auto import mend
 from .checking import CheckedTiles, describe
 from .cut_rows import LEAST_OVERLAP as LEAST_CUT
 from .cut_rows import CutRows
@@ -27,8 +27,7 @@ from .memory import empty
 from .mosaic import Mosaic
 from .pyramid import LEAST_OVERLAP, Bands, smallest_overlap
 from .resample import on_grid
-from .rows import RowBlend
-from .survey import Finding, survey
+from .survey import Finding, Survey
 from .windows import METHODS as WINDOWS
 from .windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 
@@ -62,6 +61,7 @@ def compose(
     reference_scale: float = 0,
     reference: torch.Tensor | None = None,
     findings: Sequence[Finding] | None = None,
+    tell: Callable[[Sequence[Finding]], None] | None = None,
 ) -> torch.Tensor:
     """Blend tiles into one picture.
 
@@ -82,6 +82,7 @@ def compose(
             windowed blend where there is none. 0 is the longer side of the tile.
         reference: [P or 1, h, w, C'] of the same scene, any size, for "gradient" and "auto".
         findings: what `survey` found, for "auto", where the caller has asked already.
+        tell: is given what "auto" found at every overlap, before it cuts or corrects anything.
 
     Returns:
         float32 [P, H, W, C], whatever the tiles' dtype; round(size * scale) per side.
@@ -94,7 +95,7 @@ def compose(
         raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
     if method in USES_REFERENCE and not isinstance(tiles, Sequence):
         tiles = list(tiles)
-    composer = choices = None
+    composer = None
     columns = len(layout.axes[1].origins)
     checked = CheckedTiles(tiles, layout)
     for index, tile in enumerate(checked):
@@ -107,27 +108,30 @@ def compose(
             length = _length(reference_scale, mosaic)
             check_reference(reference, shape)
             reference = None if reference is None else reference.detach()
-            if method == "auto":
-                choices = Choices(mosaic, survey(tiles, mosaic) if findings is None else findings)
             out = _output(out, shape, device or tile.device)
-            composer = _composer(method, mosaic, out, feather, choices)
+            composer = _composer(method, mosaic, out, feather, findings)
         row, column = divmod(index, columns)
         composer.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
     composer.finish()
-    if method == "gradient" or (method == "auto" and (choices.corrects or reference is not None)):
-        correct(out, lambda: tiles, mosaic, length, reference, None if choices is None else choices.corrected)
+    if method == "gradient":
+        correct(out, lambda: tiles, mosaic, length, reference)
+    elif method == "auto":
+        findings = composer.findings if findings is None else findings
+        if tell is not None:
+            tell(findings)
+        mend(out, tiles, mosaic, findings, feather, length, reference)
     return out
 
 
-def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float, choices: Choices | None) -> Composer:
+def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float, findings: Sequence[Finding] | None) -> Composer:
     """Whoever takes the tiles in and leaves the picture in `out`."""
     if method == "multiband" and (smallest_overlap(mosaic) or 0) >= LEAST_OVERLAP:
         return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
     if method == "optimal seam":
         return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
-    if method == "auto" and choices.cuts:
-        return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen, choices.cut_x, choices.cut_y))
-    return AlphaRows(mosaic, out) if out.shape[3] == 4 else RowBlend(mosaic, out)
+    if method == "auto" and findings is None:
+        return Survey(mosaic, out)
+    return by_windows(mosaic, out)
 
 
 def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:

@@ -12,6 +12,7 @@ that four-tile corners are cut like everything else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -72,6 +73,12 @@ def difference_cost(difference: torch.Tensor) -> torch.Tensor:
     return cost
 
 
+def _stretches(flags: torch.Tensor) -> list[tuple[slice, bool]]:
+    """Where a bool [n] stays what it is: the stretches in turn, and what it is there."""
+    ends = [0, *((flags[1:] != flags[:-1]).nonzero().flatten() + 1).tolist(), len(flags)]
+    return [(slice(start, stop), bool(flags[start])) for start, stop in pairwise(ends)]
+
+
 class CutRows(RowBlend):
     """Like `RowBlend`, cutting where tiles differ.
 
@@ -118,15 +125,20 @@ class CutRows(RowBlend):
             band[:, :, start + fresh : stop].copy_(pixels[:, rows, fresh:])
 
     def end(self, row: int) -> None:
-        """All tiles of the row are in: cut what is beside the picture into it."""
-        y = self.rows[row]
-        share = None if self.cut_y is None else self.cut_y(row)
-        if not y.fresh or (share is not None and not share.any()):
-            super().end(row)
+        """All tiles of the row are in: cut what is beside the picture into it, and blend where nothing is cut."""
+        fresh = self.rows[row].fresh
+        if not fresh:
             return
-        before, fresh = self._apart(self.band[:, : y.fresh]), self._apart(self.aside[:, : y.fresh])
-        share = None if share is None else share.to(self.target.device, torch.float32)[None, :, None]
-        self._cut(before.transpose(1, 2), fresh.transpose(1, 2), self.y_blend[row], share)
+        share = None if self.cut_y is None else self.cut_y(row).to(self.target.device, torch.float32)
+        before, after = self._apart(self.band[:, :fresh]), self._apart(self.aside[:, :fresh])
+        width = before.shape[2]
+        for span, cuts in ((slice(0, width), True),) if share is None else _stretches(share > 0):
+            if not cuts:
+                at = slice(span.start * self.channels, span.stop * self.channels)
+                self.band[:, :fresh, at].lerp_(self.aside[:, :fresh, at], self.y_blend[row][:, None])
+                continue
+            sides = (part[:, :, span].transpose(1, 2) for part in (before, after))
+            self._cut(*sides, self.y_blend[row], None if share is None else share[None, span, None])
 
     def _apart(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.unflatten(2, (-1, self.channels))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .cell_means import cell_means
 from .checking import CheckedTiles
 from .color import affine
 from .color_settings import NothingToMeasureError
@@ -251,18 +252,11 @@ def _pooled(
     cut = tuple(slice(f * cell - w.start, (f + n) * cell - w.start) for w, f, n in zip(window, first, count, strict=True))
     colour = colour[:, cut[0], cut[1]]
     if weight is None:
-        return _Cells(*first, _means(colour, cell), None)
+        return _Cells(*first, cell_means(colour, cell), None)
     weight = weight[:, cut[0], cut[1]].float()
-    both = _means(torch.cat((colour * weight, weight), -1), cell)
+    both = cell_means(torch.cat((colour * weight, weight), -1), cell)
     share = both[..., -1]
     return _Cells(*first, both[..., :-1] / share.clamp_min(1e-12)[..., None], torch.where(share > _LEAST_WEIGHT, share, 0))
-
-
-def _means(pixels: torch.Tensor, cell: int) -> torch.Tensor:
-    """Means over cells: [P, n * cell, m * cell, C] -> float32 [P, n, m, C]."""
-    batch, height, width, channels = pixels.shape
-    rows = pixels.reshape(batch, height, -1).unflatten(1, (height // cell, cell)).sum(2, dtype=torch.float32)
-    return rows.view(batch, height // cell, width // cell, cell, channels).sum(3) / cell**2
 
 
 def _unchanged(cells: _Cells, aim: _Cells, limit: float) -> _Cells:

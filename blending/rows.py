@@ -17,14 +17,20 @@ from .mosaic import Mosaic
 # Bytes of a tile that stay in a processor's cache while they are blended in, along with the place where they go.
 CACHED = 4 << 20
 
+Above = Callable[[int, torch.Tensor, torch.Tensor], None]
+
 
 class RowBlend:
-    """Blends tile rows into `target`, whose first row is output row `top`."""
+    """Blends tile rows into `target`, whose first row is output row `top`.
 
-    def __init__(self, mosaic: Mosaic, target: torch.Tensor, top: int = 0) -> None:
+    `above` is told, before a row of tiles is blended into those above it, its number and what comes to lie on what:
+    [P, n, W * C] of the picture so far, and of the row.
+    """
+
+    def __init__(self, mosaic: Mosaic, target: torch.Tensor, top: int = 0, above: Above | None = None) -> None:
         self.rows, self.columns = mosaic.windows
         self.target = target.flatten(2)
-        self.top = top
+        self.top, self.above = top, above
         c = target.shape[-1]
         self.x_blend = [w.blend[: w.fresh].float().repeat_interleave(c).to(target.device) for w in self.columns]
         self.places = [(w.start * c, w.fresh * c, w.stop * c) for w in self.columns]
@@ -79,5 +85,7 @@ class RowBlend:
         """All tiles of the row are in: blend what is beside the picture into it."""
         shared = self.rows[row].fresh
         if shared:
+            if self.above is not None:
+                self.above(row, self.band[:, :shared], self.aside[:, :shared])
             weight = self.rows[row].blend[:shared, None].to(self.target.device, torch.float32)
             self.band[:, :shared].lerp_(self.aside[:, :shared], weight)

@@ -1,29 +1,42 @@
 """What kind of disagreement each overlap shows, and what is the right way to hide it.
 
-equal      the tiles agree: any window will do.
+equal      the tiles agree, or differ where windows hide it: windows are the best there is.
 tone step  the same detail on another level: a window spreads the step, a gradient correction takes it away.
 content    other detail (another texture, or the same one shifted): a mean of both would be blurred or doubled, so cut.
+
+Looked at while the tiles are blended by windows, when both sides of an overlap are at hand and in the processor's cache.
+Differences count as much as the windows would show them: where one tile counts nearly alone, as near the side of the
+other, whose border the model could not see past, hardly at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
+from .alpha import by_windows
+from .cell_means import cell_means
 from .checking import CheckedTiles
-from .cut_rows import low_band
+from .memory import empty
 from .mosaic import Mosaic
 from .resample import on_grid
 
 EQUAL, TONE, CONTENT = "feather", "gradient", "cut"
 
-# A difference that nobody sees: half a level of 255 for tone, two for fine detail, which an eye forgives.
+# A difference that nobody sees: half a level of 255 for tone (a whole one where it comes and goes along the overlap, as
+# what a model makes of single objects does), two for fine detail, which an eye forgives.
 TONE_SEEN = 0.5 / 255
 DETAIL_SEEN = 2 / 255
 # Independent details differ by as much as both have together; a shift of half a wavelength by as much.
 DETAIL_SHARE = 0.25
+# Values of an overlap that tell tone, and whether detail differs at all; where there are more, one row in two, three or
+# four is looked at.
+_ENOUGH = 1 << 15
+_SPARSE = 4
+_GRAIN = 64  # pixels of an overlap over which grain cancels
 
 
 class Finding(NamedTuple):
@@ -33,9 +46,10 @@ class Finding(NamedTuple):
         first, second: the tiles, counted from 0.
         beside: whether they lie side by side, else one above the other.
         choice: "feather", "gradient" or "cut".
-        tone: the tone difference, second less first, of the channel where it is largest, 0..1.
-        detail: rms difference of fine detail, 0..1.
+        tone: the tone step that windows would make a slope of, second less first, of the channel where it is largest, 0..1.
+        detail: rms difference of fine detail, 0..1; of all there is, where that is too small to be seen.
         unlike: that as a share of what independent details would show, 0 (the same) to about 1 (unrelated).
+        picture: which of a batch; None where there is one.
     """
 
     first: int
@@ -45,6 +59,7 @@ class Finding(NamedTuple):
     tone: float
     detail: float
     unlike: float
+    picture: int | None = None
 
     def __str__(self) -> str:
         tone, detail = abs(self.tone) * 255, self.detail * 255
@@ -53,34 +68,187 @@ class Finding(NamedTuple):
             TONE: f"same detail, {tone:.1f} of 255 apart in tone",
             CONTENT: f"detail differs by {detail:.1f} of 255, {100 * min(self.unlike, 1):.0f} % of what unrelated pictures would",
         }[self.choice]
-        return f"tiles {self.first}|{self.second}: {self.choice}, {why}"
+        whose = "" if self.picture is None else f"picture {self.picture}, "
+        return f"{whose}tiles {self.first}|{self.second}: {self.choice}, {why}"
 
 
-def examine(first: torch.Tensor, second: torch.Tensor) -> tuple[str, float, float, float]:
-    """Compare two tiles where they overlap.
+class Weights(NamedTuple):
+    """How much each line of an overlap counts, float32 [h] and [w], each adding up to one.
 
-    Args:
-        first, second: float [P, h, w, C], the same place in both; the overlap runs across the shorter side.
-
-    Returns:
-        (choice, tone, detail, unlike) as in `Finding`.
+    Attributes:
+        rows, columns: along the overlap as much as the tiles do, across it as much as both are mixed.
+        across: the dimension across the overlap, 0 or 1.
+        pieces: float32 [n, h or w], the other dimension cut into pieces as long as the overlap is wide, but as grain needs.
     """
-    first, second = first.float(), second.float()
-    if first.shape[3] == 4:  # what cannot be seen cannot differ
-        first, second = (torch.cat((t[..., :3] * t[..., 3:], t[..., 3:]), 3) for t in (first, second))
-    length = min(first.shape[1:3])
-    low_first, low_second = low_band(first, length), low_band(second, length)
-    slow = low_second - low_first
-    rough = (second - low_second) - (first - low_first)
-    per_channel = slow.mean((0, 1, 2))
-    tone = float(per_channel[per_channel.abs().argmax()])
-    strength = float(slow.square().mean((0, 1, 2)).max().sqrt())
-    detail = float(rough.square().mean().sqrt())
-    both = float(((first - low_first).square().mean() + (second - low_second).square().mean()).sqrt())
-    unlike = (detail / both) ** 2 if both > 0 else 0.0
-    if detail > DETAIL_SEEN and unlike > DETAIL_SHARE:
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    across: int
+    pieces: torch.Tensor
+
+    def mean(self, values: torch.Tensor) -> float:
+        """The weighted mean of [h, w, C]."""
+        columns = self.columns.to(values).repeat_interleave(values.shape[2]) / values.shape[2]
+        return float(self.rows.to(values) @ (values.flatten(1) @ columns))
+
+    def over_cells(self, cell: int) -> Weights:
+        """Of means over cells; lines at the end that fill none are left out."""
+        rows, columns = (part[: len(part) // cell * cell].view(-1, cell).sum(1) for part in self[:2])
+        return self._replace(rows=rows / rows.sum(), columns=columns / columns.sum())
+
+    def every(self, step: int) -> Weights:
+        """Of one row in `step`."""
+        if step == 1:
+            return self
+        rows, pieces = self.rows[::step], self.pieces[:, ::step] if self.across else self.pieces
+        return self._replace(rows=rows / rows.sum(), pieces=pieces / pieces.sum())
+
+
+def _shares(weight: torch.Tensor) -> torch.Tensor:
+    return (weight / weight.sum()).float()
+
+
+def _pieces(along: torch.Tensor, width: int) -> torch.Tensor:
+    """`along` [n] in pieces of `width`, or of as many pixels as grain takes to cancel: [k, n], each zero outside its own."""
+    count = max(1, len(along) // max(width, _GRAIN))
+    line = torch.arange(len(along))
+    return along.new_zeros(count, len(along)).index_put_((line * count // len(along), line), along)
+
+
+def _mixed(later: torch.Tensor) -> torch.Tensor:
+    """How much lines of an overlap are mixed in which the later tile counts `later`, float64 [L] in 0..1.
+
+    The tile that counts less is nearer to its side, and the more likely to be wrong: by the square of its weight, in power.
+    """
+    return _shares(torch.minimum(later, 1 - later).clamp_min(1e-6).square())
+
+
+@lru_cache(maxsize=32)
+def _blur(count: int) -> torch.Tensor:
+    """float32 [count, count]: a blur of `count` cells by (1 4 6 4 1) / 16, twice, the ends repeated."""
+    kernel = torch.zeros(count, count)
+    for step, weight in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True):
+        at = (torch.arange(count) + step).clamp(0, count - 1)
+        kernel.index_put_((torch.arange(count), at), torch.tensor(weight / 16), accumulate=True)
+    return kernel @ kernel
+
+
+def _fine_power(pixels: torch.Tensor, weights: Weights) -> float:
+    """The mean power of what is fine in [h, w, C] against an eighth of its shorter side.
+
+    That is what is left when means over cells are taken off, and what is left of those when they are blurred.
+    """
+    cell = max(1, min(pixels.shape[:2]) // 8)
+    rows, columns = (side // cell for side in pixels.shape[:2])
+    pixels = pixels[None, : rows * cell, : columns * cell]
+    means, squares = cell_means(pixels, cell)[0], cell_means(pixels.square(), cell)[0]
+    slow = _blur(columns).to(means) @ (_blur(rows).to(means) @ means.flatten(1)).view(means.shape)
+    within = (squares - means.square()).clamp_min_(0)
+    return weights.over_cells(cell).mean(within + (means - slow).square_())
+
+
+def _tone(difference: torch.Tensor, weights: Weights) -> tuple[float, float]:
+    """The tone step in a difference [h, w, C] of two tiles: its mean, and its rms along the overlap.
+
+    Of the channel where each is largest. Along the overlap it is averaged over pieces.
+    """
+    across, pieces = weights[weights.across].to(difference), weights.pieces.to(difference)
+    if weights.across == 0:
+        sums = pieces @ (across @ difference.flatten(1)).view(difference.shape[1:])
+    else:
+        sums = across @ (pieces @ difference.flatten(1)).view(len(pieces), *difference.shape[1:])
+    shares, mean = pieces.sum(1, keepdim=True), sums.sum(0)
+    return float(mean[mean.abs().argmax()]), float((sums.square() / shares).sum(0).max().sqrt())
+
+
+def _examine(first: torch.Tensor, second: torch.Tensor, weights: Weights) -> tuple[str, float, float, float]:
+    """Compare two tiles [h, w, C] where they overlap: (choice, tone, detail, unlike) as in `Finding`."""
+    step = max(1, min(first.numel() // _ENOUGH, _SPARSE))
+    glance = _difference(first[::step], second[::step])
+    flat = glance.flatten()
+    power = float(flat.dot(flat)) / flat.numel()
+    if power * glance.shape[2] <= TONE_SEEN**2:
+        return EQUAL, 0.0, power**0.5, 0.0
+    some = weights.every(step)
+    tone, strength = _tone(glance[..., :3], some)
+    detail, unlike = some.mean(glance.square()) ** 0.5, 0.0
+    if detail > DETAIL_SEEN:
+        detail = _fine_power(_difference(first, second), weights) ** 0.5
+    if detail > DETAIL_SEEN:
+        both = sum(_fine_power(_seen(tile), weights) for tile in (first, second))
+        unlike = detail**2 / both if both > 0 else 0.0
+    if unlike > DETAIL_SHARE:
         return CONTENT, tone, detail, unlike
-    return (TONE if strength > TONE_SEEN else EQUAL), tone, detail, unlike
+    seen = abs(tone) > TONE_SEEN or strength > 2 * TONE_SEEN
+    return (TONE if seen else EQUAL), tone, detail, unlike
+
+
+def _difference(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Of two tiles [h, w, C]: what cannot be seen cannot differ."""
+    first, second = first.float(), second.float()
+    difference = second - first
+    if first.shape[2] == 4:
+        difference[..., :3] *= torch.minimum(first[..., 3:], second[..., 3:]).clamp_min_(0)
+    return difference
+
+
+def _seen(tile: torch.Tensor) -> torch.Tensor:
+    """A tile [h, w, C] as it can be seen: colour times alpha, and alpha."""
+    tile = tile.float()
+    return tile if tile.shape[2] != 4 else torch.cat((tile[..., :3] * tile[..., 3:], tile[..., 3:]), 2)
+
+
+class Survey:
+    """Blends tiles by windows, and looks at every overlap on the way; same protocol as `RowBlend`.
+
+    Holds the last tile beside what the blend holds.
+
+    Attributes:
+        findings: what was found so far, in the order of the second tile once all are in.
+    """
+
+    def __init__(self, mosaic: Mosaic, out: torch.Tensor) -> None:
+        self.mosaic, self.findings = mosaic, []
+        self.inner = by_windows(mosaic, out, self._above)
+        self.channels = out.shape[3]
+        self.last = out[:, :0]
+        self.alone = [[_shares(w.weight) for w in windows] for windows in mosaic.windows]
+        self.mixed = [[_mixed(w.blend[: w.fresh]) for w in windows] for windows in mosaic.windows]
+        self.pieces = lru_cache(maxsize=64)(lambda dim, index, width: _pieces(self.alone[dim][index], width))
+
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
+        """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size."""
+        if column:
+            xs = self.mosaic.windows[1]
+            before = self.last[:, :, xs[column].start - xs[column - 1].start :]
+            self._examine(row, column, before, pixels[:, :, : xs[column].fresh], beside=True)
+        self.last = pixels
+        self.inner.take(row, column, pixels, look)
+
+    def finish(self) -> None:
+        """All tiles are in."""
+        self.inner.finish()
+        self.last = self.last[:, :0]
+        self.findings.sort(key=lambda f: (f.second, not f.beside, f.picture or 0))
+
+    def _above(self, row: int, before: torch.Tensor, fresh: torch.Tensor) -> None:
+        """Row `row` of tiles, `fresh` [P, n, W * C], comes to lie on those above it."""
+        before, fresh = (part.unflatten(2, (-1, self.channels)) for part in (before, fresh))
+        for column, window in enumerate(self.mosaic.windows[1]):
+            at = slice(window.start, window.stop)
+            self._examine(row, column, before[:, :, at], fresh[:, :, at], beside=False)
+
+    def _examine(self, row: int, column: int, first: torch.Tensor, second: torch.Tensor, beside: bool) -> None:
+        if not second.numel():
+            return
+        in_row = len(self.mosaic.windows[1])
+        tile = row * in_row + column
+        rows, columns = (self.alone[0][row], self.mixed[1][column]) if beside else (self.mixed[0][row], self.alone[1][column])
+        pieces = self.pieces(0, row, len(columns)) if beside else self.pieces(1, column, len(rows))
+        weights = Weights(rows, columns, int(beside), pieces)
+        for picture, pair in enumerate(zip(first, second, strict=True)):
+            which = picture if len(first) > 1 else None
+            self.findings.append(Finding(tile - (1 if beside else in_row), tile, beside, *_examine(*pair, weights), which))
 
 
 def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
@@ -93,25 +261,13 @@ def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
     Raises:
         ValueError: for tiles that are missing, odd or broken.
     """
-    for _ in CheckedTiles(tiles, mosaic.layout):
-        pass
-    ys, xs = mosaic.windows
-    findings = []
-    for second in range(len(tiles)):
-        row, column = divmod(second, len(xs))
-        for beside, other in ((True, second - 1 if column else None), (False, second - len(xs) if row else None)):
-            if other is None:
-                continue
-            a, b = (on_grid(mosaic, tiles[i].detach(), *divmod(i, len(xs))) for i in (other, second))
-            if beside:
-                n = xs[column - 1].stop - xs[column].start
-                parts = (a[:, :, a.shape[2] - n :], b[:, :, :n]) if n > 0 else None
-            else:
-                n = ys[row - 1].stop - ys[row].start
-                parts = (a[:, a.shape[1] - n :], b[:, :n]) if n > 0 else None
-            if parts is not None and parts[0].shape == parts[1].shape and parts[0].numel():
-                findings.append(Finding(other, second, beside, *examine(*parts)))
-    return findings
+    looking = None
+    for index, tile in enumerate(CheckedTiles(tiles, mosaic.layout)):
+        looking = looking or Survey(mosaic, empty((tile.shape[0], *mosaic.size, tile.shape[3]), device=tile.device))
+        row, column = divmod(index, len(mosaic.windows[1]))
+        looking.take(row, column, on_grid(mosaic, tile, row, column))
+    looking.finish()
+    return looking.findings
 
 
 def summary(findings: Sequence[Finding]) -> list[str]:

@@ -49,9 +49,9 @@ TRIM_TIP = (
 )
 
 
-def _method_inputs(methods: tuple[str, ...], tip: str) -> list[io.Input]:
+def _method_inputs(methods: tuple[str, ...], tip: str, default: str) -> list[io.Input]:
     return [
-        io.Combo.Input("method", options=list(methods), default=methods[0], tooltip=tip),
+        io.Combo.Input("method", options=list(methods), default=default, tooltip=tip),
         io.Int.Input("trim", default=0, min=0, max=4096, advanced=True, tooltip=TRIM_TIP),
     ]
 
@@ -83,7 +83,7 @@ class SeamBlend(io.ComfyNode):
                     tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
                 ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
-                *_method_inputs((*WINDOWS, *METHODS_OVER_WINDOWS), IMAGE_METHOD_TIP),
+                *_method_inputs((*WINDOWS, *METHODS_OVER_WINDOWS), IMAGE_METHOD_TIP, "auto"),
                 io.Float.Input(
                     "scale",
                     default=0.0,
@@ -138,10 +138,11 @@ class SeamBlend(io.ComfyNode):
         import comfy.model_management
 
         # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
+        from ..blending.auto import rounds
         from ..blending.canvas import compose
         from ..blending.mosaic import Mosaic
         from ..blending.regroup import gather, tile_spans
-        from ..blending.survey import summary, survey
+        from ..blending.survey import summary
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
@@ -152,7 +153,12 @@ class SeamBlend(io.ComfyNode):
         for plan, spans, like in zip(plans, tile_spans([len(item) for item in items], plans), references, strict=True):
             mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method, trim[0], scale[0])
             stream = WatchedTiles(lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, items))
-            found = survey(stream, mosaic) if method == "auto" else None
+            found = []
+
+            def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
+                found.extend(findings)
+                stream.expect(rounds(findings, batch, items[0].shape[-1], pulled))
+
             image = compose(
                 stream,
                 plan,
@@ -162,12 +168,12 @@ class SeamBlend(io.ComfyNode):
                 cut_feather=cut_feather[0],
                 reference_scale=reference_scale[0],
                 reference=like,
-                findings=found,
+                tell=tell,
             )
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0)
-            pictures.append(show(image, plan, lines + (summary(found) if found is not None else []), found or ()))
+            pictures.append(show(image, plan, lines + (summary(found) if method == "auto" else []), found))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 
@@ -182,8 +188,8 @@ def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> l
 
 
 def _rounds(method: str, items: list[torch.Tensor]) -> int:
-    """How often the tiles are gone over at most: once to blend, for a gradient once more per channel, for auto once to look."""
-    return 1 + min(items[0].shape[-1], 3) + (method == "auto") if method in USES_REFERENCE and items else 1
+    """How often the tiles are gone over at most: once to blend, and for a gradient once more per channel; of auto it is said later."""
+    return 1 + min(items[0].shape[-1], 3) if method == "gradient" and items else 1
 
 
 class LatentSeamBlend(io.ComfyNode):
@@ -206,7 +212,7 @@ class LatentSeamBlend(io.ComfyNode):
             inputs=[
                 io.Latent.Input("tiles", tooltip="The processed latent tiles, in the order Latent Tile Split gave them."),
                 Layout.Input("layout", tooltip="The layout output of the Latent Tile Split that cut the tiles."),
-                *_method_inputs(WINDOWS, METHOD_TIP),
+                *_method_inputs(WINDOWS, METHOD_TIP, "hann"),
             ],
             outputs=[io.Latent.Output("samples", display_name="samples", is_output_list=True, tooltip="The whole latent, one per layout.")],
         )

@@ -91,6 +91,10 @@ class WatchedTiles(Sequence):
     def __len__(self) -> int:
         return self.count
 
+    def expect(self, rounds: int) -> None:
+        """From now on it is known how often they are gone over in all."""
+        self.bar.total = self.count * rounds
+
     def __getitem__(self, index: int) -> Any:
         import comfy.model_management
 
