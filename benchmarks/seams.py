@@ -50,7 +50,7 @@ def present(mergers: list[Merger]) -> list[Merger]:
 
 
 def _default_key() -> str:
-    return f"tilework-{blending().METHODS[0]}"
+    return "tilework-auto"
 
 
 def _row(merger: Merger, values: dict[str, Any]) -> Row:

@@ -60,7 +60,6 @@ def compose(
     cut_feather: float = 0,
     reference_scale: float = 0,
     reference: torch.Tensor | None = None,
-    findings: Sequence[Finding] | None = None,
     tell: Callable[[Sequence[Finding]], None] | None = None,
 ) -> torch.Tensor:
     """Blend tiles into one picture.
@@ -81,7 +80,6 @@ def compose(
         reference_scale: source pixels; "gradient" and "auto" keep structure longer than this from the reference, or from the
             windowed blend where there is none. 0 is the longer side of the tile.
         reference: [P or 1, h, w, C'] of the same scene, any size, for "gradient" and "auto".
-        findings: what `survey` found, for "auto", where the caller has asked already.
         tell: is given what "auto" found at every overlap, before it cuts or corrects anything.
 
     Returns:
@@ -109,27 +107,26 @@ def compose(
             check_reference(reference, shape)
             reference = None if reference is None else reference.detach()
             out = _output(out, shape, device or tile.device)
-            composer = _composer(method, mosaic, out, feather, findings)
+            composer = _composer(method, mosaic, out, feather)
         row, column = divmod(index, columns)
         composer.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
     composer.finish()
     if method == "gradient":
         correct(out, lambda: tiles, mosaic, length, reference)
     elif method == "auto":
-        findings = composer.findings if findings is None else findings
         if tell is not None:
-            tell(findings)
-        mend(out, tiles, mosaic, findings, feather, length, reference)
+            tell(composer.findings)
+        mend(out, tiles, mosaic, composer.findings, feather, length, reference)
     return out
 
 
-def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float, findings: Sequence[Finding] | None) -> Composer:
+def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float) -> Composer:
     """Whoever takes the tiles in and leaves the picture in `out`."""
     if method == "multiband" and (smallest_overlap(mosaic) or 0) >= LEAST_OVERLAP:
         return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
     if method == "optimal seam":
         return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
-    if method == "auto" and findings is None:
+    if method == "auto":
         return Survey(mosaic, out)
     return by_windows(mosaic, out)
 

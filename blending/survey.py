@@ -5,8 +5,7 @@ tone step  the same detail on another level: a window spreads the step, a gradie
 content    other detail (another texture, or the same one shifted): a mean of both would be blurred or doubled, so cut.
 
 Looked at while the tiles are blended by windows, when both sides of an overlap are at hand and in the processor's cache.
-Differences count as much as the windows would show them: where one tile counts nearly alone, as near the side of the
-other, whose border the model could not see past, hardly at all.
+What counts how much is said in `overlap_weights.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from .cell_means import cell_means
 from .checking import CheckedTiles
 from .memory import empty
 from .mosaic import Mosaic
+from .overlap_weights import OverlapWeights, Weights
 from .resample import on_grid
 
 EQUAL, TONE, CONTENT = "feather", "gradient", "cut"
@@ -36,7 +36,6 @@ DETAIL_SHARE = 0.25
 # four is looked at.
 _ENOUGH = 1 << 15
 _SPARSE = 4
-_GRAIN = 64  # pixels of an overlap over which grain cancels
 
 
 class Finding(NamedTuple):
@@ -70,57 +69,6 @@ class Finding(NamedTuple):
         }[self.choice]
         whose = "" if self.picture is None else f"picture {self.picture}, "
         return f"{whose}tiles {self.first}|{self.second}: {self.choice}, {why}"
-
-
-class Weights(NamedTuple):
-    """How much each line of an overlap counts, float32 [h] and [w], each adding up to one.
-
-    Attributes:
-        rows, columns: along the overlap as much as the tiles do, across it as much as both are mixed.
-        across: the dimension across the overlap, 0 or 1.
-        pieces: float32 [n, h or w], the other dimension cut into pieces as long as the overlap is wide, but as grain needs.
-    """
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-    across: int
-    pieces: torch.Tensor
-
-    def mean(self, values: torch.Tensor) -> float:
-        """The weighted mean of [h, w, C]."""
-        columns = self.columns.to(values).repeat_interleave(values.shape[2]) / values.shape[2]
-        return float(self.rows.to(values) @ (values.flatten(1) @ columns))
-
-    def over_cells(self, cell: int) -> Weights:
-        """Of means over cells; lines at the end that fill none are left out."""
-        rows, columns = (part[: len(part) // cell * cell].view(-1, cell).sum(1) for part in self[:2])
-        return self._replace(rows=rows / rows.sum(), columns=columns / columns.sum())
-
-    def every(self, step: int) -> Weights:
-        """Of one row in `step`."""
-        if step == 1:
-            return self
-        rows, pieces = self.rows[::step], self.pieces[:, ::step] if self.across else self.pieces
-        return self._replace(rows=rows / rows.sum(), pieces=pieces / pieces.sum())
-
-
-def _shares(weight: torch.Tensor) -> torch.Tensor:
-    return (weight / weight.sum()).float()
-
-
-def _pieces(along: torch.Tensor, width: int) -> torch.Tensor:
-    """`along` [n] in pieces of `width`, or of as many pixels as grain takes to cancel: [k, n], each zero outside its own."""
-    count = max(1, len(along) // max(width, _GRAIN))
-    line = torch.arange(len(along))
-    return along.new_zeros(count, len(along)).index_put_((line * count // len(along), line), along)
-
-
-def _mixed(later: torch.Tensor) -> torch.Tensor:
-    """How much lines of an overlap are mixed in which the later tile counts `later`, float64 [L] in 0..1.
-
-    The tile that counts less is nearer to its side, and the more likely to be wrong: by the square of its weight, in power.
-    """
-    return _shares(torch.minimum(later, 1 - later).clamp_min(1e-6).square())
 
 
 @lru_cache(maxsize=32)
@@ -161,21 +109,29 @@ def _tone(difference: torch.Tensor, weights: Weights) -> tuple[float, float]:
     return float(mean[mean.abs().argmax()]), float((sums.square() / shares).sum(0).max().sqrt())
 
 
-def _examine(first: torch.Tensor, second: torch.Tensor, weights: Weights) -> tuple[str, float, float, float]:
-    """Compare two tiles [h, w, C] where they overlap: (choice, tone, detail, unlike) as in `Finding`."""
+def _examine(first: torch.Tensor, second: torch.Tensor, weights: Callable[[int], Weights]) -> tuple[str, float, float, float]:
+    """Compare two tiles [h, w, C] where they overlap.
+
+    Args:
+        first, second: the same place in both.
+        weights: step -> those of one row in `step`.
+
+    Returns:
+        (choice, tone, detail, unlike) as in `Finding`.
+    """
     step = max(1, min(first.numel() // _ENOUGH, _SPARSE))
     glance = _difference(first[::step], second[::step])
     flat = glance.flatten()
     power = float(flat.dot(flat)) / flat.numel()
     if power * glance.shape[2] <= TONE_SEEN**2:
         return EQUAL, 0.0, power**0.5, 0.0
-    some = weights.every(step)
+    some = weights(step)
     tone, strength = _tone(glance[..., :3], some)
     detail, unlike = some.mean(glance.square()) ** 0.5, 0.0
     if detail > DETAIL_SEEN:
-        detail = _fine_power(_difference(first, second), weights) ** 0.5
+        detail = _fine_power(_difference(first, second), weights(1)) ** 0.5
     if detail > DETAIL_SEEN:
-        both = sum(_fine_power(_seen(tile), weights) for tile in (first, second))
+        both = sum(_fine_power(_seen(tile), weights(1)) for tile in (first, second))
         unlike = detail**2 / both if both > 0 else 0.0
     if unlike > DETAIL_SHARE:
         return CONTENT, tone, detail, unlike
@@ -198,57 +154,66 @@ def _seen(tile: torch.Tensor) -> torch.Tensor:
     return tile if tile.shape[2] != 4 else torch.cat((tile[..., :3] * tile[..., 3:], tile[..., 3:]), 2)
 
 
+class Overlaps:
+    """Looks at overlaps as they come up, and keeps what it finds.
+
+    Attributes:
+        findings: so far.
+    """
+
+    def __init__(self, mosaic: Mosaic, channels: int) -> None:
+        self.windows, self.channels = mosaic.windows, channels
+        self.weights = OverlapWeights(mosaic)
+        self.findings: list[Finding] = []
+
+    def beside(self, row: int, column: int, last: torch.Tensor, pixels: torch.Tensor) -> None:
+        """The tile at (row, column), `pixels` [P, h, w, C], comes to lie beside `last`."""
+        at = self.windows[1][column]
+        self._examine(row, column, last[:, :, at.start - self.windows[1][column - 1].start :], pixels[:, :, : at.fresh], True)
+
+    def above(self, row: int, before: torch.Tensor, fresh: torch.Tensor) -> None:
+        """Row `row` of tiles, `fresh` [P, n, W * C], comes to lie on those above it."""
+        before, fresh = (part.unflatten(2, (-1, self.channels)) for part in (before, fresh))
+        for column, window in enumerate(self.windows[1]):
+            at = slice(window.start, window.stop)
+            self._examine(row, column, before[:, :, at], fresh[:, :, at], False)
+
+    def _examine(self, row: int, column: int, first: torch.Tensor, second: torch.Tensor, beside: bool) -> None:
+        if not second.numel():
+            return
+        in_row = len(self.windows[1])
+        tile = row * in_row + column
+        for picture, pair in enumerate(zip(first, second, strict=True)):
+            found = _examine(*pair, lambda step: self.weights.of(row, column, beside, step))
+            self.findings.append(Finding(tile - (1 if beside else in_row), tile, beside, *found, picture if len(first) > 1 else None))
+
+
 class Survey:
     """Blends tiles by windows, and looks at every overlap on the way; same protocol as `RowBlend`.
 
     Holds the last tile beside what the blend holds.
-
-    Attributes:
-        findings: what was found so far, in the order of the second tile once all are in.
     """
 
     def __init__(self, mosaic: Mosaic, out: torch.Tensor) -> None:
-        self.mosaic, self.findings = mosaic, []
-        self.inner = by_windows(mosaic, out, self._above)
-        self.channels = out.shape[3]
+        self.overlaps = Overlaps(mosaic, out.shape[3])
+        self.inner = by_windows(mosaic, out, self.overlaps.above)
         self.last = out[:, :0]
-        self.alone = [[_shares(w.weight) for w in windows] for windows in mosaic.windows]
-        self.mixed = [[_mixed(w.blend[: w.fresh]) for w in windows] for windows in mosaic.windows]
-        self.pieces = lru_cache(maxsize=64)(lambda dim, index, width: _pieces(self.alone[dim][index], width))
 
     def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Take in the tile at (row, column): `pixels` [P, h, w, C] of exactly the windows' size."""
         if column:
-            xs = self.mosaic.windows[1]
-            before = self.last[:, :, xs[column].start - xs[column - 1].start :]
-            self._examine(row, column, before, pixels[:, :, : xs[column].fresh], beside=True)
+            self.overlaps.beside(row, column, self.last, pixels)
         self.last = pixels
         self.inner.take(row, column, pixels, look)
 
     def finish(self) -> None:
         """All tiles are in."""
         self.inner.finish()
-        self.last = self.last[:, :0]
-        self.findings.sort(key=lambda f: (f.second, not f.beside, f.picture or 0))
 
-    def _above(self, row: int, before: torch.Tensor, fresh: torch.Tensor) -> None:
-        """Row `row` of tiles, `fresh` [P, n, W * C], comes to lie on those above it."""
-        before, fresh = (part.unflatten(2, (-1, self.channels)) for part in (before, fresh))
-        for column, window in enumerate(self.mosaic.windows[1]):
-            at = slice(window.start, window.stop)
-            self._examine(row, column, before[:, :, at], fresh[:, :, at], beside=False)
-
-    def _examine(self, row: int, column: int, first: torch.Tensor, second: torch.Tensor, beside: bool) -> None:
-        if not second.numel():
-            return
-        in_row = len(self.mosaic.windows[1])
-        tile = row * in_row + column
-        rows, columns = (self.alone[0][row], self.mixed[1][column]) if beside else (self.mixed[0][row], self.alone[1][column])
-        pieces = self.pieces(0, row, len(columns)) if beside else self.pieces(1, column, len(rows))
-        weights = Weights(rows, columns, int(beside), pieces)
-        for picture, pair in enumerate(zip(first, second, strict=True)):
-            which = picture if len(first) > 1 else None
-            self.findings.append(Finding(tile - (1 if beside else in_row), tile, beside, *_examine(*pair, weights), which))
+    @property
+    def findings(self) -> list[Finding]:
+        """Of every overlap, in the order of the second tile."""
+        return sorted(self.overlaps.findings, key=lambda f: (f.second, not f.beside, f.picture or 0))
 
 
 def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:

@@ -32,15 +32,17 @@ ALIASES = [
     "seamless",
     "unsplit",
 ]
-METHOD_TIP = (
-    "How neighbours mix where they overlap. hann: smooth at both ends, the right choice nearly always; linear: a straight ramp; "
-    "gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a hard cut in the middle "
-    "of the overlap, to see what the seams are."
+WINDOWS_TIP = (
+    "linear: a straight ramp; gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a "
+    "hard cut in the middle of the overlap, to see what the seams are."
 )
-IMAGE_METHOD_TIP = METHOD_TIP + (
+METHOD_TIP = f"How neighbours mix where they overlap. hann: smooth at both ends, the right choice nearly always; {WINDOWS_TIP}"
+IMAGE_METHOD_TIP = (
+    "How neighbours mix where they overlap. auto: looks at every overlap; hann where the tiles agree, a cut where the content differs, "
+    f"a correction where only the tone does, and says what it found; hann: smooth at both ends, for tiles that agree; {WINDOWS_TIP}"
     " optimal seam: cuts where neighbours differ least, for tiles with different detail (texture, hair, chains); multiband: fine detail "
     "changes over sharply and tone softly, also for different detail; gradient: takes tone steps out of the whole picture at once (studio "
-    "grey, sky, metal, skin): connect reference, or the tiles keep their tint; auto: looks at every overlap, cuts where the content differs, corrects where only the tone does, and says what it found."
+    "grey, sky, metal, skin): connect reference, or the tiles keep their tint."
 )
 TRIM_TIP = (
     "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "

@@ -103,7 +103,10 @@ def test_colour_that_cannot_be_seen_is_no_disagreement():
     alpha = torch.zeros(1, 200, 200, 1)
     alpha[:, :, 100:] = 1
     tiles = list(cut(torch.cat((noise(1, 200, 200, 3) * alpha, alpha), 3), layout))
-    tiles = [torch.where(tile[..., 3:] > 0, tile, torch.cat((noise(*tile.shape[:3], 3, seed=i), tile[..., 3:]), 3)) for i, tile in enumerate(tiles)]
+    tiles = [
+        torch.where(tile[..., 3:] > 0, tile, torch.cat((noise(*tile.shape[:3], 3, seed=i), tile[..., 3:]), 3))
+        for i, tile in enumerate(tiles)
+    ]
     same_as_hann(tiles, layout)
 
 
