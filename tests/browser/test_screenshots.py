@@ -123,6 +123,6 @@ def test_every_template_at_fit_to_view(clean):
         )
         for theme in THEMES:
             clean.set("Comfy.ColorPalette", theme)
-            clean.do("() => F.rest()")
+            clean.do("async () => { await F.frame(); await F.frame(); }")
             clean.page.screenshot(path=OUTPUT / f"{path.stem}-{label(clean, theme)}.png")
     clean.set("Comfy.ColorPalette", "dark")
