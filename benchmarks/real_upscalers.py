@@ -18,12 +18,13 @@ import argparse
 import datetime
 import importlib
 import json
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -35,6 +36,7 @@ from split_blend import machine
 
 load_pack()
 tiles_beside = importlib.import_module("tilework.benchmarks.real_tiles")
+child, guarded, steps = (importlib.import_module(f"tilework.tools.{name}") for name in ("child", "guarded", "long_step"))
 
 # The core's node has a fixed tile of 512 px: it is given ours, and keeps its overlap.
 CORE_OVERLAP = 32
@@ -47,6 +49,7 @@ HARD, WIDE, NARROW = ((2, 4), 0), ((2, 3), 64), ((2, 4), 32)
 BORDER = 16  # source pixels at the picture's own sides that are looked at apart
 MEMORY_SIDES = (256, 384)
 WARM_UP = 64
+QUIET = 60.0  # seconds between two signs of life of such a process
 MORE_THAN_ONCE = 1.0  # passes; a second measurement that costs more is stopped: it is none that was kept
 
 
@@ -232,10 +235,14 @@ def memory(subjects: list[Subject], photo: Photograph, options: argparse.Namespa
 
 
 def in_a_process_of_its_own(task: str, *words: str) -> dict[str, Any]:
-    """What one of TASKS finds in a fresh process."""
+    """What one of TASKS finds in a fresh process, which does not outlive this one."""
     command = [sys.executable, __file__, "--task", task, *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="tilework-benchmark-") as folder:
+        log = Path(folder) / "log"
+        status = steps.run_step(command, log, child.surroundings(), note, steps.last_line, QUIET)
+        if status:
+            raise RuntimeError(f"{task} {' '.join(words)} ended with status {status}:\n{log.read_text('utf-8', 'replace')}")
+        return json.loads(next(line for line in reversed(log.read_text("utf-8").splitlines()) if line.startswith("{")))
 
 
 def user_folder() -> str:
@@ -292,8 +299,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run the parts that were asked for."""
+def main() -> int:
+    """Run the parts that were asked for; the status is 0."""
     options = arguments()
     if not load_host():
         sys.exit("this benchmark needs ComfyUI: set COMFYUI_PATH, or run `python dev.py demo` once")
@@ -301,21 +308,18 @@ def main() -> None:
         if options.task:
             task, *words = options.task
             print(json.dumps(TASKS[task](*words)))
-            return
+            return 0
         start = time.perf_counter()
         print(f"{datetime.date.today()}, {', '.join(f'{key} {value}' for key, value in machine().items())}", flush=True)
         photo = Photograph(options.photo)
         for width, height in [*options.size, CANVAS[::-1]]:
             photo.crop(height, width)  # whether it is large enough shows now and not in an hour
-        host_error = importlib.import_module("tilework.tools.host_error").HostError
-        try:
-            subjects = [Subject(name) for name in options.networks]
-        except host_error as error:
-            sys.exit(str(error))
+        subjects = [Subject(name) for name in options.networks]
         for part in options.parts:
             PARTS[part](subjects, photo, options)
         print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded.guarded(main))
