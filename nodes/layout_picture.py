@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..blending.layout import Axis, TileLayout
 from ..blending.seam_report import SeamReport
 from .overlay import LAYOUT_KEY, SEAMS_KEY, layout_record, seam_record
+from .preview import decoration, saved
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
@@ -28,6 +27,7 @@ CAPTION_MARGIN = 12
 LEAST_NUMBER_ROOM = 16
 
 
+@decoration("images", "text", LAYOUT_KEY)
 def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = ()) -> dict[str, Any]:
     """The node's UI value: what the overlay in the browser draws the grid from, and the same as one small picture for everybody else.
 
@@ -42,13 +42,15 @@ def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequ
     overlay = layout_record(plan, lines, said, _saved(picture))
     # Under "images" for those who run workflows through the API; the node in the browser has its overlay instead.
     image = _saved(_with_caption(_with_grid(picture, plan), lines))
-    return {"images": [image], "text": ["\n".join([" | ".join(lines), *said])], LAYOUT_KEY: [overlay]}
+    return {"images": _listed(image), "text": ["\n".join([" | ".join(lines), *said])], LAYOUT_KEY: [overlay]}
 
 
+@decoration("images", "text", SEAMS_KEY)
 def show_seams(pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str]) -> dict[str, Any]:
     """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table for the overlay."""
     overlay = seam_record(report, plan, _saved(_small(pixels, plan)))
-    return {"images": [_saved(_with_caption(_small(seams, plan), lines))], "text": [report.summary()], SEAMS_KEY: [overlay]}
+    image = _saved(_with_caption(_small(seams, plan), lines))
+    return {"images": _listed(image), "text": [report.summary()], SEAMS_KEY: [overlay]}
 
 
 def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -56,23 +58,19 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [value for picture in pictures for value in picture[key]] for key in pictures[0]} if pictures else {}
 
 
-def ui_value(picture: Image.Image, text: str) -> dict[str, Any]:
-    """A picture and a text as a node's UI value."""
-    return {"images": [_saved(picture)], "text": [text]}
+@decoration("images", "text")
+def ui_value(draw: Callable[[], Image.Image], text: str) -> dict[str, Any]:
+    """A picture and a text as a node's UI value; `draw` makes the picture, which only decorates."""
+    return {"images": _listed(_saved(draw())), "text": [text]}
 
 
-def _saved(picture: Image.Image) -> dict[str, str]:
-    """The picture in ComfyUI's temp folder, as the host names files.
+def _saved(picture: Image.Image) -> dict[str, str] | None:
+    """As a JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it."""
+    return saved(picture, quality=88, subsampling=0)
 
-    A JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it.
-    """
-    import folder_paths
 
-    folder = folder_paths.get_temp_directory()
-    os.makedirs(folder, exist_ok=True)
-    name = f"tilework_{uuid.uuid4().hex}.jpg"
-    picture.save(os.path.join(folder, name), quality=88, subsampling=0)
-    return {"filename": name, "subfolder": "", "type": "temp"}
+def _listed(file: dict[str, str] | None) -> list[dict[str, str]]:
+    return [] if file is None else [file]
 
 
 def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:

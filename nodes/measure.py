@@ -100,7 +100,7 @@ class ReceptiveField(io.ComfyNode):
         find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
         found = find(model, threshold / LEVELS, _watch())
         picture = influence_picture(found.field, "levels of 255", found.headline)
-        ui = ui_value(picture, found.headline)
+        ui = ui_value(lambda: picture, found.headline)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
 
 
@@ -187,7 +187,7 @@ class TileSize(io.ComfyNode):
             demands.append(demand_of_upscaler(upscale_model, _watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
-        ui = ui_value(budget_picture(found), words)
+        ui = ui_value(lambda: budget_picture(found), words)
         return io.NodeOutput(plan.tile_width, plan.tile_height, plan.overlap, plan.tile_batch, words, ui=ui)
 
 

@@ -26,14 +26,14 @@ def _grid(plan: TileLayout) -> dict[str, Any]:
     }
 
 
-def layout_record(plan: TileLayout, lines: list[str], details: list[str], picture: dict[str, str]) -> dict[str, Any]:
+def layout_record(plan: TileLayout, lines: list[str], details: list[str], picture: dict[str, str] | None) -> dict[str, Any]:
     """A grid by its two axes, which is small for any number of tiles.
 
     Args:
         plan: the layout; lengths in the record are its source pixels, height before width.
         lines: what to write under it.
         details: what else was found; no more than MOST_DETAILS of them are taken.
-        picture: the picture without the grid, as the host names files.
+        picture: the picture without the grid, as the host names files; None where there is none.
     """
     return {
         "version": RECORD_VERSION,
@@ -44,7 +44,7 @@ def layout_record(plan: TileLayout, lines: list[str], details: list[str], pictur
     }
 
 
-def seam_record(report: SeamReport, plan: TileLayout, picture: dict[str, str]) -> dict[str, Any]:
+def seam_record(report: SeamReport, plan: TileLayout, picture: dict[str, str] | None) -> dict[str, Any]:
     """A seam report: for every boundary its row of the table as text, and where it is, in pixels of the checked picture."""
     rows = [
         {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +25,7 @@ from ..blending.curves import (
     solar_curve,
 )
 from ..blending.pixels import colours
+from .preview import decoration, saved
 from .types import Least, check_image
 
 # A key of our own: under "images" the host would draw a second preview.
@@ -178,7 +177,7 @@ class SolarCurvePreview(io.ComfyNode):
             bend = solar_curve(preset, shape, inversions, phase, gain, _points(points) if preset == POINTS else DEFAULT_POINTS)
         watch = _watch(2 * len(image) * image.shape[1])
         out = solarize(image, bend, channel, expand, watch)
-        return io.NodeOutput(out, edges(image, bend, channel, expand, watch=watch), ui={UI_KEY: [_preview(image, samples)]})
+        return io.NodeOutput(out, edges(image, bend, channel, expand, watch=watch), ui=_shown(image, samples))
 
 
 def _points(value: Any) -> tuple[tuple[float, float], ...]:
@@ -221,26 +220,21 @@ def _watch(rows: int) -> Callable[[int], None]:
     return watch
 
 
-def _preview(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
+@decoration(UI_KEY)
+def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
     """The first picture as a PNG in ComfyUI's temp folder, and what the widget must know to bend it as `execute` does."""
-    import folder_paths
-
     from ..blending.solarize import range_of
 
     picture = image[0]
     height, width = picture.shape[:2]
     seen = _small(colours(picture).float().cpu())
     values = (seen.clamp(0, 1) * 255).round().to(torch.uint8)
-    folder = folder_paths.get_temp_directory()
-    os.makedirs(folder, exist_ok=True)
-    name = f"tilework_solar_{uuid.uuid4().hex}.png"
-    Image.fromarray(np.ascontiguousarray(values.expand(*values.shape[:2], 3).numpy()), "RGB").save(
-        os.path.join(folder, name), compress_level=1
-    )
-    return {
-        "filename": name,
-        "subfolder": "",
-        "type": "temp",
+    levels = np.ascontiguousarray(values.expand(*values.shape[:2], 3).numpy())
+    file = saved(Image.fromarray(levels, "RGB"), "png", "tilework_solar", compress_level=1)
+    if file is None:
+        return {UI_KEY: []}
+    about = {
+        **file,
         "width": values.shape[1],
         "height": values.shape[0],
         "full_width": width,
@@ -249,6 +243,7 @@ def _preview(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]
         "ranges": {channel: list(range_of(picture, channel)) for channel in CHANNELS},
         "curve": samples,
     }
+    return {UI_KEY: [about]}
 
 
 def _small(picture: torch.Tensor) -> torch.Tensor:

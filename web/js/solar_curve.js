@@ -207,9 +207,11 @@ class SolarWidget extends NodePane {
   }
 
   take(message) {
-    const result = message?.[UI_KEY]?.[0];
-    if (!result) return;
-    results.set(keyOf(this.node), { ...result, loaded: this.loadImage() });
+    const shown = message?.[UI_KEY];
+    if (!Array.isArray(shown)) return;
+    // None where the run could not write its picture: the one of the run before is not its result.
+    if (shown.length) results.set(keyOf(this.node), { ...shown[0], loaded: this.loadImage() });
+    else results.delete(keyOf(this.node));
   }
 
   // ---- frame by frame

@@ -47,7 +47,10 @@ function addOverlay(node, { key, input, scene, what, rows }) {
   hideImages(node);
   attach(node, overlay, (message) => {
     const records = message?.[key];
-    if (Array.isArray(records) && records.length) results.set(keyOf(node), { records, from: originKey(node, input) });
+    if (!Array.isArray(records)) return;
+    // None where the run could not make its preview: what was shown before is not its result.
+    if (records.length) results.set(keyOf(node), { records, from: originKey(node, input) });
+    else results.delete(keyOf(node));
   });
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, 340), Math.max(height, node.size[1])]);

@@ -4,13 +4,16 @@ import { api } from "../../../../scripts/api.js";
 
 const LONGEST_SIDE = 1024;
 const KEPT = 12;
+const NONE = { failed: true };
 const cache = new Map();
 
 /**
  * The picture that the server has under `file` {filename, subfolder, type}: {height, width} once its size is known,
  * and {canvas} once it can be drawn; {failed: true} where there is none. It is asked for again frame by frame.
+ * A run that could not write its picture sends none.
  */
 export function thumbnail(file) {
+  if (!file) return NONE;
   const url = api.apiURL(`/view?${new URLSearchParams(file)}`);
   if (!cache.has(url)) {
     const entry = {};
