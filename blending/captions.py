@@ -58,6 +58,11 @@ def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -
     return lines
 
 
+def describe_batch(planned: TileLayout, came: TileLayout) -> list[str]:
+    """Where the tiles came back with another number of pictures than was cut, both; else nothing."""
+    return [] if came.batch == planned.batch else [f"{came.batch} pictures came back of every tile, {planned.batch} were cut"]
+
+
 def _decimal(value: Fraction, digits: int) -> str:
     """`value` (0 or more) with that many digits, half rounded up: exact, so that the browser's text is the same."""
     scaled = (2 * value.numerator * 10**digits + value.denominator) // (2 * value.denominator)

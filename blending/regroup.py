@@ -2,12 +2,14 @@
 
 Tiles travel as a list, one item per place with all pictures of the batch in it. On the
 way a node may have joined them into batches or taken them apart: flattened along the
-batch, the order is tile-major, and that is all that is relied on.
+batch, the order is tile-major, and that is all that is relied on. A node may also give other
+numbers of pictures back (a video model 13 frames for 16): then every tile is an item of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -23,6 +25,29 @@ class Span(NamedTuple):
     stop: int
 
 
+def as_they_came(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[TileLayout]:
+    """The layouts, with the number of pictures that their tiles came back with where it is another than was cut.
+
+    That can be told where every item is one tile and all tiles of a layout agree. Where it cannot, the layouts are
+    returned as they are, and `tile_spans` says what is wrong.
+
+    Args:
+        sizes: the batch size of every item that came.
+        layouts: the layouts they belong to, in order.
+    """
+    if sum(sizes) == _planned(layouts) or len(sizes) != sum(len(layout) for layout in layouts):
+        return list(layouts)
+    items = iter(sizes)
+    parts = [[next(items) for _ in range(len(layout))] for layout in layouts]
+    if not all(len(set(part)) == 1 for part in parts):
+        return list(layouts)
+    return [replace(layout, batch=part[0]) for layout, part in zip(layouts, parts, strict=True)]
+
+
+def _planned(layouts: Sequence[TileLayout]) -> int:
+    return sum(len(layout) * layout.batch for layout in layouts)
+
+
 def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list[list[Span]]]:
     """Which parts of the items make up each tile of each layout.
 
@@ -36,7 +61,7 @@ def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list
     Raises:
         ValueError: where not exactly the tiles of the layouts came.
     """
-    _check_count(sum(sizes), layouts)
+    _check_count(sizes, layouts)
     walk = iter(_walk(sizes))
     return [[_take(walk, layout.batch) for _ in range(len(layout))] for layout in layouts]
 
@@ -58,8 +83,8 @@ def _take(walk: Iterator[tuple[int, int]], count: int) -> list[Span]:
     return spans
 
 
-def _check_count(came: int, layouts: Sequence[TileLayout]) -> None:
-    expected = sum(len(layout) * layout.batch for layout in layouts)
+def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
+    came, expected = sum(sizes), _planned(layouts)
     if came == expected:
         return
     if len(layouts) == 1 and layouts[0].batch == 1:
@@ -73,8 +98,16 @@ def _check_count(came: int, layouts: Sequence[TileLayout]) -> None:
     what = "a tile is missing" if came < expected else "there are too many"
     raise ValueError(
         f"{plan} and {came} came: {what}, or they belong to another layout; connect the layout of the Tile Split that cut "
-        "them, and let every node in between pass on one picture for each it gets"
+        f"them, and let every node in between pass on one picture for each it gets{_uneven(sizes, layouts)}"
     )
+
+
+def _uneven(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> str:
+    """Which item has another number of pictures than the first, where every item is one tile."""
+    odd = next((item for item, size in enumerate(sizes) if size != sizes[0]), None)
+    if odd is None or len(layouts) > 1 or len(sizes) != len(layouts[0]):
+        return ""
+    return f", or the same number for each tile: tile 0 came back with {sizes[0]} and tile {odd} with {sizes[odd]}"
 
 
 def gather(items: Sequence[torch.Tensor], spans: Sequence[Span]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.captions import describe_blend
+from ..blending.captions import describe_batch, describe_blend
 from ..blending.layout import TileLayout
 from ..blending.windows import METHODS as WINDOWS
 from ..blending.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
@@ -143,16 +143,17 @@ class SeamBlend(io.ComfyNode):
         from ..blending.auto import rounds
         from ..blending.canvas import compose
         from ..blending.mosaic import Mosaic
-        from ..blending.regroup import gather, tile_spans
+        from ..blending.regroup import as_they_came, gather, tile_spans
         from ..blending.survey import summary
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
-        plans = [plan.in_pixels() for plan in _layouts(layout)]
+        planned = [plan.in_pixels() for plan in _layouts(layout)]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
-        references = _references(reference, method, len(plans))
+        sizes = [len(item) for item in items]
+        plans, references = as_they_came(sizes, planned), _references(reference, method, len(planned))
         images, masks, pictures = [], [], []
-        for plan, spans, like in zip(plans, tile_spans([len(item) for item in items], plans), references, strict=True):
+        for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
             mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method, trim[0], scale[0])
             stream = WatchedTiles(lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, items))
             found = []
@@ -174,7 +175,7 @@ class SeamBlend(io.ComfyNode):
             )
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
-            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0)
+            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
             pictures.append(show(image, plan, lines + (summary(found) if method == "auto" else []), found))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
@@ -224,14 +225,15 @@ class LatentSeamBlend(io.ComfyNode):
         """Blend the tiles of each layout."""
         from ..blending.mosaic import Mosaic
         from ..blending.noise_mask import compose_masks
-        from ..blending.regroup import tile_spans
+        from ..blending.regroup import as_they_came, tile_spans
 
-        plans = _layouts(layout)
+        planned = _layouts(layout)
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]
+        plans = as_they_came(sizes, planned)
         latents, pictures = [], []
-        for plan, spans in zip(plans, tile_spans(sizes, plans), strict=True):
+        for cut, plan, spans in zip(planned, plans, tile_spans(sizes, plans), strict=True):
             _check_trim_cells(plan, trim[0])
             first = spans[0][0].item
             mosaic = Mosaic(plan, tuple(items[first].shape[-2:]), method[0], trim[0])
@@ -246,7 +248,8 @@ class LatentSeamBlend(io.ComfyNode):
             if index is not None:
                 latent["batch_index"] = index
             latents.append(latent)
-            pictures.append(show(latent["samples"], plan, describe_blend(plan, mosaic, method[0], typed=False)))
+            lines = describe_blend(plan, mosaic, method[0], typed=False) + describe_batch(cut, plan)
+            pictures.append(show(latent["samples"], plan, lines))
         return io.NodeOutput(latents, ui=join_ui(pictures))
 
 

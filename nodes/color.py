@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..blending.color_settings import GAIN, METHODS, check_settings
 from ..blending.layout import TileLayout
 from ..blending.pixels import check_finite
-from ..blending.regroup import Span, gather, tile_spans
+from ..blending.regroup import Span, as_they_came, gather, tile_spans
 from .types import Layout, Least, check_image, check_layout, watched
 
 METHOD_TIP = (
@@ -211,8 +211,9 @@ def _match_layouts(
 
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
     pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
-    said = []
-    for number, (plan, spans) in enumerate(zip(plans, tile_spans([len(item) for item in items], plans), strict=True)):
+    said, sizes = [], [len(item) for item in items]
+    plans = as_they_came(sizes, plans)
+    for number, (plan, spans) in enumerate(zip(plans, tile_spans(sizes, plans), strict=True)):
         reference, mask = (one.for_layout(number, len(plans)) for one in (shared, shared_masks))
         tiles = [gather(items, parts) for parts in spans]
         if settings[0] == GAIN:

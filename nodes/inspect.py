@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..blending.layout import TileLayout
-from ..blending.regroup import gather, tile_spans
+from ..blending.regroup import as_they_came, gather, tile_spans
 from ..blending.seam_report import THRESHOLD, SeamReport
 from .layout_picture import join_ui, show_seams
 from .types import Layout, Least, check_image, check_layout
@@ -159,7 +159,8 @@ def _tiles(tiles: list[torch.Tensor] | None, plans: list[TileLayout]) -> list[li
     if not tiles or tiles[0] is None:
         return [None] * len(plans)
     items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
-    return [[gather(items, parts) for parts in spans] for spans in tile_spans([len(item) for item in items], plans)]
+    sizes = [len(item) for item in items]
+    return [[gather(items, parts) for parts in spans] for spans in tile_spans(sizes, as_they_came(sizes, plans))]
 
 
 def _watch() -> Callable[[int, int], None]:
