@@ -152,7 +152,7 @@ def seams(setting: dict[str, Any], pictures: Path | None) -> tuple[list[str], di
 
 
 def drift(setting: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """Part 2: colour drift taken out of the tiles, and all of them blended alike, by the default method."""
+    """Part 2: colour drift taken out of the tiles, and all of them blended alike, by hann."""
     layout = mosaics.plan(setting["tile"], setting["overlap"], setting["count"])
     measure, whose = tones.delta_e()
     lines, record = [], {}

@@ -215,7 +215,7 @@ def test_it_is_not_in_the_file_and_survives_save_reload_and_copy(page, front, se
         }"""
     )
     assert saved["TileworkTileSplit"] == [320, 256, 32, 16]
-    assert saved["TileworkSeamBlend"] == ["hann", 0, 0, 0, 0]
+    assert saved["TileworkSeamBlend"] == ["auto", 0, 0, 0, 0]
     assert saved["TileworkSeamCheck"] == [5, "report"]
     page.evaluate("text => T.shows(split, text)", text)
     assert page.evaluate("() => T.prompt()") == before

@@ -21,7 +21,7 @@ def test_seam_blend_shows_the_plan_before_and_the_result_after(page, front, serv
     page.evaluate("() => T.shows(check, 'run to see which boundaries show')")
     assert front.posted == []
     page.evaluate("() => app.queuePrompt(0, 1)")
-    page.evaluate("() => T.shows(blend, 'hann, scale 1 (from the tiles)')")
+    page.evaluate("() => T.shows(blend, 'auto, scale 1 (from the tiles)')")
     assert page.evaluate("() => T.layout(blend)") == page.evaluate("() => T.layout(split)")
     page.evaluate("() => T.until(() => T.overlay(blend).scene.picture, 'its own picture')")
     assert page.evaluate("() => T.said(split).text") == text

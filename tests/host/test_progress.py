@@ -11,6 +11,16 @@ def test_blending_reports_every_tile(follow):
     assert totals == {len(TileLayout.grid(700, 700, 64, 64, 16, 8))}
 
 
+def test_auto_says_how_much_there_is_to_do_as_soon_as_it_knows(follow):
+    tiles = len(TileLayout.grid(300, 300, 128, 128, 32, 8))
+    for levels, rounds in ((0.0, 1), (6.0, 1 + 3)):
+        via = node("TileworkTestLighten", images=["2", 0], index=4, levels=levels)
+        messages = follow(roundtrip(source(300, 300, seed=13, kind="smooth"), via=via, method="auto", tile=128, overlap=32))
+        assert messages[-1][0] == "execution_success"
+        told = [(data["value"], data["max"]) for kind, data in messages if kind == "progress" and data["node"] == "4"]
+        assert told[-1] == (rounds * tiles, rounds * tiles) and {most for _, most in told} <= {tiles, rounds * tiles}
+
+
 def test_cancel_stops_between_tiles(follow, server):
     prompt = roundtrip(source(300, 300, seed=12), via=node("TileworkTestSlow", image=["2", 0], seconds=2.0), tile=128, overlap=32)
     sent = []

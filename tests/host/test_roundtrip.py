@@ -123,6 +123,17 @@ def test_methods_beyond_windows_give_untouched_tiles_back(report, method, bound,
     assert found["shape_a"] == [2, 500, 777, channels] and found["max_abs"] <= bound
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_a_new_seam_blend_starts_with_is_hann_to_the_last_bit(report, pack, channels):
+    (options,) = (pack["TileworkSeamBlend"]["input"]["required"]["method"][1],)
+    assert options["default"] == "auto" and options["options"][0] == "hann"
+    prompt = roundtrip(source(500, 300, batch=2, channels=channels), method=options["default"], tile=256, overlap=64)
+    prompt["6"] = blend(["2", 0], ["2", 1], "hann")
+    prompt["5"]["inputs"]["b"] = ["6", 0]
+    (found,) = report(prompt, "5")
+    assert found["max_abs"] == 0
+
+
 def test_auto_says_what_it_found_at_every_overlap(run_entry):
     prompt = roundtrip(source(500, 300), method="auto", tile=256, overlap=64)
     (text,) = run_entry(prompt)["outputs"]["4"]["text"]

@@ -1,5 +1,6 @@
 """What a new Seam Blend starts with owes: nothing that Hann windows do is lost where the tiles agree, nor made worse where they do not."""
 
+import gc
 import math
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import Mosaic, TileLayout, compose, cut
-from tilework.blending.survey import CONTENT, EQUAL, TONE, survey
+from tilework.blending.rows import RowBlend
+from tilework.blending.survey import CONTENT, EQUAL, TONE, Survey, survey
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -96,6 +98,30 @@ def test_one_tile_and_tiles_that_do_not_overlap():
     same_as_hann([noise(1, 80, 80, 3)], TileLayout.grid(80, 80, 80, 80, 24, 1))
     layout = TileLayout.grid(160, 160, 80, 80, 0, 1)
     same_as_hann([noise(1, 80, 80, 3, seed=i) for i in range(4)], layout)
+
+
+def test_tiles_that_all_lie_beside_their_place_agree_all_the_same():
+    layout = TileLayout.grid(200, 260, 96, 96, 24, 8)
+    image = noise(1, 220, 280, 3)
+    same_as_hann([image[:, r.y + 5 : r.y + 101, r.x + 7 : r.x + 103].clone() for r in layout.tiles], layout)
+
+
+def test_numbers_too_large_to_square_are_no_obstacle():
+    layout = TileLayout.grid(160, 160, 96, 96, 32, 1)
+    tiles = [torch.full((1, 96, 96, 3), value) for value in (1e30, -1e30, 3e38, 0.0)]
+    assert torch.isfinite(compose(tiles, layout, "auto")).all()
+
+
+def test_nothing_is_held_on_to():
+    """A composer that refers to itself would keep the picture until Python looks for such rings."""
+    layout, tiles, _ = wrong_in_one_place(CONTENT)
+    gc.collect()
+    gc.disable()
+    try:
+        compose(tiles, layout, "auto")
+        assert not [thing for thing in gc.get_objects() if type(thing) in (Survey, RowBlend)]
+    finally:
+        gc.enable()
 
 
 def test_colour_that_cannot_be_seen_is_no_disagreement():
