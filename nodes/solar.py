@@ -37,8 +37,10 @@ CURVE_SAMPLES = 255 * 4 + 1
 MOST_CURVE_POINTS = 4096
 
 
-# The core's type without the core's widget, which the classic canvas cannot draw: a socket alone.
+# The core's type without the core's widget, which the classic canvas cannot draw: a socket alone. Its default is for the
+# editor, whose preview in the search box draws every curve; what is not connected has no curve.
 Curve = io.Custom("CURVE")
+STRAIGHT = {"points": [[0.0, 0.0], [1.0, 1.0]], "interpolation": "monotone_cubic"}
 
 
 @io.comfytype(io_type="TILEWORK_CURVE")
@@ -140,7 +142,7 @@ class SolarCurvePreview(io.ComfyNode):
                 Curve.Input(
                     "curve",
                     optional=True,
-                    extra_dict={"forceInput": True},
+                    extra_dict={"forceInput": True, "default": STRAIGHT},
                     tooltip="For preset curve: a curve from ComfyUI's Curve Editor, in place of the points. Its own interpolation is used, not shape.",
                 ),
             ],

@@ -99,6 +99,17 @@ def test_a_curve_of_the_core_as_object_and_as_dict(run_prompt, seen, photograph,
     assert np.abs(seen(out["3"]["images"][0]) - np.asarray(samples)[levels * 4] * 255).max() <= 1
 
 
+def test_a_curve_that_is_not_connected_is_none_whatever_its_default_is(run_prompt, seen, photograph, object_info):
+    """The editor's search preview of front end 1.58.1 draws the default; a run takes the points."""
+    kind, options = object_info["TileworkSolarCurvePreview"]["input"]["optional"]["curve"]
+    assert kind == "CURVE" and options["forceInput"] is True
+    assert options["default"] == {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"}
+    out = run_prompt(prompt(preset="curve", channel="each channel", points={"points": [[0, 1], [1, 0]]}))
+    (shown,) = out["2"]["tilework_solar"]
+    assert shown["curve"] is None
+    assert np.abs(seen(out["3"]["images"][0]) - (255 - photograph[0].numpy() * 255)).max() <= 1
+
+
 def test_a_connected_curve_does_nothing_to_a_preset(run_prompt, seen, photograph):
     out = run_prompt(prompt(curve={"points": [[0, 0], [1, 1]], "interpolation": "linear"}))
     assert np.abs(seen(out["3"]["images"][0]) - solarize(photograph, solar_curve("four points"))[0].numpy() * 255).max() <= 1
