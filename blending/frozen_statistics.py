@@ -2,64 +2,56 @@
 
 A norm over the picture answers to every change in it, and drowns what a tile's border does. Here the statistics of one
 run are noted, and the same ones are used in the runs that follow: norms normalise by them, and means and maxima over the
-picture are what they were. The calls are watched from outside, so that a mean in a forward counts like a module. What
-attention over the whole picture adds is held still, too, module by module; attention in windows, which are many in one
-batch, goes on working.
+picture are what they were. The calls are watched from outside (`whole_map_calls.py`), so that a mean in a forward counts
+like a module. What attention over the whole picture adds is held still, too, module by module; attention in windows,
+which are many in one batch, goes on working.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
-from torch.overrides import TorchFunctionMode
 
+from .reductions import Reduction
 from .statistics_modules import attention_modules
-
-_POOLS = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.adaptive_avg_pool1d, F.adaptive_avg_pool3d}
-_REDUCTIONS = {
-    getattr(owner, name)
-    for name in ("mean", "amax", "amin", "sum", "std", "var", "var_mean", "std_mean")
-    for owner in (torch, torch.Tensor)
-    if hasattr(owner, name)
-}
-_GROUP = {F.group_norm, torch.group_norm}
-_INSTANCE = {F.instance_norm, torch.instance_norm}
+from .whole_map_calls import WholeMapCalls
 
 
-class FrozenStatistics(TorchFunctionMode):
-    """Within the first `with` it takes notes, within all later ones it answers with them.
+class FrozenStatistics:
+    """In the first run it takes notes, in all later ones it answers with them.
+
+        with frozen.run(picture):
+            network(picture)
 
     Args:
         network: where to look for attention; None to leave it alone.
 
     Attributes:
-        noted: the statistics in order of execution.
+        noted: name and values of the statistics, in order of execution.
         attended: what attention made, in order of execution.
     """
 
     def __init__(self, network: torch.nn.Module | None = None) -> None:
-        super().__init__()
         self.modules = [] if network is None else attention_modules(network)
         self.attended: list[torch.Tensor] = []
-        self.hooks: list[Any] = []
-        self.turn = 0
-        self.noted: list[Any] = []
+        self.noted: list[tuple[str, Any]] = []
         self.noting = self.fresh = True
-        self.index = 0
+        self.turn = 0
 
-    def __enter__(self) -> FrozenStatistics:
-        self.noting = self.fresh
-        self.fresh = False
-        self.index = self.turn = 0
-        self.hooks = [module.register_forward_hook(self._attend) for module in self.modules]
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        for hook in self.hooks:
-            hook.remove()
-        super().__exit__(*error)
+    @contextmanager
+    def run(self, picture: torch.Tensor) -> Iterator[None]:
+        """Run the network on `picture` [N, C, h, w] within."""
+        self.noting, self.fresh, self.turn = self.fresh, False, 0
+        hooks = [module.register_forward_hook(self._attend) for module in self.modules]
+        try:
+            with _Held(self, picture):
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _attend(self, module: torch.nn.Module, inputs: tuple, output: Any) -> Any:
         """After an attention module: what it added is what it added then, at the same place."""
@@ -78,62 +70,20 @@ class FrozenStatistics(TorchFunctionMode):
         held = self.attended[self.turn - 1] + shortcut
         return (held, *output[1:]) if isinstance(output, tuple) else held
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Called by torch for every function that the network calls."""
-        kwargs = kwargs or {}
-        if func in _GROUP or func in _INSTANCE:
-            groups = None if func in _INSTANCE else kwargs.get("num_groups", args[1] if len(args) > 1 else 1)
-            if groups is not None or _by_input(func, args, kwargs):
-                return self._norm(args, kwargs, groups)
-        elif (func in _POOLS and _to_one(args, kwargs)) or (func in _REDUCTIONS and _over_picture(args, kwargs)):
-            return self._next(lambda: func(*args, **kwargs))
-        return func(*args, **kwargs)
 
-    def _next(self, value: Any) -> Any:
+class _Held(WholeMapCalls):
+    """One run."""
+
+    def __init__(self, owner: FrozenStatistics, picture: torch.Tensor) -> None:
+        super().__init__(picture.shape[0], tuple(picture.shape[-2:]), placed=False)
+        self.owner, self.index = owner, 0
+
+    def answer(self, reduction: Reduction) -> Any:
         """The next statistic: noted now, or then."""
-        if self.noting:
-            self.noted.append(value())
-        elif self.index >= len(self.noted):
-            return value()
+        noted = self.owner.noted
+        if self.owner.noting:
+            noted.append((reduction.name, reduction.whole_values()))
+        elif self.index >= len(noted) or noted[self.index][0] != reduction.name:
+            return reduction.local()  # the network takes another way
         self.index += 1
-        return self.noted[self.index - 1]
-
-    def _norm(self, args: tuple, kwargs: dict, groups: int | None) -> torch.Tensor:
-        picture = args[0] if args else kwargs["input"]
-        if groups is None:
-            names, groups = ("running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps"), picture.shape[1]
-        else:
-            names = ("num_groups", "weight", "bias", "eps")
-        given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
-        grouped = picture.float().reshape(picture.shape[0], groups, -1)
-        variance, mean = self._next(lambda: torch.var_mean(grouped, 2, correction=0, keepdim=True))
-        out = ((grouped - mean) * torch.rsqrt(variance + given.get("eps", 1e-5))).reshape(picture.shape).to(picture.dtype)
-        shape = (1, -1, *[1] * (picture.ndim - 2))
-        for name, combine in (("weight", torch.mul), ("bias", torch.add)):
-            if given.get(name) is not None:
-                out = combine(out, given[name].to(out).reshape(shape))
-        return out
-
-
-def _by_input(func: Any, args: tuple, kwargs: dict) -> bool:
-    """Whether an instance norm takes its statistics from what it is given."""
-    use = kwargs.get("use_input_stats", args[5] if len(args) > 5 else True)
-    return bool(use)
-
-
-def _to_one(args: tuple, kwargs: dict) -> bool:
-    size = kwargs.get("output_size", args[1] if len(args) > 1 else None)
-    return all(side == 1 for side in (size if isinstance(size, tuple | list) else (size,)))
-
-
-def _over_picture(args: tuple, kwargs: dict) -> bool:
-    """Whether a reduction of [B, C, h, w] takes h and w, or one of [B, tokens, C] the tokens."""
-    picture = args[0] if args else kwargs.get("input")
-    if not isinstance(picture, torch.Tensor) or picture.ndim < 3:
-        return False
-    dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    dims = tuple(dims) if isinstance(dims, tuple | list) else (dims,)
-    if any(not isinstance(dim, int) or isinstance(dim, bool) for dim in dims):
-        return False
-    dims = {dim % picture.ndim for dim in dims}
-    return dims == {1} if picture.ndim == 3 else {picture.ndim - 2, picture.ndim - 1} <= dims
+        return reduction.with_values(noted[self.index - 1][1])

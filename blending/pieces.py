@@ -15,16 +15,35 @@ from .tile_plan import covers
 COARSE = (8, 4, 2, 1)
 
 
+class Core(NamedTuple):
+    """The part of a tile or a piece that no other one counts, in its own pixels; may be empty.
+
+    Attributes:
+        y, x, height, width: as of a Rect.
+        first_row, last_row, first_column, last_column: whether the picture ends there. What a network adds to a picture beyond
+            its ends counts with it.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+    first_row: bool = True
+    last_row: bool = True
+    first_column: bool = True
+    last_column: bool = True
+
+
 class Piece(NamedTuple):
     """A part of one tile.
 
     Attributes:
         rect: where it lies in its tile, in source pixels.
-        core: the part of `rect` that no other piece of the picture counts, in the piece's own pixels; may be empty.
+        core: the part of `rect` that no other piece of the picture counts.
     """
 
     rect: Rect
-    core: Rect
+    core: Core
 
 
 def snug_grid(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int, batch: int = 1) -> TileLayout:
@@ -58,28 +77,34 @@ def _lines(axis: Axis) -> list[int]:
     return [*lines, axis.size]
 
 
-def cores(layout: TileLayout) -> list[Rect]:
+def cores(layout: TileLayout) -> list[Core]:
     """The core of every tile, in the tile's own pixels; what reaches over the picture belongs to none."""
     ys, xs = layout.axes
     rows, columns = _lines(ys), _lines(xs)
     return [
-        Rect(top - y, left - x, bottom - top, right - left)
+        Core(top - y, left - x, bottom - top, right - left, top == 0, bottom == ys.size, left == 0, right == xs.size)
         for y, (top, bottom) in zip(ys.origins, pairwise(rows), strict=True)
         for x, (left, right) in zip(xs.origins, pairwise(columns), strict=True)
     ]
 
 
-def common(a: Rect, b: Rect) -> Rect:
-    """What lies in both; without height or width where nothing does."""
+def _common(a: Core, b: Core) -> Core:
+    """What lies in both; without height or width where nothing does. The picture ends where `b` says, if that end is in it."""
     y, x = max(a.y, b.y), max(a.x, b.x)
     bottom, right = min(a.y + a.height, b.y + b.height), min(a.x + a.width, b.x + b.width)
-    return Rect(y, x, max(bottom - y, 0), max(right - x, 0))
+    ends = (
+        b.first_row and y == b.y,
+        b.last_row and bottom == b.y + b.height,
+        b.first_column and x == b.x,
+        b.last_column and right == b.x + b.width,
+    )
+    return Core(y, x, max(bottom - y, 0), max(right - x, 0), *ends)
 
 
-def pieces(layout: TileLayout, core: Rect) -> list[Piece]:
+def pieces(layout: TileLayout, core: Core) -> list[Piece]:
     """The tiles of `layout`, which is of one tile of a picture, as pieces of that tile, whose core is `core`."""
     found = []
     for rect, own in zip(layout.tiles, cores(layout), strict=True):
-        inside = common(Rect(own.y + rect.y, own.x + rect.x, own.height, own.width), core)
-        found.append(Piece(rect, Rect(inside.y - rect.y, inside.x - rect.x, inside.height, inside.width)))
+        inside = _common(own._replace(y=own.y + rect.y, x=own.x + rect.x), core)
+        found.append(Piece(rect, inside._replace(y=inside.y - rect.y, x=inside.x - rect.x)))
     return found

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .border_distance import MIRRORED, NOTHING, OTHER_PICTURE, Window, axis_distance, profile, reach, replaced
+from .endless_influence import EndlessInfluence, quiet_depth
 from .frozen_statistics import FrozenStatistics
 from .probe_picture import probe_picture
 from .statistics_modules import ATTENTION, safe_modules, statistics_modules
@@ -31,8 +32,6 @@ KINDS = (MIRRORED, NOTHING, OTHER_PICTURE, CUT)
 
 # A tile's own picture may be harder than the probe: what is suggested keeps to this share of the threshold.
 CAUTION = 0.5
-# An influence that decays less than to this share over the inner half of the window does not decay.
-FLAT = 0.2
 # Of the window's depth, what the radius must stay within to be believed.
 INSIDE = 0.75
 # Steps at which a model may repeat (strides, windows of attention), and how many borders between two are tried.
@@ -167,7 +166,7 @@ class _Probe:
 
     def run(self, picture: Tensor) -> Tensor:
         """The model's answer as [C, h, w] on the CPU."""
-        with self.frozen or nullcontext():
+        with nullcontext() if self.frozen is None else self.frozen.run(picture):
             answer = self.call(picture.to(self.device, self.dtype).clone())
         if not isinstance(answer, Tensor) or answer.ndim != 4:
             got = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
@@ -216,7 +215,7 @@ class _Probe:
         whole = _largest(rings)
         under = float(_inner(whole).max()) if drowned else 0.0
         full, ended = reach(whole, self.rounding), not drowned
-        if ended and full >= len(whole) - self.step:
+        if ended and full > len(whole) - quiet_depth(len(whole), self.scale):
             full, ended, endless = self._strips(strip, len(whole)) if strip else (len(whole), False, False)
             everything = everything or endless
         guilty, cleared = _named(self.network, everything)
@@ -245,19 +244,21 @@ class _Probe:
 
     def _grow(self, size: int, largest: int, limit: float) -> tuple[Rings, bool]:
         """The first probe that holds the influence, and whether there is none because it has no end."""
-        # What is flat once may be a wide decay, unless there are norms of the whole picture to account for it.
-        flat_before = self.frozen is None and self.network is not None and bool(statistics_modules(self.network).keys() - {ATTENTION})
+        suspects = set() if self.network is None else statistics_modules(self.network).keys()
+        suspected = self.frozen is None and bool(suspects - {ATTENTION})
+        verdict = EndlessInfluence(self.scale, suspected, explained=self.network is None or bool(suspects))
         while True:
             size = -(-size // (8 * self.step)) * 8 * self.step
             self.planned = self.done + 14
             self._begin(size)
             rings = self._rings(0)
             values = _largest(rings)
-            flat = self._is_flat(torch.stack([rings[0][kind] for kind in KINDS if kind != CUT]).amax(0))
+            change, window = self.uncut
+            verdict.add(change, self._distance(window), len(values), self.rounding, last=2 * size > largest)
             contained = reach(values, limit) <= INSIDE * len(values)
-            if (contained and not flat) or (flat and flat_before) or 2 * size > largest:
-                return rings, flat
-            size, flat_before = 2 * size, flat
+            if (contained and not verdict.undecided) or verdict.endless or 2 * size > largest:
+                return rings, verdict.endless
+            size = 2 * size
 
     def _begin(self, size: int) -> None:
         """The picture that everything is compared with, and what the model makes of it."""
@@ -269,11 +270,6 @@ class _Probe:
         # Where nothing changed, the same kernels give the same bits; others, for a tile of another size, do not.
         eps = torch.finfo(self.before.dtype if self.dtype == torch.float64 else torch.float32).eps
         self.rounding = 32 * eps * max(1.0, float(self.before.abs().max()))
-
-    def _is_flat(self, values: Tensor) -> bool:
-        """Whether the influence is the same in the middle of the window as half way there."""
-        inner = values[len(values) // 2 :: self.step]
-        return float(inner.min()) > max(FLAT * float(inner.max()), self.rounding)
 
     def _rings(self, phase: int) -> Rings:
         """Everything about a window that begins `phase` pixels off: profiles by kind, and by side, and the change as a map."""
@@ -288,6 +284,9 @@ class _Probe:
             maps.append(change)
             profiles[kind] = profile(change, self._distance(window), half // 2)
         worst = torch.stack(maps).amax(0)
+        if phase == 0:
+            # Without the tile that was cut out: in half precision other kernels change it everywhere.
+            self.uncut = torch.stack([change for kind, change in zip(KINDS, maps, strict=True) if kind != CUT]).amax(0), window
         sides = [profile(worst, self._distance(window, side), half // 2) for side in range(4)]
         first, last = int(start * self.scale), int((start + half) * self.scale)
         return profiles, sides, worst[first:last, first:last]
@@ -340,7 +339,7 @@ class _Probe:
         high = min(STRIP_HEIGHT, self.size) // self.step * self.step
         length = length // (2 * self.step) * 2 * self.step
         self.planned = self.done + 6
-        farthest, deepest = known_to, 0.0
+        farthest, deepest, quiet = known_to, 0.0, quiet_depth(length // 2, self.scale)
         for transposed in (False, True):
             base, other = (self.content(high, length, seed) for seed in (0, 1))
             turn = (lambda t: t.transpose(-1, -2)) if transposed else (lambda t: t)
@@ -356,8 +355,8 @@ class _Probe:
                 distance = axis_distance(len(change), *kept, length, self.scale)
                 values = profile(change, distance, length // 2)
                 farthest = max(farthest, reach(values, self.rounding))
-                deepest = max(deepest, float(values[-self.step * 2 :].max()))
-        ended = farthest < length // 2 - self.step
+                deepest = max(deepest, float(values[:: self.step][-2 * quiet // self.step :].median()))
+        ended = farthest <= length // 2 - quiet
         return farthest, ended, not ended and deepest > self.rounding
 
 

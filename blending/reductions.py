@@ -1,24 +1,43 @@
-"""Which calls of torch reduce a whole feature map, and what they give when its statistics are known.
+"""What a call of torch reduces of a whole feature map, and what it gives when the map's statistics are known.
 
-A feature map belongs to the tile that the network was given: [N, C, h, w] with h : w as the tile's sides (any scale),
-[N, h, w, C], or with both directions flattened into one. Reducing all channels with it, or the whole batch, counts too.
-Reducing part of the directions, or windows, which have a batch of their own, is no business of the whole picture.
+A feature map belongs to the picture that the network was given (`map_scale.py`): [N, C, h, w], [N, h, w, C], more
+dimensions before h and w, or both directions flattened into one. Reducing all channels with it, some of them, or the
+whole batch, counts too. Reducing part of the directions, or windows, which have a batch of their own, is no business of
+the whole picture.
+
+Which calls do, is listed in `whole_map_calls.py`.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional
 
-from .layout import Rect
+from .map_scale import MapScales, argument, core_cells
 from .one_at_a_time import OneAtATimeError
+from .pieces import Core
 
-Size = tuple[int, int]
+
+class Found(NamedTuple):
+    """A map in a tensor.
+
+    Attributes:
+        maps: [N, ..., h, w, ...], the tensor with the map's directions apart.
+        at: the dimension of h; w is the next.
+        over: dimensions besides these that are reduced, without the batch.
+        scale: cells per pixel; None where there is no such number.
+        step: pixels that the network pads to.
+    """
+
+    maps: torch.Tensor
+    at: int
+    over: tuple[int, ...] = ()
+    scale: Fraction | None = None
+    step: int = 1
 
 
 class Reduction:
@@ -26,127 +45,164 @@ class Reduction:
 
     Args:
         name: what it is called in messages.
-        maps: [N, ..., h, w, ...], the map with its directions apart.
-        at: the dimension of h; w is the next.
+        found: what is reduced.
         finish: (mean, variance, correction from biased to unbiased), or the extreme, one row per sample -> the call's result.
         local: the call's result from the tile alone.
         extreme: "max" or "min" where that is what is reduced to; "" for mean and variance.
-        over: dimensions besides h and w that are reduced.
     """
 
-    def __init__(
-        self,
-        name: str,
-        maps: torch.Tensor,
-        at: int,
-        finish: Callable[..., Any],
-        local: Callable[[], Any],
-        extreme: str = "",
-        over: tuple[int, ...] = (),
-    ) -> None:
-        self.name, self.maps, self.at, self.finish, self.local = name, maps, at, finish, local
-        self.extreme, self.dims = extreme, (*over, at, at + 1)
+    def __init__(self, name: str, found: Found, finish: Callable[..., Any], local: Callable[[], Any], extreme: str = "") -> None:
+        self.name, self.found, self.finish, self.local, self.extreme = name, found, finish, local, extreme
+        self.dims = (*found.over, found.at, found.at + 1)
 
     @property
     def device(self) -> torch.device:
         """Where the map lies."""
-        return self.maps.device
+        return self.found.maps.device
 
-    def core_values(self, number: int, size: Size, core: Rect) -> Any:
+    def core_values(self, number: int, size: tuple[int, int], core: Core) -> Any:
         """(count, mean, biased variance), or the extreme, of the core of sample `number`, on the CPU; None where it is empty."""
-        part = self.maps[number : number + 1]
-        count = math.prod(self.maps.shape[dim] for dim in self.dims[:-2])
-        for dim, start, length, side in ((self.at, core.y, core.height, size[0]), (self.at + 1, core.x, core.width, size[1])):
-            # Both neighbours round the line between them to the same place, so that every cell counts once.
-            low, high = (round(place * part.shape[dim] / side) for place in (start, start + length))
+        maps, at, _, scale, step = self.found
+        part = maps[number : number + 1]
+        spans = ((core.y, core.height, core.first_row, core.last_row), (core.x, core.width, core.first_column, core.last_column))
+        for dim, side, (start, length, first, last) in zip((at, at + 1), size, spans, strict=True):
+            if not length:
+                return None
+            low, high = core_cells(part.shape[dim], side, scale, step, start, start + length, first, last)
             if high <= low:
                 return None
             part = part.narrow(dim, low, high - low)
-            count *= high - low
-        part = part.float()
+        values = self._values(part)
         if self.extreme:
-            found = part.amax(self.dims) if self.extreme == "max" else part.amin(self.dims)
-            return found[0].cpu()
-        variance, mean = torch.var_mean(part, self.dims, correction=0)
+            return values[0].cpu()
+        count, mean, variance = values
         return count, mean[0].cpu(), variance[0].cpu()
+
+    def whole_values(self) -> Any:
+        """What `with_values` wants, of the map as it is."""
+        values = self._values(self.found.maps)
+        return values if self.extreme else (*values[1:], values[0] / max(values[0] - 1, 1))
 
     def with_values(self, values: Any) -> Any:
         """The call's result where the whole picture has these values."""
         return self.finish(*values) if isinstance(values, tuple) else self.finish(values)
 
+    def _values(self, part: torch.Tensor) -> Any:
+        part = wide(part)
+        if self.extreme:
+            return part.amax(self.dims) if self.extreme == "max" else part.amin(self.dims)
+        variance, mean = torch.var_mean(part, self.dims, correction=0)
+        return math.prod(part.shape[dim] for dim in self.dims), mean, variance
 
-def reduction_of(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-    """What the call reduces, or None where it is no reduction of a whole map.
+
+class Partial:
+    """A map reduced along one direction, the other being still there, as in x.mean(3).mean(2).
+
+    Attributes:
+        result: what came of it, once it is known.
+    """
+
+    def __init__(self, name: str, found: Found, dim: int) -> None:
+        self.name, self.found, self.dim = name, found, dim
+        self.result: torch.Tensor | None = None
+
+    def rest(self, name: str, x: torch.Tensor, dims: tuple[int, ...]) -> Found | None:
+        """The map, where reducing `dims` of `x` reduces what is left of it."""
+        came = self.result[0] if isinstance(self.result, tuple) else self.result
+        if x is not came or name != self.name or len(dims) != 1:
+            return None
+        # The direction that is left keeps its place unless the other one, dropped, was before it.
+        at = self.found.at
+        left = at if self.dim == at + 1 or x.ndim == self.found.maps.ndim - 1 else at + 1
+        return self.found if dims[0] % x.ndim == left else None
+
+
+class Maps:
+    """Where the maps are in what a network calls.
 
     Args:
-        func, args, kwargs: as torch's function modes are given them.
-        samples: batch that the network was given.
-        size: (height, width) that the network was given.
-        memory: remembers in `partial` the last reduction along one direction.
+        scales: of the run.
+        placed: only maps of which it is known where in the picture each cell lies, each of one sample. Otherwise frames that are
+            in the batch and maps of unknown scale count, too.
+
+    Attributes:
+        partial: the last reduction along one direction only.
     """
-    make = _KINDS.get(func)
-    return None if make is None else make(func, args, kwargs, samples, size, memory)
 
+    def __init__(self, scales: MapScales, placed: bool) -> None:
+        self.scales, self.placed = scales, placed
+        self.partial: Partial | None = None
 
-def sides_fit(height: int, width: int, size: Size) -> bool:
-    """Whether a map of these sides belongs to a tile of `size`."""
-    return height > 1 and width > 1 and height * size[1] == width * size[0]
+    def find(self, x: Any, dims: tuple[int, ...]) -> Found | None:
+        """The map in `x`, where reducing `dims` reduces all of it."""
+        if not self._may_be(x) or not dims:
+            return None
+        inner = {dim % x.ndim for dim in dims} - {0}
+        for at in self._places(x):
+            if {at, at + 1} <= inner and self._is_map(x, at):
+                return self._found(x, at, inner - {at, at + 1}, self.scales.scale(x, at))
+        return self._flattened(x, inner)
 
+    def whole(self, x: Any) -> Found | None:
+        """The map in `x` [N, C, ...], where all dimensions behind the channels are it."""
+        return self.find(x, tuple(range(2, x.ndim))) if isinstance(x, torch.Tensor) and x.ndim > 2 else None
 
-def unflattened(length: int, size: Size) -> Size | None:
-    """The sides of a map of a tile of `size` that has `length` cells, or None where there is none."""
-    height = round(math.sqrt(length * size[0] / size[1]))
-    if height and length % height == 0 and sides_fit(height, length // height, size):
-        return height, length // height
-    return None
+    def one_direction(self, x: Any, dims: tuple[int, ...]) -> tuple[Found, int] | None:
+        """The map in `x`, and the one direction of it that reducing `dims` reduces."""
+        if not self._may_be(x) or len(dims) != 1:
+            return None
+        dim = dims[0] % x.ndim
+        at = next((at for at in self._places(x) if dim in (at, at + 1) and self._is_map(x, at)), None)
+        found = None if at is None else self._found(x, at, set(), self.scales.scale(x, at))
+        return None if found is None else (found, dim)
 
+    def _may_be(self, x: Any) -> bool:
+        """Whether `x` may be a map of every sample; a weight, which is alike in every tile, is none."""
+        if not isinstance(x, torch.Tensor) or x.ndim < 2 or not x.is_floating_point() or isinstance(x, torch.nn.Parameter) or not x.numel():
+            return False
+        return x.shape[0] == self.scales.samples or (not self.placed and x.shape[0] % self.scales.samples == 0)
 
-def _fits(x: Any, samples: int) -> bool:
-    """Whether `x` may be a map of every sample; a weight, which is alike in every tile, is none."""
-    return isinstance(x, torch.Tensor) and x.is_floating_point() and x.shape[:1] == (samples,) and not isinstance(x, torch.nn.Parameter)
+    def _places(self, x: torch.Tensor) -> tuple[int, ...]:
+        """Where height may be: with the channels before it, or behind it."""
+        return (x.ndim - 2, x.ndim - 3) if x.ndim > 3 else ()
 
+    def _is_map(self, x: torch.Tensor, at: int) -> bool:
+        if not self.scales.is_map(x, at):
+            return False
+        if x.shape[0] == self.scales.samples:
+            return True
+        trace = self.scales.of(x)  # frames have the map's own sides, and windows have not
+        return trace is not None and tuple(x.shape[at : at + 2]) == trace.sides
 
-def _everything(x: Any, dims: tuple[int, ...], samples: int, size: Size) -> tuple[torch.Tensor, int, tuple[int, ...]] | None:
-    """The map, the dimension of its height and that of its channels, where `dims` are all three, with the batch or without."""
-    if not _fits(x, samples) or x.ndim != 4 or {dim % 4 for dim in dims} | {0} != {0, 1, 2, 3}:
+    def _found(self, maps: torch.Tensor, at: int, over: set[int], scale: Fraction | None) -> Found | None:
+        if self.placed and scale is None:
+            return None
+        return Found(maps, at, tuple(sorted(over)), scale, self.scales.step)
+
+    def _flattened(self, x: torch.Tensor, inner: set[int]) -> Found | None:
+        for dim in inner if x.shape[0] == self.scales.samples else ():
+            flat = self.scales.flattened(x, dim)
+            if flat is None:
+                continue
+            sides, scale = flat
+            more = len(sides) - 1
+            at = dim + more - 1
+            over = {other + more if other > dim else other for other in inner if other != dim} | set(range(dim, at))
+            return self._found(x.unflatten(dim, sides), at, over, scale)
         return None
-    at = next((at for at in (2, 1) if sides_fit(x.shape[at], x.shape[at + 1], size)), None)
-    return None if at is None else (x, at, (1,) if at == 2 else (3,))
 
 
-def _map(x: Any, dims: tuple[int, ...], samples: int, size: Size) -> tuple[torch.Tensor, int] | None:
-    """The map with its directions apart and the dimension of its height, where `dims` are all of them and no more."""
-    if not _fits(x, samples) or x.ndim < 3 or not dims:
-        return None
-    dims = tuple(sorted(dim % x.ndim for dim in dims))
-    if x.ndim == 4 and dims in ((2, 3), (1, 2)) and sides_fit(x.shape[dims[0]], x.shape[dims[1]], size):
-        return x, dims[0]
-    if x.ndim in (3, 4) and len(dims) == 1 and dims[0] in (x.ndim - 1, x.ndim - 2):
-        other = x.shape[2 * x.ndim - 3 - dims[0]]
-        sides = unflattened(x.shape[dims[0]], size)
-        # A width of features may happen to look like a small map; a map that is worth flattening is the longer one.
-        if sides and x.shape[dims[0]] > other and (x.ndim == 3 or dims[0] == 3) and not (x.ndim == 4 and sides_fit(*x.shape[2:], size)):
-            return x.unflatten(dims[0], sides), dims[0]
-    return None
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """`x` in float32, or in float64 where it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
-def argument(args: tuple, kwargs: dict, place: int, *names: str, default: Any = None) -> Any:
-    for name in names:
-        if name in kwargs:
-            return kwargs[name]
-    return args[place] if len(args) > place else default
+def reduced_dims(x: Any, args: tuple, kwargs: dict, place: int) -> tuple[int, ...]:
+    """The dimensions that a call reduces; none where it is another call of the same name, such as the larger of two tensors.
 
-
-def _dims(value: Any) -> tuple[int, ...]:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value,)
-    if isinstance(value, (tuple, list, torch.Size)) and all(isinstance(one, int) for one in value):
-        return tuple(value)
-    return ()
-
-
-def _reduced(x: Any, args: tuple, kwargs: dict, place: int) -> tuple[int, ...]:
-    """The dimensions that a call reduces; none where it is another call of the same name, such as the larger of two tensors."""
+    Args:
+        place: of the argument `dim`.
+    """
     if not isinstance(x, torch.Tensor) or "other" in kwargs:
         return ()
     given = argument(args, kwargs, place, "dim", "axis")
@@ -155,226 +211,17 @@ def _reduced(x: Any, args: tuple, kwargs: dict, place: int) -> tuple[int, ...]:
         return tuple(range(x.ndim))
     if place == 1 and len(args) > 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in args[1:]):
         return tuple(args[1:])  # x.mean(2, 3)
-    return _dims(given)
+    if isinstance(given, int):
+        return (given,)
+    if isinstance(given, tuple | list) and all(isinstance(one, int) for one in given):
+        return tuple(given)
+    return ()
 
 
-def _as_result(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def as_result(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """`rows`, one per sample, in the shape of what the call gives for the tile."""
-    if like.numel() < len(rows):
+    if like.numel() < rows.numel():
         if not bool((rows == rows[:1]).all()):
             raise OneAtATimeError("the model reduces its whole batch, and the tiles in it have different statistics")
         rows = rows[:1]
     return rows.reshape(like.shape).to(like)
-
-
-def _plain(name: str, extreme: str = "", place: int = 1) -> Callable[..., Reduction | None]:
-    """Tensor.mean and its like, over both directions at once or in two steps, or over everything; `dim` is argument `place`."""
-
-    def make(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-        x = argument(args, kwargs, 0, "input", "self")
-        dims = _reduced(x, args, kwargs, place)
-        found = _map(x, dims, samples, size) or _everything(x, dims, samples, size)
-        local = lambda: func(*args, **kwargs)  # noqa: E731
-        if found is None:
-            found = _second_step(name, x, dims, memory)
-            if found is None:
-                _first_step(name, x, dims, samples, size, memory)
-                return None
-        maps, at, over = (*found, ())[:3]
-        cells = math.prod(maps.shape[dim] for dim in (*over, at, at + 1)) * (samples if over and len(dims) == 4 else 1)
-
-        def finish(mean: torch.Tensor, variance: torch.Tensor | None = None, unbiased: float = 1.0) -> Any:
-            like = local()
-            if variance is None:
-                # With places they are the tile's own: where the extreme of the whole picture lies is in no tile's terms.
-                return type(like)((_as_result(mean, like[0]), like[1])) if isinstance(like, tuple) else _as_result(mean, like)
-            biased = False in (argument(args, kwargs, 2, "unbiased"), *args[1:2]) or kwargs.get("correction", 1) == 0
-            spread = variance if biased else variance * unbiased
-            deviation = spread.clamp_min(0).sqrt()
-            # A sum is divided by the tile's own number of cells afterwards; so is a norm, or by that of another channel.
-            values = {
-                "mean": (mean,), "sum": (mean * cells,), "var": (spread,), "std": (deviation,),
-                "var_mean": (spread, mean), "std_mean": (deviation, mean), "norm": (((mean.square() + variance) * cells).sqrt(),),
-            }[name]  # fmt: skip
-            if isinstance(like, tuple):
-                return tuple(_as_result(value, one) for value, one in zip(values, like, strict=True))
-            return _as_result(values[0], like)
-
-        return Reduction(name, maps, at, finish, local, extreme, over)
-
-    return make
-
-
-def _euclidean(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-    """The 2-norm of a map."""
-    order = argument(args, kwargs, 1, "p", "ord", default=2 if func is not torch.linalg.norm else None)
-    # To linalg.norm 2 over two dimensions is the norm of a matrix, which is another.
-    plain = order in ((None, "fro") if func is torch.linalg.norm else (None, 2, "fro"))
-    return _ROOT_OF_SQUARES(func, args, kwargs, samples, size, memory) if plain else None
-
-
-_ROOT_OF_SQUARES = _plain("norm", place=2)
-
-
-class _Step:
-    """The map `x` reduced along `dim`, the other direction being still there; `result` is what came of it."""
-
-    def __init__(self, name: str, x: torch.Tensor, dim: int) -> None:
-        self.name, self.x, self.dim = name, x, dim
-        self.result: torch.Tensor | None = None
-
-
-def _first_step(name: str, x: Any, dims: tuple[int, ...], samples: int, size: Size, memory: Any) -> None:
-    """Remember x.mean(3), in case x.mean(3).mean(2) comes of it."""
-    memory.partial = None
-    if isinstance(x, torch.Tensor) and x.ndim == 4 and len(dims) == 1 and dims[0] % 4 in (2, 3) and _map(x, (2, 3), samples, size):
-        memory.partial = _Step(name, x, dims[0] % 4)
-
-
-def _second_step(name: str, x: Any, dims: tuple[int, ...], memory: Any) -> tuple[torch.Tensor, int] | None:
-    """The map that x = map.mean(3) came of, where this reduces the other direction of it."""
-    step = memory.partial
-    if step is None or name != step.name:
-        return None
-    came = step.result[0] if isinstance(step.result, tuple) else step.result
-    if x is not came or name not in ("mean", "sum", "max", "min") or len(dims) != 1:
-        return None
-    # The direction that is left keeps its place unless the other one, dropped, was before it.
-    left = 2 if step.dim == 3 or x.ndim == 3 else 3
-    if dims[0] % x.ndim != left:
-        return None
-    memory.partial = None
-    return step.x, 2
-
-
-def _pool(name: str, extreme: str = "") -> Callable[..., Reduction | None]:
-    """Adaptive pooling to one cell."""
-
-    def make(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-        x, wanted = argument(args, kwargs, 0, "input", "self"), argument(args, kwargs, 1, "output_size")
-        found = _map(x, (2, 3), samples, size) if isinstance(x, torch.Tensor) and x.ndim == 4 else None
-        if found is None or (wanted if isinstance(wanted, int) else tuple(wanted)) not in (1, (1, 1)):
-            return None
-        if kwargs.get("return_indices") or (len(args) > 2 and args[2]):
-            return None
-        return Reduction(name, *found, lambda mean, *_: mean[..., None, None].to(x), lambda: func(*args, **kwargs), extreme)
-
-    return make
-
-
-def _average_pool(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-    """functional.avg_pool2d with a window as large as the map."""
-    x, window = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "kernel_size")
-    if not isinstance(x, torch.Tensor) or x.ndim != 4 or (window if isinstance(window, int) else tuple(window)) not in (
-        tuple(x.shape[2:]), x.shape[2] if x.shape[2] == x.shape[3] else None,
-    ):  # fmt: skip
-        return None
-    found = _map(x, (2, 3), samples, size)
-    if found is None:
-        return None
-    return Reduction("avg_pool2d", *found, lambda mean, *_: mean[..., None, None].to(x), lambda: func(*args, **kwargs))
-
-
-def _group_arguments(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True): ...
-
-
-def _instance_arguments(
-    input, weight=None, bias=None, running_mean=None, running_var=None, use_input_stats=True, momentum=0.1, eps=1e-5, cudnn_enabled=True
-): ...
-
-
-def _batch_arguments(
-    input, weight=None, bias=None, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5, cudnn_enabled=True
-): ...
-
-
-# Those of torch itself do not tell their arguments.
-_SIGNATURES = {func: inspect.signature(func) for func in (functional.instance_norm, functional.group_norm, functional.batch_norm)}
-_SIGNATURES |= {
-    torch.group_norm: inspect.signature(_group_arguments),
-    torch.instance_norm: inspect.signature(_instance_arguments),
-    torch.batch_norm: inspect.signature(_batch_arguments),
-}
-
-
-def _norm(name: str) -> Callable[..., Reduction | None]:
-    """Instance norm, group norm, and batch norm that looks at its batch."""
-
-    def make(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-        bound = _SIGNATURES[func].bind(*args, **kwargs)
-        bound.apply_defaults()
-        given = bound.arguments
-        x = given["input"]
-        stored = given.get("running_mean") is not None
-        if name == "instance_norm" and stored and not given["use_input_stats"]:
-            return None
-        if name == "batch_norm" and stored and not given["training"]:
-            return None
-        if not isinstance(x, torch.Tensor) or x.ndim != 4 or _map(x, (2, 3), samples, size) is None:
-            return None
-        groups = given["num_groups"] if name == "group_norm" else x.shape[1]
-        maps = x.unflatten(1, (groups, -1))
-
-        def finish(mean: torch.Tensor, variance: torch.Tensor, *_: Any) -> torch.Tensor:
-            grouped = (maps.float() - mean[..., None, None, None]) * (variance + given["eps"]).rsqrt()[..., None, None, None]
-            out = grouped.flatten(1, 2)
-            if given["weight"] is not None:
-                out = out * given["weight"].float().view(1, -1, 1, 1)
-            if given["bias"] is not None:
-                out = out + given["bias"].float().view(1, -1, 1, 1)
-            return out.to(x.dtype)
-
-        def local() -> torch.Tensor:
-            if not stored:
-                return func(*args, **kwargs)
-            # Without the stored statistics, which the call would otherwise update: the model stays as it was.
-            return func(**{**given, "running_mean": None, "running_var": None})
-
-        return Reduction(name, maps, 3, finish, local, over=(2,))
-
-    return make
-
-
-def _layer_norm(func: Any, args: tuple, kwargs: dict, samples: int, size: Size, memory: Any) -> Reduction | None:
-    """Layer norm over channels and both directions, or over both directions."""
-    x, shape = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "normalized_shape")
-    weight, bias = argument(args, kwargs, 2, "weight"), argument(args, kwargs, 3, "bias")
-    eps = argument(args, kwargs, 4, "eps", default=1e-5)
-    dims = tuple(range(-len(shape), 0)) if isinstance(shape, tuple | list) else ()
-    found = (_map(x, dims, samples, size) if len(dims) == 2 else _everything(x, dims, samples, size)) if _fits(x, samples) else None
-    if found is None or x.ndim != 4:
-        return None
-    maps, at, over = (*found, ())[:3]
-
-    def finish(mean: torch.Tensor, variance: torch.Tensor, *_: Any) -> torch.Tensor:
-        each = (*mean.shape, *(1,) * (4 - mean.ndim))
-        out = (x.float() - mean.reshape(each)) * (variance.reshape(each) + eps).rsqrt()
-        out = out if weight is None else out * weight.float()
-        return (out if bias is None else out + bias.float()).to(x.dtype)
-
-    return Reduction("layer_norm", maps, at, finish, lambda: func(*args, **kwargs), over=over)
-
-
-def _both(name: str) -> tuple[Any, ...]:
-    return getattr(torch, name), getattr(torch.Tensor, name)
-
-
-_KINDS: dict[Any, Callable[..., Reduction | None]] = {
-    functional.instance_norm: _norm("instance_norm"),
-    functional.group_norm: _norm("group_norm"),
-    functional.batch_norm: _norm("batch_norm"),
-    torch.instance_norm: _norm("instance_norm"),
-    torch.group_norm: _norm("group_norm"),
-    torch.batch_norm: _norm("batch_norm"),
-    functional.layer_norm: _layer_norm,
-    torch.layer_norm: _layer_norm,
-    functional.adaptive_avg_pool2d: _pool("adaptive_avg_pool2d"),
-    functional.adaptive_max_pool2d: _pool("adaptive_max_pool2d", "max"),
-    functional.avg_pool2d: _average_pool,
-    **{func: _plain(name) for name in ("mean", "sum", "var", "std") for func in _both(name)},
-    torch.var_mean: _plain("var_mean"),
-    torch.std_mean: _plain("std_mean"),
-    **{func: _plain("max", "max") for func in (*_both("amax"), *_both("max"))},
-    **{func: _plain("min", "min") for func in (*_both("amin"), *_both("min"))},
-    **{func: _euclidean for func in (*_both("norm"), torch.linalg.norm, torch.linalg.vector_norm)},
-}

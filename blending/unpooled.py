@@ -8,34 +8,36 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from .reductions import Size, argument, sides_fit, unflattened
+from .map_scale import MapScales, argument
 
 
-def _attention(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
+def _attention(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> bool:
     key = argument(args, kwargs, 1, "key")
-    return isinstance(key, torch.Tensor) and key.shape[0] == samples and key.ndim > 2 and unflattened(key.shape[-2], size) is not None
+    return isinstance(key, torch.Tensor) and key.shape[0] == scales.samples and key.ndim > 2 and scales.are_places(key, key.ndim - 2)
 
 
-def _softmax(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
+def _softmax(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> bool:
     x = argument(args, kwargs, 0, "input", "self")
-    if not isinstance(x, torch.Tensor) or x.ndim < 3 or x.shape[0] != samples:
+    if not isinstance(x, torch.Tensor) or x.ndim < 3 or x.shape[0] != scales.samples:
         return False
     # Over a map of positions, not over channels or positions in a window.
-    return x.shape[-1] == x.shape[-2] and unflattened(x.shape[-1], size) is not None and not sides_fit(*x.shape[-2:], size)
+    trace = scales.of(x)
+    sides = trace.sides if trace else [side * x.shape[-1] // scales.size[1] for side in scales.size]
+    return x.shape[-1] == x.shape[-2] and scales.are_places(x, x.ndim - 1) and tuple(x.shape[-2:]) != tuple(sides)
 
 
-def _contraction(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
+def _contraction(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> bool:
     a = args[0] if args else None
-    if not isinstance(a, torch.Tensor) or a.ndim < 3 or a.shape[0] != samples or a.shape[-1] <= 4 * a.shape[-2]:
+    if not isinstance(a, torch.Tensor) or a.ndim < 3 or a.shape[0] != scales.samples or a.shape[-1] <= 4 * a.shape[-2]:
         return False
-    return unflattened(a.shape[-1], size) is not None
+    return scales.are_places(a, a.ndim - 1)
 
 
-def _always(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
+def _always(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> bool:
     return True
 
 
-def _coarse_pool(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> bool:
+def _coarse_pool(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> bool:
     wanted = argument(args, kwargs, 1, "output_size")
     return isinstance(wanted, int) or any(isinstance(side, int) for side in wanted)
 
@@ -55,7 +57,7 @@ _UNPOOLED: dict[Any, tuple[str, Callable[..., bool]]] = {
 }  # fmt: skip
 
 
-def unpooled_of(func: Any, args: tuple, kwargs: dict, samples: int, size: Size) -> str:
+def unpooled_of(func: Any, args: tuple, kwargs: dict, scales: MapScales) -> str:
     """What looks at the whole tile in a way that cannot be pooled, in words; "" where nothing does."""
     kind = _UNPOOLED.get(func)
-    return kind[0] if kind is not None and kind[1](func, args, kwargs, samples, size) else ""
+    return kind[0] if kind is not None and kind[1](func, args, kwargs, scales) else ""

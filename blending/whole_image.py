@@ -11,7 +11,7 @@ all of them are. Most networks are done much sooner, because the statistics stop
 changed by more than TOLERANCE is the last. Nothing is kept but the statistics, and the network beyond its last such
 layer runs only when the result is made.
 
-Layers are found by what they call (`reductions.py`), not by their type, so that `x.mean((2, 3))` in a forward counts
+Layers are found by what they call (`whole_map_calls.py`), not by their type, so that `x.mean((2, 3))` in a forward counts
 like a module. Nothing of the network is touched: the calls are watched from outside, for as long as a `with` lasts.
 """
 
@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch.overrides import TorchFunctionMode
 
-from .layout import Rect
+from .pieces import Core
 from .pooled_moments import PooledMoments
-from .reductions import Reduction, reduction_of
+from .reductions import Reduction
 from .unpooled import unpooled_of
+from .whole_map_calls import WholeMapCalls
 
 TOLERANCE = 1e-5
 _LEAST = 1e-12
@@ -41,13 +41,13 @@ class Sample(NamedTuple):
         plane: which picture it belongs to; each has statistics of its own.
         tile: its number, for messages.
         size: (height, width) as the network is given it.
-        core: the part of it that no other sample counts, in its own pixels; the cores of a plane fill the picture once.
+        core: the part of it that no other sample counts; the cores of a plane fill the picture once.
     """
 
     plane: int
     tile: int
     size: tuple[int, int]
-    core: Rect
+    core: Core
 
 
 @dataclass
@@ -179,27 +179,22 @@ class _AllSeenError(BaseException):
     """Ends a run whose result nobody wants. No Exception, so that no network catches it."""
 
 
-class _Watch(TorchFunctionMode):
-    """Sees every call of torch that the network makes, and answers those that reduce the whole map."""
+class _Watch(WholeMapCalls):
+    """Answers the calls that reduce the whole map."""
 
     def __init__(self, owner: WholeImageStatistics, samples: Sequence[Sample], collect: bool) -> None:
-        super().__init__()
+        super().__init__(len(samples), samples[0].size, placed=True)
         self.owner, self.samples, self.collect = owner, samples, collect
         self.calls = 0
-        self.partial: Any = None  # the last reduction along one direction only, for reductions in two steps
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        size = self.samples[0].size
-        reduction = reduction_of(func, args, kwargs, len(self.samples), size, self)
-        if reduction is None:
-            name = unpooled_of(func, args, kwargs, len(self.samples), size)
-            if name:
-                self.owner._unpooled[name] = None
-            result = func(*args, **kwargs)
-            if self.partial is not None and self.partial.result is None:
-                self.partial.result = result
-            return result
+    def pass_by(self, func: Any, args: tuple, kwargs: dict) -> None:
+        """Note what cannot be pooled."""
+        name = unpooled_of(func, args, kwargs, self.maps.scales)
+        if name:
+            self.owner._unpooled[name] = None
+
+    def answer(self, reduction: Reduction) -> Any:
+        """With what is known of the whole picture; it is collected, too, where that is wanted."""
         index = self.calls
         self.calls += 1
         known = self.owner._known

@@ -1,13 +1,17 @@
 """Statistics of the whole picture: tiled equals untiled in networks that look at all of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from tilework.blending import TileLayout
 from tilework.blending.channels import Channels
 from tilework.blending.pieces import cores
-from tilework.blending.tiled_run import TiledRun
+from tilework.blending.tiled_run import OutOfMemoryError, TiledRun
 from tilework.blending.whole_image import WholeImageStatistics
+from tilework.tests.pack.cascaded_unets import CascadedUNets
+from tilework.tests.pack.whole_map_layers import LAYERS
 
 
 class Squeeze(torch.nn.Module):
@@ -92,58 +96,6 @@ def test_instance_norm_and_squeeze_excite():
     assert run.statistics.layers == ("instance_norm", "adaptive_avg_pool2d")
 
 
-LAYERS = {
-    "group norm": (lambda x: F.group_norm(x, 4), "group_norm"),
-    "instance norm, functional": (lambda x: F.instance_norm(x), "instance_norm"),
-    "batch norm without stored statistics": (lambda x: F.batch_norm(x, None, None, training=True), "batch_norm"),
-    "group norm of torch itself": (lambda x: torch.group_norm(x, 4), "group_norm"),
-    "instance norm of torch itself": (
-        lambda x: torch.instance_norm(x, None, None, None, None, True, 0.1, 1e-5, False),
-        "instance_norm",
-    ),
-    "mean of both": (lambda x: x * 4 * x.mean((2, 3), keepdim=True), "mean"),
-    "mean, numbers": (lambda x: x * 4 * torch.mean(x, [-1, -2])[..., None, None], "mean"),
-    "mean in two steps": (lambda x: x * 4 * x.mean(3).mean(2)[..., None, None], "mean"),
-    "sum in two steps over the size": (
-        lambda x: x * 4 * x.sum(3, keepdim=True).sum(2, keepdim=True) / (x.shape[2] * x.shape[3]),
-        "sum",
-    ),
-    "mean of the flattened map": (lambda x: x * 4 * x.flatten(2).mean(2)[..., None, None], "mean"),
-    "contrast": (lambda x: x * (x.std((2, 3), keepdim=True) + x.var((2, 3), unbiased=False, keepdim=True)), "std"),
-    "variance and mean": (lambda x: (x - (m := torch.var_mean(x, (2, 3), keepdim=True))[1]) * (m[0] + 0.01).rsqrt(), "var_mean"),
-    "max": (lambda x: x * torch.sigmoid(F.adaptive_max_pool2d(x, 1)), "adaptive_max_pool2d"),
-    "amax": (lambda x: x * torch.sigmoid(x.amax((2, 3), keepdim=True)), "max"),
-    "pool at half size": (lambda x: x * 4 * F.adaptive_avg_pool2d(F.avg_pool2d(x, 2), 1), "adaptive_avg_pool2d"),
-    "window as large as the map": (lambda x: x * 4 * F.avg_pool2d(x, x.shape[2:]), "avg_pool2d"),
-    "norm, as in a global response norm": (
-        lambda x: x * (g := x.norm(p=2, dim=(2, 3), keepdim=True)) / (g.mean(1, keepdim=True) + 1e-6),
-        "norm",
-    ),
-    "norm of torch itself": (lambda x: x / (torch.norm(x, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5 + 0.1), "norm"),
-    "vector norm": (
-        lambda x: x / (torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5 + 0.1),
-        "norm",
-    ),
-    "norm of the flattened map, channels last": (
-        lambda x: x * (g := torch.linalg.norm(x.flatten(2).transpose(1, 2), dim=1)[..., None, None]) / g.mean(1, keepdim=True),
-        "norm",
-    ),
-    "norm of everything": (lambda x: 2 * x / (x.norm() / x.numel() ** 0.5), "norm"),
-    "mean of everything": (lambda x: 3 * (x - x.mean()), "mean"),
-    "sum of everything over the size": (lambda x: 3 * (x - torch.sum(x) / x.numel()), "sum"),
-    "contrast of everything": (lambda x: x / x.std() + x * x.var(False), "std"),
-    "mean of all channels": (lambda x: 3 * (x - x.mean((1, 2, 3), keepdim=True)), "mean"),
-    "mean of all channels, channels last": (lambda x: 3 * (x - x.movedim(1, -1).mean((1, 2, 3))[:, None, None, None]), "mean"),
-    "max of everything": (lambda x: x / x.max(), "max"),
-    "max with its place, flattened": (lambda x: x * torch.sigmoid(x.flatten(2).max(-1).values[..., None, None]), "max"),
-    "max with its place, in two steps": (lambda x: x * torch.sigmoid(x.max(2)[0].max(2)[0][..., None, None]), "max"),
-    "min with its place, in two steps": (lambda x: x * torch.sigmoid(x.min(3, keepdim=True)[0].min(2, keepdim=True)[0]), "min"),
-    "layer norm over everything": (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"),
-    "layer norm over both directions": (lambda x: torch.layer_norm(x, x.shape[2:]), "layer_norm"),
-    "channels last": (lambda x: x * 4 * x.movedim(1, -1).mean((1, 2))[..., None, None], "mean"),
-}
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_way_to_write_it(name):
     function, called = LAYERS[name]
@@ -155,6 +107,50 @@ def test_every_way_to_write_it(name):
     print(f"{name}: {exact:.1e}, per tile {wrong:.1e}, called {run.statistics.layers}")
     assert called in run.statistics.layers
     assert exact <= 2e-5 < 1e-3 < wrong
+
+
+def picture_in_tiles(network, picture, tile, whole_image=True, overlap=40, trim=18, lattice=2, **options):
+    layout = TileLayout.grid(picture.shape[1], picture.shape[2], *tile, overlap, lattice)
+    run = TiledRun(network, layout, Channels(3, 3, 3), 2, trim, overlap=overlap, whole_image=whole_image, multiple_of=lattice, **options)
+    return run(picture), run
+
+
+@pytest.mark.parametrize("tile", [(80, 80), (64, 96), (96, 48), (48, 48), (44, 60)], ids=lambda tile: f"{tile[1]} x {tile[0]}")
+def test_networks_that_pad_inside_and_convolve_without_padding(tile):
+    network, picture = CascadedUNets(), half_bright(118, 152, seed=5)
+    whole = untiled(network, picture)
+    pooled, run = picture_in_tiles(network, picture, tile)
+    alone, _ = picture_in_tiles(network, picture, tile, False)
+    exact, wrong = (float((result - whole).abs().max()) for result in (pooled, alone))
+    print(f"cascaded U-Nets, tiles of {tile[1]} x {tile[0]}: {exact:.1e} from untiled, with each tile's own {wrong:.1e}")
+    assert run.statistics.layers == ("mean",) * 4 and not run.statistics.unpooled
+    assert exact <= 1e-4 and wrong > 1e-2
+
+
+@pytest.mark.parametrize("size", [(117, 151), (118, 151)], ids=lambda size: f"{size[1]} x {size[0]}")
+def test_what_such_a_network_pads_beyond_the_end_of_the_picture_counts(size):
+    network, picture = CascadedUNets(), half_bright(*size, seed=5)
+    _, run = picture_in_tiles(network, picture, (64, 80))
+    counts = [site.planes[0].count for site in run.statistics._known]
+    rows, columns = (side + side % 2 for side in size)
+    assert counts == [(rows * a + b) * (columns * a + b) for a, b in ((0.5, 12), (1, 14), (0.5, 3), (1, 2))]
+
+
+def test_such_a_network_in_smaller_pieces():
+    network, picture = CascadedUNets(), half_bright(118, 152, seed=5)
+
+    def tight(batch):
+        if batch.shape[2] * batch.shape[3] > 70 * 70:
+            raise OutOfMemoryError("fake")
+        return network(batch)
+
+    def smaller(plan):
+        return replace(plan, tile_height=plan.tile_height - 16, tile_width=plan.tile_width - 16)
+
+    pooled, run = picture_in_tiles(tight, picture, (90, 110), smaller=smaller, tile_batch=1)
+    exact = float((pooled - untiled(network, picture)).abs().max())
+    print(f"in pieces of {run.plan.tile_width} x {run.plan.tile_height}: {exact:.1e} from untiled")
+    assert exact <= 1e-4 and run.plan.tile_height < 90
 
 
 def test_what_is_local_is_left_alone():
