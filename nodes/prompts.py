@@ -7,6 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..blending.layout import TileLayout
+from ..sampling.notices import Notices
+from ..sampling.own_pictures import check_inpainting, mask_on_canvas
 from ..sampling.tile_prompts import TILE_KEY
 from .types import Layout, Least, check_layout
 
@@ -70,8 +72,9 @@ class TilePrompts(io.ComfyNode):
         if share == 0:
             return io.NodeOutput(base)
         joined = [] if share == 1 else [_weighted(entry, 1 - share) for entry in base]
+        notices = Notices()
         for index, prompt in enumerate(tile_conditioning):
-            joined += [_for_tile(entry, plan, index, share) for entry in prompt]
+            joined += [_for_tile(entry, plan, index, share, notices) for entry in prompt]
         return io.NodeOutput(joined)
 
 
@@ -92,11 +95,14 @@ def _weighted(entry: list, share: float) -> list:
     return [entry[0], {**entry[1], "strength": entry[1].get("strength", 1.0) * share}]
 
 
-def _for_tile(entry: list, plan: TileLayout, index: int, share: float) -> list:
-    """A prompt with its tile's place as a share of the picture, the host's own form of an area; no mask is made."""
+def _for_tile(entry: list, plan: TileLayout, index: int, share: float, notices: Notices) -> list:
+    """A prompt with its tile's place as a share of the picture, the host's own form of an area; no mask is made of it."""
+    check_inpainting(entry[1], plan, index)
     rect, (height, width) = plan.tiles[index], plan.canvas
     bottom, right = min(rect.y + rect.height, height), min(rect.x + rect.width, width)
     area = ("percentage", (bottom - rect.y) / height, (right - rect.x) / width, rect.y / height, rect.x / width)
     tied = _weighted(entry, share)
     tied[1].update({"area": area, "set_area_to_bounds": False, TILE_KEY: (plan, index)})
+    if tied[1].get("mask") is not None:
+        tied[1]["mask"] = mask_on_canvas(tied[1]["mask"], plan, index, notices)
     return tied

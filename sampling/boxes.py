@@ -1,4 +1,8 @@
-"""GLIGEN text boxes, moved and clipped into a tile."""
+"""GLIGEN text boxes, moved and clipped into a tile.
+
+The host counts the boxes of an area prompt from the area's corner. So are those that a tile's own prompt brings along,
+where all of them fit in the tile; one that reaches over it can only have been meant for the whole canvas.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,14 @@ from ..blending.layout import Rect
 def _clipped(start: int, length: int, size: int) -> tuple[int, int]:
     low, high = max(start, 0), min(start + length, size)
     return low, high - low
+
+
+def boxes_fit(gligen: tuple[Any, ...], frame: Rect) -> bool:
+    """Whether every box of the host's GLIGEN condition ends within a `frame` that it is counted from the corner of."""
+    if gligen[0] != "position":
+        return True
+    known = [box[1:] for box in gligen[2] if len(box) == 5]
+    return all(y + height <= frame.height and x + width <= frame.width for height, width, y, x in known)
 
 
 def cut_boxes(gligen: tuple[Any, ...], view: Rect) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import torch
 from ..blending.layout import Rect
 from .hints import cut_hint
 from .notices import Notices
+from .own_pictures import CANVAS, OwnTile
 from .planes import within
 
 # Copies are kept for the next step (what they made of their hints is dear) as long as they take no more than this.
@@ -32,6 +33,16 @@ class Origin(NamedTuple):
     control: Any
     view: Rect
     frame: Rect
+    own: OwnTile | None
+
+
+class _Way(NamedTuple):
+    """How a control is cut: to which tiles, with its pictures on which frame, and for how many pictures each (None = as they are)."""
+
+    views: tuple[Rect, ...]
+    frame: Rect
+    own: OwnTile | None
+    batch: int | None
 
 
 class _Kept(NamedTuple):
@@ -79,19 +90,20 @@ class ControlCropper:
             held -= size
             del self._kept[key]
 
-    def crop(self, control: Any, view: Rect, frame: Rect) -> Any:
+    def crop(self, control: Any, view: Rect, frame: Rect, own: OwnTile | None = None) -> Any:
         """The control for one tile.
 
         Args:
             control: the host's control, at the head of its chain. It is not changed.
             view: the tile, in cells of the canvas.
             frame: the part of the canvas the host lays the hint over: all of it, or the condition's area.
+            own: the tile whose prompt brought the control along: a hint that shows the tile is laid over its place.
 
         Raises:
             ValueError: where the control's hint is no picture.
         """
-        made = self._made(control, (view,), frame, None)
-        made.tilework_origin = Origin(control, view, frame)
+        made = self._made(control, _Way((view,), frame, own, None))
+        made.tilework_origin = Origin(control, view, frame, own)
         return made
 
     def stack(self, controls: list[Any], batch: int) -> Any | None:
@@ -105,21 +117,21 @@ class ControlCropper:
         if any(origin is None for origin in origins):
             return None
         first = origins[0]
-        if any(origin.control is not first.control or origin.frame != first.frame for origin in origins) or not _stackable(first.control):
+        if any(origin.control is not first.control or origin[2:] != first[2:] for origin in origins) or not _stackable(first.control):
             return None
-        return self._made(first.control, tuple(origin.view for origin in origins), first.frame, batch)
+        return self._made(first.control, _Way(tuple(origin.view for origin in origins), first.frame, first.own, batch))
 
-    def _made(self, control: Any, views: tuple[Rect, ...], frame: Rect, batch: int | None) -> Any:
-        key = (id(control), views, frame, batch)
+    def _made(self, control: Any, way: _Way) -> Any:
+        key = (id(control), way)
         hint = getattr(control, "cond_hint_original", None)
         kept = self._kept.get(key)
         if kept is None or kept.source is not control or kept.hint is not hint:
-            kept = self._kept[key] = _Kept(self._make(control, views, frame, batch), control, hint)
+            kept = self._kept[key] = _Kept(self._make(control, way), control, hint)
             self._grown = True
         self._kept.move_to_end(key)
         return kept.made
 
-    def _make(self, control: Any, views: tuple[Rect, ...], frame: Rect, batch: int | None) -> Any:
+    def _make(self, control: Any, way: _Way) -> Any:
         self._check(control)
         made = copy.copy(control)
         for name in CACHES:
@@ -131,25 +143,34 @@ class ControlCropper:
         if hint is not None:
             ratio = control.compression_ratio
             pixels = ratio * control.vae.spacial_compression_encode() if control.vae is not None else ratio
-            made.cond_hint_original = self._pictures(control, hint, pixels, views, frame, batch)
-            made.extra_concat_orig = [self._pictures(control, extra, ratio, views, frame, batch) for extra in control.extra_concat_orig]
+            made.cond_hint_original = self._pictures(control, hint, pixels, way)
+            made.extra_concat_orig = [self._pictures(control, extra, ratio, way) for extra in control.extra_concat_orig]
         if getattr(control, "previous_controlnet", None) is not None:
-            made.previous_controlnet = self._made(control.previous_controlnet, views, frame, batch)
+            made.previous_controlnet = self._made(control.previous_controlnet, way)
         clones = getattr(control, "multigpu_clones", None) or {}
-        made.multigpu_clones = {device: self._made(clone, views, frame, batch) for device, clone in clones.items()}
+        made.multigpu_clones = {device: self._made(clone, way) for device, clone in clones.items()}
         return made
 
-    def _pictures(
-        self, control: Any, picture: torch.Tensor, ratio: float, views: tuple[Rect, ...], frame: Rect, batch: int | None
-    ) -> torch.Tensor:
-        """What lies under each of `views`, `ratio` pixels to a cell, one after the other."""
+    def _frame(self, control: Any, picture: torch.Tensor, way: _Way) -> Rect:
+        """The part of the canvas that a picture of the control lies on."""
+        if way.own is None:
+            return way.frame
+        size = tuple(picture.shape[-2:])
+        shown = way.own.shown_by(size)
+        if not shown.sure:
+            self._notices.warn(f"hint in doubt {size}", way.own.doubt(f"the hint of control {type(control).__name__}", size, shown))
+        return way.frame if shown.what == CANVAS else way.own.frame
+
+    def _pictures(self, control: Any, picture: torch.Tensor, ratio: float, way: _Way) -> torch.Tensor:
+        """What lies under each of the views, `ratio` pixels to a cell, one after the other."""
+        frame = self._frame(control, picture, way)
 
         def pixels(rect: Rect) -> Rect:
             return Rect(*(round(length * ratio) for length in rect))
 
         size = pixels(frame)[2:]
-        cuts = [cut_hint(picture, pixels(within(view, frame)), size, control.upscale_algorithm, self._resized) for view in views]
-        return cuts[0] if batch is None else torch.cat([_repeated(one, batch) for one in cuts])
+        cuts = [cut_hint(picture, pixels(within(view, frame)), size, control.upscale_algorithm, self._resized) for view in way.views]
+        return cuts[0] if way.batch is None else torch.cat([_repeated(one, way.batch) for one in cuts])
 
     def _check(self, control: Any) -> None:
         name = type(control).__name__

@@ -20,7 +20,8 @@ import torch
 from ..blending.cutting import mirrored
 from ..blending.layout import Rect
 from .notices import Notices
-from .planes import cut, cut_scaled, has_proportions, is_canvas
+from .own_pictures import CANVAS, TILE, OwnTile
+from .planes import cut_scaled, has_proportions, is_canvas, within
 
 # On the canvas, cell by cell or at another scale, though the host does not mark them.
 PLANES = frozenset(
@@ -68,16 +69,34 @@ class Tile:
         view: the tile, in cells.
         crop_references: whether reference pictures are cut.
         notices: where warnings go.
+        own: the tile that the condition belongs to, where it belongs to one.
     """
 
     canvas: tuple[int, ...]
     view: Rect
     crop_references: bool
     notices: Notices
+    own: OwnTile | None = None
+
+    def of(self, plane: torch.Tensor) -> torch.Tensor:
+        """What belongs to the tile of a plane [..., h, w] that stands for the canvas at any scale."""
+        return cut_scaled(plane, self.view, self.canvas)
+
+
+@dataclass(frozen=True)
+class RolledCanvas(Tile):
+    """All of the canvas, its cells rolled by `turn` (y, x): what left it at one side is at the other."""
+
+    turn: tuple[int, int] = (0, 0)
+
+    def of(self, plane: torch.Tensor) -> torch.Tensor:
+        """The plane, rolled as far at its own scale."""
+        turn = (round(cells * size / whole) for cells, size, whole in zip(self.turn, plane.shape[-2:], self.canvas[-2:], strict=True))
+        return torch.roll(plane, tuple(turn), dims=(-2, -1))
 
 
 def cut_tensors(conds: dict[str, Any], tile: Tile) -> dict[str, Any]:
-    """The host's `model_conds` for one tile: a new dict, which shares what is not spatial.
+    """The host's `model_conds` for one tile, or for a canvas that was rolled: a new dict, which shares what is not spatial.
 
     Raises:
         ValueError: for what was made for the whole canvas and cannot be cut.
@@ -116,11 +135,9 @@ def _cut_one(name: str, value: Any, conds: dict[str, Any], tile: Tile) -> Any:
 
 
 def _plane(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
-    if is_canvas(plane, tile.canvas):
-        return cut(plane, tile.view)
     # A prior of Stable Cascade is stretched over the latent whatever its proportions.
-    if has_proportions(plane, tile.canvas) or name == "effnet":
-        return cut_scaled(plane, tile.view, tile.canvas)
+    if is_canvas(plane, tile.canvas) or has_proportions(plane, tile.canvas) or name == "effnet":
+        return tile.of(plane)
     tile.notices.warn(
         f"plane {name}",
         f"condition {name!r} is {plane.shape[-1]} x {plane.shape[-2]} and the latent {tile.canvas[-1]} x {tile.canvas[-2]}: it "
@@ -130,8 +147,15 @@ def _plane(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
 
 
 def _reference(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
-    if has_proportions(plane, tile.canvas):
-        return cut_scaled(plane, tile.view, tile.canvas)
+    if tile.own is not None:
+        size = tuple(plane.shape[-2:])
+        shown = tile.own.shown_by(size)
+        if not shown.sure and shown.what is not None:
+            tile.notices.warn("reference in doubt", tile.own.doubt("a reference", size, shown))
+        if shown.what == TILE:
+            return cut_scaled(plane, within(tile.view, tile.own.frame), tuple(tile.own.frame[2:]))
+    if (tile.own is not None and shown.what == CANVAS) or has_proportions(plane, tile.canvas):
+        return tile.of(plane)
     tile.notices.warn(
         f"reference {tuple(plane.shape)}",
         f"a reference of {plane.shape[-1]} x {plane.shape[-2]} cells has not the proportions of the latent ({tile.canvas[-1]} x "
@@ -157,6 +181,8 @@ def _tokens(start: int, length: int, cells: int) -> torch.Tensor:
 
 def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.Tensor:
     """Flux's mask [..., tokens, tokens] (a style model makes it): the prompt's tokens, then the picture's, row by row."""
+    if isinstance(tile, RolledCanvas):
+        raise ValueError("the attention mask of a style model cannot be joined at the picture's sides: take Seamless Tiling out")
     rows, columns = (-(-cells // FLUX_PATCH) for cells in tile.canvas[-2:])
     words = mask.shape[-1] - rows * columns
     prompt = conds.get("c_crossattn")

@@ -3,7 +3,8 @@
 Where the tile that is painted is that very tile, its own prompt counts everywhere in it and the
 others' not at all: the fusion's windows then fade neighbours into one another, at the price of
 one prompt per tile. Where the tiles are others (a moving grid, another layout), each prompt
-counts by its tile's window.
+counts by its tile's window. What a prompt brings along (a control's hint, GLIGEN boxes, reference
+pictures) may show its tile: `own_pictures` says so, and it then lies on the tile's place.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import torch
 
 from ..blending.layout import Axis, Rect, TileLayout
 from ..blending.windows import AxisWindow, axis_windows
+from .own_pictures import OwnTile
 
 TILE_KEY = "tilework_tile"
+# Where the handler leaves an `OwnTile` for those who cut what the prompt brought along.
+OWN_KEY = "tilework_own_tile"
 
 Cond = dict[str, Any]
 
@@ -29,12 +33,14 @@ class Places(NamedTuple):
         tiles: every tile, in cells, no larger than the canvas.
         indices: which tile a rectangle is.
         windows: (y, x) per row and column of tiles, over the canvas' cells.
+        own: every tile as its prompt's pictures know it.
     """
 
     layout: TileLayout
     tiles: tuple[Rect, ...]
     indices: dict[Rect, int]
     windows: tuple[list[AxisWindow], list[AxisWindow]]
+    own: tuple[OwnTile, ...]
 
 
 def places_of(layout: TileLayout, canvas: Sequence[int], downscale: int) -> Places:
@@ -53,7 +59,10 @@ def places_of(layout: TileLayout, canvas: Sequence[int], downscale: int) -> Plac
     ys, xs = axes
     tiles = tuple(Rect(y, x, ys.tile, xs.tile) for y in ys.origins for x in xs.origins)
     windows = tuple(axis_windows(axis, torch.arange(axis.size, dtype=torch.float64) + 0.5, "hann") for axis in axes)
-    return Places(layout, tiles, {tile: i for i, tile in enumerate(tiles)}, windows)
+    cut = [Rect(*(length // downscale for length in tile)) for tile in plan.tiles]
+    sizes = (layout.tile_size, plan.tile_size, tuple(cut[0][2:]))
+    own = tuple(OwnTile(i, frame, sizes, (layout.canvas, plan.canvas, (height, width))) for i, frame in enumerate(cut))
+    return Places(layout, tiles, {tile: i for i, tile in enumerate(tiles)}, windows, own)
 
 
 def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
@@ -63,9 +72,10 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     if places is None:
         places = cropper.memo[id(layout)] = places_of(layout, cropper.canvas[-2:], cropper.downscale)
     cond.pop("area", None)
-    own = places.indices.get(view)
-    if own is not None:
-        return cond if own == index else None
+    cond[OWN_KEY] = places.own[index]
+    painted = places.indices.get(view)
+    if painted is not None:
+        return cond if painted == index else None
     row, column = divmod(index, len(places.windows[1]))
     y, x = places.windows[0][row], places.windows[1][column]
     if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:

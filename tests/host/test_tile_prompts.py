@@ -1,13 +1,15 @@
 """A prompt of its own for every tile, inside one fused run."""
 
+import logging
 import tracemalloc
 
 import pytest
 import torch
 from tilework.blending import TileLayout
 
-from .recording import TILE_KEY, UNIT, ConditionCropper, TileSettings, make_model, noise, prompt, relative, views
+from .recording import TILE_KEY, UNIT, ConditionCropper, TileSettings, at, comfy, make_model, noise, prompt, ramp, relative, views
 from .recording import tiled_model as tiled
+from .test_crop_controls import Network, controlnet
 from .test_crop_runs import patcher_of, sample
 
 SHAPE = (1, 4, 48, 112)
@@ -126,3 +128,136 @@ def test_a_negative_list_of_its_own_is_not_mixed_up_with_the_positive_ones():
     alone = sample(patched, x, prompt(1), negative, "euler")
     both = sample(patched, x, tied([prompt(1)] * len(LAYOUT), LAYOUT), negative, "euler")
     assert relative(both, alone) <= 1e-5
+
+
+# Three tiles in a row, as a user's picture of 1344 x 512 px is cut: the second and third begin at 52 and 104 cells.
+ROW = TileLayout.grid(64 * UNIT, 168 * UNIT, 64 * UNIT, 64 * UNIT, 8 * UNIT, UNIT)
+ROW_SHAPE = (1, 4, 64, 168)
+
+
+def hints_seen(entries, layout=ROW, shape=ROW_SHAPE, **sizes):
+    """What a control's network is shown, call by call, in one step on a latent of `shape`: over the prompts' tiles, or others."""
+    network = Network()
+    prompts = []
+    for entry, hint in enumerate(entries):
+        control = controlnet(hint, network=network)
+        prompts.append(prompt(entry + 1, control=control))
+    patched = tiled(patcher_of(make_model()), TileSettings(**(sizes or {"layout": layout})))
+    sample(patched, torch.ones(shape), tied(prompts, layout), prompt(5), "euler", steps=1)
+    return network.hints
+
+
+def columns(hint):
+    """The share of its own hint's width that a tile saw, from the ramp in it."""
+    return float(hint[:, 1].min()), float(hint[:, 1].max())
+
+
+def test_a_tiles_own_hint_lies_on_the_tile():
+    for scale in (1, 2, 0.5):
+        side = int(512 * scale)
+        seen = hints_seen([ramp(side, side) for _ in range(3)])
+        print(f"hints of {side} x {side}: the tiles saw columns " + ", ".join("{:.0%} to {:.0%}".format(*columns(hint)) for hint in seen))
+        assert len(seen) == 3 and all(low < 0.002 and high > 0.998 for low, high in map(columns, seen))
+        expected = comfy.utils.common_upscale(ramp(side, side), 512, 512, "nearest-exact", "center")
+        assert all(torch.equal(hint, expected) for hint in seen)
+
+
+def test_a_hint_of_the_canvas_lies_on_the_canvas_in_a_tiles_prompt():
+    for height, width in ((512, 1344), (256, 672), (576, 1536)):
+        hint = ramp(height, width)
+        seen = hints_seen([hint] * 3)
+        laid = comfy.utils.common_upscale(hint, 1344, 512, "nearest-exact", "center")
+        for view, one in zip(views(ROW), seen, strict=True):
+            assert torch.equal(one, at(laid, view, UNIT))
+
+
+@pytest.mark.parametrize(
+    ("size", "on_tile", "fits"),
+    [
+        ((512, 512), True, "both"),
+        ((1024, 1024), False, None),
+        ((768, 768), False, "both"),
+        ((300, 999), True, "neither"),
+        ((512, 530), False, "both"),
+    ],
+)
+def test_a_hint_that_may_be_either_is_warned_about_once(caplog, size, on_tile, fits):
+    """Square tiles on a square picture have its proportions."""
+    layout = TileLayout.grid(1024, 1024, 512, 512, 64, UNIT)
+    with caplog.at_level(logging.WARNING):
+        seen = hints_seen([ramp(*size) for _ in range(len(layout))], layout, (1, 4, 128, 128))
+    said = [record.getMessage() for record in caplog.records if "Tilework" in record.getMessage()]
+    print("\n".join(said))
+    assert len(said) == (fits is not None) and all(f"proportions of {fits}" in one and "ControlNet" in one for one in said)
+    assert all(("the tile;" if on_tile else "the whole picture;") in one for one in said)
+    # Of a hint of neither's proportions the host takes the middle.
+    share = 0.3 if fits == "neither" else 0.9 if on_tile else 0.5
+    assert all(abs(high - low - share) < 0.1 for low, high in map(columns, seen))
+
+
+def test_a_hint_of_a_tile_stays_where_the_tile_is_when_the_tiles_painted_are_others():
+    """Half of the first tile is under the second of a finer layout, and it sees just that half of the first one's hint."""
+    seen = hints_seen([ramp(512, 512) for _ in range(3)], tile_width=256, tile_height=512, overlap=0)
+    starts = [columns(hint) for hint in seen]
+    print(starts)
+    assert len(starts) > 3
+    # A tile of 32 cells sees 32 of a prompt's 64, mirrored where the prompt's tile ends.
+    assert all(high - low <= 0.51 for low, high in starts) and starts[0][0] == 0.0
+
+
+def test_boxes_of_a_tiles_prompt_are_counted_from_the_tile():
+    cropper = ConditionCropper((64, 168), UNIT)
+    inside, beyond = (noise(1, 8), 10, 20, 5, 6), (noise(1, 8), 10, 20, 5, 120)
+    second = views(ROW)[1]
+
+    def boxes(*given):
+        cond = {"model_conds": {}, TILE_KEY: (ROW, 1), "gligen": ("position", None, list(given))}
+        return [box[1:] for box in cropper.crop([[cond]], second)[0][0]["gligen"][2]]
+
+    assert boxes(inside) == [(10, 20, 5, 6)]
+    assert boxes(beyond) == [] and boxes((noise(1, 8), 10, 20, 5, 60), beyond) == [(10, 20, 5, 60 - second.x)], "of the canvas"
+
+
+def test_references_of_a_tiles_prompt_are_the_tiles():
+    cropper = ConditionCropper((128, 128), UNIT)
+    layout = TileLayout.grid(1024, 1024, 512, 512, 64, UNIT)
+    second = views(layout)[1]
+    whole, own = ramp(128, 128), ramp(64, 64)
+    conds = {"ref_latents": comfy.conds.CONDList([whole, own])}
+    seen = cropper.crop([[{"model_conds": conds, TILE_KEY: (layout, 1)}]], second)[0][0]["model_conds"]["ref_latents"].cond
+    assert torch.equal(seen[0], at(whole, second)) and torch.equal(seen[1], own)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_mask_of_the_tile_lies_on_the_tile(plain):
+    """Everything but the right half of each tile is left to the whole picture's prompt."""
+    model, x = patcher_of(make_model()), torch.ones(ROW_SHAPE)
+    half = torch.zeros(1, 512, 512)
+    half[..., 256:] = 1
+    share = 0.5
+    entries = tied([prompt(3, mask=half)] * 3, ROW, share)
+    on_canvas = []
+    for rect in ROW.tiles:
+        mask = torch.zeros(1, 512, 1344)
+        mask[..., rect.x + 256 : rect.x + 512] = 1
+        on_canvas.append(mask)
+    expected = tied([prompt(3, mask=mask) for mask in on_canvas], ROW, share)
+    sampled = model if plain else tiled(model, TileSettings(layout=ROW))
+    a, b = (sample(sampled, x, given, prompt(5), "euler", steps=2) for given in (entries, expected))
+    assert relative(a, b) == 0 and relative(a, sample(sampled, x, tied([prompt(3)] * 3, ROW, share), prompt(5), "euler", steps=2)) > 0.01
+    assert float(half.sum()) == 256 * 512
+
+
+def test_a_mask_of_a_large_picture_takes_no_more_than_its_cells():
+    layout = TileLayout.grid(10_000, 15_000, 1024, 1024, 128, 8)
+    entries = tied([prompt(1, mask=torch.ones(1, 1024, 1024))] + [prompt(1)] * (len(layout) - 1), layout)
+    assert entries[0][1]["mask"].shape == (1, 1250, 1875) and float(entries[0][1]["mask"].sum()) == 128 * 128
+
+
+def test_an_inpainting_picture_of_a_tile_is_refused():
+    def brought(*size):
+        return [prompt(1, concat_latent_image=noise(1, 4, *size), concat_mask=noise(1, 1, 512, 512)), prompt(2), prompt(3)]
+
+    with pytest.raises(ValueError, match="tile 0 brings an inpainting picture of 64 x 64 latent cells along"):
+        tied(brought(64, 64), ROW)
+    assert tied(brought(64, 168), ROW)
