@@ -5,19 +5,22 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
+from .control import TestControl
 from .measured import StatisticsModel
+from .nodes_seamless_tiling import ModelPatchSeamlessTiling
 from .reports import Compare, CompareLatent, Count
-from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPrompt
+from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPatch, TestPrompt
 from .upscale_models import TestUpscaler
 from .vae_sources import PoisonLatent, TestVAE
 
 NODES = [
-    TestModel, TestPrompt, TestCaption, TestImage, TestImageList, TestLatent,
+    TestModel, TestPatch, TestPrompt, TestControl, TestCaption, TestImage, TestImageList, TestLatent,
     Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
     Compare, CompareLatent, Count,
     TestVAE, PoisonLatent,
     StatisticsModel,
     TestUpscaler,
+    ModelPatchSeamlessTiling,
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from . import models
 from .awkward import SlowDenoiser, TightDenoiser
 from .convolution import seeded
+from .patched import FORMS, PatchedDenoiser, apply
 
 CATEGORY = "Tilework/test"
 FOREIGN_KEY = "tilework_test"
@@ -44,7 +45,11 @@ class TestModel(io.ComfyNode):
             category=CATEGORY,
             description="A tiny untrained model with two prompts and a VAE that fit it.",
             inputs=[
-                io.Combo.Input("kind", options=["conv denoiser", "unet", "dit", "slow denoiser", "tight denoiser"], tooltip="Which model."),
+                io.Combo.Input(
+                    "kind",
+                    options=["conv denoiser", "unet", "dit", "slow denoiser", "tight denoiser", "patched denoiser"],
+                    tooltip="Which model.",
+                ),
                 io.Int.Input("radius", default=2, min=0, max=64, optional=True, tooltip="Receptive radius of the conv denoiser, in cells."),
                 io.Int.Input("seed", default=0, min=0, max=2**32 - 1, optional=True, tooltip="Of all weights and prompts."),
             ],
@@ -66,10 +71,37 @@ class TestModel(io.ComfyNode):
             model = models.conv_denoiser(radius, seed, kind=SlowDenoiser, tell=tell)
         elif kind == "tight denoiser":
             model = models.conv_denoiser(radius, seed, kind=TightDenoiser)
+        elif kind == "patched denoiser":
+            model = models.conv_denoiser(radius, seed, kind=PatchedDenoiser)
         else:
             model = models.tiny_unet(seed) if kind == "unet" else models.tiny_dit(seed)
         positive, negative = models.conditioning(seed + 1), models.conditioning(seed + 2)
         return io.NodeOutput(model, positive, negative, models.tiny_vae(seed, channels))
+
+
+class TestPatch(io.ComfyNode):
+    """MODEL, MASK -> MODEL with an attention patch that holds the mask."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema(
+            node_id="TileworkTestPatch",
+            display_name="Test Patch",
+            category=CATEGORY,
+            description="An attention patch of the form that another pack gives its own; heard by the patched denoiser.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model."),
+                io.Mask.Input("mask", tooltip="Where the patch counts."),
+                io.Combo.Input("form", options=list(FORMS), tooltip="How it holds the mask."),
+            ],
+            outputs=[io.Model.Output("model", display_name="model")],
+        )
+
+    @classmethod
+    def execute(cls, model, mask, form) -> io.NodeOutput:
+        """Patch a clone."""
+        return io.NodeOutput(apply(model, form, mask))
 
 
 def noise_picture(batch: int, height: int, width: int, channels: int, seed: int) -> torch.Tensor:
