@@ -17,10 +17,14 @@ from ..blending.layout import Rect
 # Networks of the host that read rope_options, by module.
 HEEDED_BY = frozenset(
     f"comfy.ldm.{name}"
-    for name in ("flux.model", "lumina.model", "wan.model", "wan.model_wandancer", "ernie.model", "kandinsky5.model", "pixeldit.model")
-)
-# Models that put a start of their own there, but only where nothing is set.
-STARTS_ELSEWHERE = frozenset({"LongCatImage"})
+    for name in (
+        "flux.model", "lumina.model", "wan.model", "wan.model_animate2", "wan.model_wandancer", "ernie.model", "kandinsky5.model",
+        "pixeldit.model",
+    )
+)  # fmt: skip
+# Models that put a start of their own there, but only where nothing is set; and one that lays a second picture (the poses)
+# beside the first, at positions that no shift reaches: a tile that was moved would come to lie on its own poses.
+STARTS_ELSEWHERE = frozenset({"LongCatImage", "WAN_Animate2"})
 
 
 def heeds_positions(model: Any) -> bool:

@@ -14,6 +14,7 @@ from ..blending.jitter import offsets, stride
 from ..blending.layout import Axis, TileLayout
 from ..blending.views import RectView, grid_views
 from .cropping import ConditionCropper
+from .last_call import LastCall
 from .positions import heeds_positions, warn_unheeded
 from .settings import TileSettings, cells_per_patch, pixels_per_cell
 from .tile_batches import TileBatches
@@ -38,10 +39,10 @@ class CanvasTiles:
         unit = pixels_per_cell(model)
         cells = (shape[-2], shape[-1])
         self.layout: TileLayout = settings.plan(cells, shape[0], unit, self.patch)
-        self.cropper = ConditionCropper(shape[2:], unit, settings.reference_latents)
+        self.cropper = ConditionCropper(shape[2:], unit, settings.reference_latents, patch=self.patch, tiles=len(self.layout))
         self.trim = settings.trim // unit
-        self._offset: tuple[int, int] | None = None
-        self._views: list[RectView] | None = None
+        # Of the last step, by device: a model on several cards is asked on each.
+        self._views: dict[torch.device, tuple[tuple[int, int] | None, list[RectView]]] = {}
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -54,12 +55,11 @@ class CanvasTiles:
         return len(self.layout) == 1
 
     def views(self, step: int, device: torch.device | str) -> list[RectView]:
-        """The tiles at a sampler step."""
-        offset = self._offset_at(step)
-        if self._views is None or offset != self._offset:
-            self._views = grid_views(self.layout, self.settings.fusion, self.trim, offset, device)
-            self._offset = offset
-        return self._views
+        """The tiles at a sampler step, with their weights on `device`."""
+        device, offset = torch.device(device), self._offset_at(step)
+        if device not in self._views or self._views[device][0] != offset:
+            self._views[device] = offset, grid_views(self.layout, self.settings.fusion, self.trim, offset, device)
+        return self._views[device][1]
 
     def _offset_at(self, step: int) -> tuple[int, int] | None:
         if self.settings.grid == "fixed":
@@ -91,6 +91,7 @@ class TiledRun:
         self.alone: RectView | None = None
         self.cells: tuple[int, int] | None = None if noise is None else tuple(noise.shape[-2:])
         self._canvases: dict[tuple[int, ...], CanvasTiles] = {}
+        self._last_call: LastCall | None = None
         self._warned = False
 
     def canvas(self, model: Any, shape: tuple[int, ...]) -> CanvasTiles:
@@ -99,6 +100,12 @@ class TiledRun:
         if key not in self._canvases:
             self._canvases[key] = CanvasTiles(self.settings, model, tuple(shape), self.seed)
         return self._canvases[key]
+
+    def last_call(self, model_options: dict[str, Any]) -> LastCall:
+        """What the model's patches remember of its last call. They are looked through at the run's first prediction."""
+        if self._last_call is None:
+            self._last_call = LastCall(model_options)
+        return self._last_call
 
     def moves_positions(self, model: Any) -> bool:
         """Whether tiles are told where they lie; says so once in the log where the user asked and the model cannot."""
@@ -114,6 +121,7 @@ class TiledRun:
     def end(self) -> None:
         """Let go of everything, also where somebody still holds the run."""
         self._canvases.clear()
+        self._last_call = None
         self.noise = None
 
 

@@ -36,7 +36,7 @@ def sample_tiles(
 
     Args:
         run, tiles: the run's state and its canvas.
-        sample: (extra_args, callback, noise, latent, denoise_mask) of one tile -> its samples.
+        sample: (view, extra_args, callback, noise, latent, denoise_mask) of one tile -> its samples.
         extra_args: the sampler's; every tile gets a copy with a seed of its own, so that no two are given the same random noise.
         callback: the host's, (step, x0, x, total steps); called with the whole canvas, steps counted over all tiles.
         noise, latent: [B, C, ..., H, W]; denoise_mask the same or None.
@@ -62,7 +62,7 @@ def sample_tiles(
         try:
             # Where it paints, a tile begins with the source, as the whole canvas would, and not with what a neighbour made of it.
             start = torch.where(share > 0, crop(latent, view.rect, PLANE), crop(done, view.rect, PLANE))
-            painted = sample(mine, told, crop(noise, view.rect, PLANE), start, mask)
+            painted = sample(view, mine, told, crop(noise, view.rect, PLANE), start, mask)
         finally:
             run.alone = None
         _put(done, painted, view, share)

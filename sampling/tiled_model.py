@@ -16,11 +16,16 @@ import torch
 
 from ..blending.fusion import fuse
 from ..blending.views import RectView
+from .patch_contents import search
+from .patches import tile_patches
 from .positions import at_place
 from .run_state import CanvasTiles, TiledRun, step_of
 from .sequential import sample_tiles
 from .settings import TileSettings
+from .step_caches import check_caches
 from .tile_batches import join
+from .tile_identities import told_apart
+from .wrap_around import across_the_border, check_wrapping, without_seamless
 
 KEY = "tilework"
 RUN = "tilework_run"
@@ -52,7 +57,7 @@ def _outer_sample(
     # Before the model is loaded, so that what cannot be tiled is refused at once.
     tiles = run.canvas(guider.model_patcher.model, noise.shape)
     if not tiles.covered_by_one:
-        _check_caches(guider.model_options, settings.order == "sequential")
+        _check_patches(settings, guider)
         tiles.cropper.check_options(guider.model_options)
     # The host gives every run its own copy of the model's options.
     guider.model_options[RUN] = run
@@ -73,15 +78,12 @@ def _check_latent(noise: torch.Tensor, shapes: Sequence | None) -> None:
         )
 
 
-def _check_caches(model_options: dict[str, Any], sequential: bool) -> None:
-    """Refuse step caches that know one picture only: they would hand one tile's memory to the next."""
-    cache = model_options.get("transformer_options", {}).get("easycache")
-    if sequential and type(cache).__name__ == "LazyCacheHolder":
-        raise ValueError("LazyCache remembers one run and order sequential makes one per tile: take it out, or use order fused")
-    if type(cache).__name__ == "EasyCacheHolder":
-        raise ValueError(
-            "EasyCache remembers one picture and cannot tell tiles apart: take it out, or use LazyCache, which caches the whole canvas"
-        )
+def _check_patches(settings: TileSettings, guider: Any) -> None:
+    options, sequential = guider.model_options, settings.order == "sequential"
+    patches = search(tile_patches(options))
+    has_references = any("reference_latents" in cond for conds in guider.conds.values() for cond in conds)
+    check_caches(options, patches, sequential, has_references and settings.reference_latents == "crop")
+    check_wrapping(guider.model_patcher.model, options, patches, sequential)
 
 
 def _prepare_sampling(settings, executor, model, noise_shape, conds, *args, **kwargs):
@@ -105,7 +107,8 @@ def _sampler_sample(
     if tiles is None or tiles.covered_by_one:
         return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
-    def sample(args, told, part_noise, part_latent, mask):
+    def sample(view, args, told, part_noise, part_latent, mask):
+        args = {**args, "model_options": tiles.cropper.patches.cut(args["model_options"], view.rect, sampler=True)}
         return executor(guider, sigmas, args, told, part_noise, part_latent, mask, disable_pbar)
 
     return sample_tiles(run, tiles, sample, extra_args, callback, noise, latent_image, denoise_mask, len(sigmas) - 1)
@@ -124,8 +127,12 @@ def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_opt
     tiles = run.canvas(model, x_in.shape)
     if tiles.covered_by_one:
         return executor(model, conds, x_in, timestep, model_options)
-    step = Step(run, tiles, executor, model, conds, timestep, model_options)
-    fused = fuse(step.predict, x_in, step.start(x_in), run.batches.even)
+    seamless, options = without_seamless(model_options)
+
+    def predict(canvas: torch.Tensor, turn: tuple[int, int] = (0, 0)) -> list[torch.Tensor | None]:
+        return Step(run, tiles, executor, model, tiles.cropper.roll(conds, turn), timestep, options, turn).predict_canvas(canvas)
+
+    fused = predict(x_in) if seamless is None else across_the_border(seamless, predict, x_in, timestep, [c is not None for c in conds])
     # A prompt that is not asked for is zeros to the host.
     return [torch.zeros_like(x_in) if total is None else total for total in fused]
 
@@ -138,14 +145,29 @@ class Step:
         tiles: the canvas'.
         executor: the host's next call, (model, conds, x, timestep, model_options) -> list of predictions.
         model, conds, timestep, model_options: as CALC_COND_BATCH got them.
+        turn: how far the canvas was rolled (y, x), in cells.
     """
 
-    def __init__(self, run: TiledRun, tiles: CanvasTiles, executor, model, conds, timestep: torch.Tensor, model_options: dict) -> None:
+    def __init__(
+        self, run: TiledRun, tiles: CanvasTiles, executor, model, conds, timestep: torch.Tensor, model_options: dict, turn=(0, 0)
+    ) -> None:
         self.run, self.tiles, self.executor = run, tiles, executor
-        self.model, self.conds, self.timestep, self.model_options = model, conds, timestep, model_options
+        self.model, self.conds, self.timestep, self.model_options, self.turn = model, conds, timestep, model_options, turn
         self.moves = run.moves_positions(model)
+        self.patches = tiles.cropper.patches
+        # A batch has one shift of positions and one set of patches for all that is in it.
+        self.apart = self.moves or self.patches.cuts(model_options)
         # Pictures per tile.
         self.rows = tiles.layout.batch
+
+    def predict_canvas(self, x: torch.Tensor) -> list[torch.Tensor | None]:
+        """What the model says of the whole canvas [B, C, ..., h, w], one answer per list of conditions."""
+        self.last_call = self.run.last_call(self.model_options)
+        views = self.start(x)
+        self.last_call.begin()
+        fused = fuse(self.predict, x, views, self.run.batches.even)
+        self.last_call.end(x, views)
+        return fused
 
     def start(self, x: torch.Tensor) -> list[RectView]:
         """This step's tiles, and how many of them run together."""
@@ -161,7 +183,8 @@ class Step:
 
     def predict_alone(self, picture: torch.Tensor, view: RectView) -> list[torch.Tensor | None]:
         """What the model says of a tile that is sampled by itself; `picture` is the tile already."""
-        return self._ask(picture, self.tiles.cropper.crop(self.conds, view.rect), view)
+        # The sampler has been given the tile's own patches already.
+        return self._ask(picture, self.tiles.cropper.crop(self.conds, view.rect), [view], self.model_options)
 
     def predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
         """What the model says of several tiles."""
@@ -169,20 +192,24 @@ class Step:
 
     def _predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
         per_tile = [self.tiles.cropper.crop(self.conds, view.rect) for view in views]
-        # A batch has one shift of positions for all that is in it.
-        joined = per_tile[0] if len(views) == 1 else None if self.moves else self.tiles.cropper.stack(per_tile, self.rows)
+        joined = per_tile[0] if len(views) == 1 else None if self.apart else self.tiles.cropper.stack(per_tile, self.rows)
         if joined is not None:
-            return self._ask(pictures, joined, views[0])
+            return self._ask_noted(pictures, joined, views)
         alone = pictures.split(self.rows)
-        return join([self._ask(*one) for one in zip(alone, per_tile, views, strict=True)])
+        return join([self._ask_noted(picture, conds, [view]) for picture, conds, view in zip(alone, per_tile, views, strict=True)])
 
-    def _ask(self, pictures: torch.Tensor, conds: list, view: RectView) -> list[torch.Tensor | None]:
+    def _ask_noted(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView]) -> list[torch.Tensor | None]:
+        said = self._ask(pictures, conds, views, self.patches.cut(self.model_options, views[0].rect))
+        self.last_call.note(views, self.rows)
+        return said
+
+    def _ask(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict) -> list[torch.Tensor | None]:
         import comfy.model_management
 
         comfy.model_management.throw_exception_if_processing_interrupted()
-        options = self.model_options
+        conds = told_apart(conds, [view.rect for view in views], self.turn)
         if self.moves:
-            options = at_place(options, view.rect, self.tiles.patch, self.run.settings.reference_latents == "whole")
+            options = at_place(options, views[0].rect, self.tiles.patch, self.run.settings.reference_latents == "whole")
         times = self.timestep
         if times.ndim and times.shape[0] != pictures.shape[0]:
             times = times.repeat(pictures.shape[0] // times.shape[0], *[1] * (times.ndim - 1))

@@ -40,7 +40,8 @@ import comfy.sampler_helpers  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
-from tilework.sampling import cropping, sequential  # noqa: E402, F401 - for tests, which may import them only from here
+from tilework.sampling import cropping, positions, sequential  # noqa: E402, F401 - for tests, which may import them only from here
+from tilework.sampling.run_state import TiledRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401
 from tilework.sampling.tile_prompts import TILE_KEY  # noqa: E402, F401
 from tilework.sampling.tiled_model import tiled as tiled_model  # noqa: E402, F401

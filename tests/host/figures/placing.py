@@ -58,7 +58,10 @@ def position_ids():
     (package,) = comfy.__path__
     reads = {path for path in Path(package, "ldm").rglob("*.py") if "rope_options" in path.read_text(encoding="utf-8")}
     figures["modules that read them"] = sorted(".".join(path.relative_to(Path(package).parent).with_suffix("").parts) for path in reads)
-    figures["modules known"] = sorted(positions.HEEDED_BY)
+    # Older hosts lack some of them.
+    figures["modules known"] = sorted(
+        name for name in positions.HEEDED_BY if Path(package).parent.joinpath(*name.split(".")).with_suffix(".py").exists()
+    )
     return figures
 
 
