@@ -6,7 +6,8 @@ reference only a faint, even drift centred on the overlap counts; a strong one w
 its tile (`drift_ends.py`).
 
 Detail: the energy of the second difference along the line, which a step across does not touch.
-Two versions of one texture, averaged, lose it in the band and keep it on both sides.
+Two versions of one texture, averaged, lose it in the band and keep it on both sides. So does a
+smooth patch of the scene; but that is seldom in the overlap's place in every piece of its length.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ FLAT = 0.1  # of the drift: what the picture may change by beside it
 FINE_FLOOR = 0.1
 FINE_LOG_FLOOR = 0.05
 FADED = 0.5
+PLACED = 16  # the place of a fade is known to this fraction of its width,
+PLACED_SEGMENT = 12  # and in a segment to this one
 
 
 def drifts(mean: torch.Tensor, band: int, strip: int) -> torch.Tensor:
@@ -202,5 +205,29 @@ def _fade(energy: torch.Tensor, middle: int, width: int, overlap: int, edges: li
     counts = (values[:, here] - torch.minimum(values[:, left], values[:, right]) < faded) & ((fall < faded / 2).float().mean(1) >= EVEN)
     # In levels: how much of the detail's own height is gone.
     size = (usual.median / 2).exp() - (values[:, here] / 2).exp()
-    counts &= size > VISIBLE_DRIFT / 2
+    counts &= (size > VISIBLE_DRIFT / 2) & _in_place(windows, here, width)
     return Finding("faded detail", z, size, torch.zeros_like(z, dtype=torch.int64), counts, -fall)
+
+
+def _in_place(windows: torch.Tensor, here: int, width: int) -> torch.Tensor:
+    """Whether the detail is weakest, beside what adjoins it, exactly at `here`: overall, and in most segments by themselves.
+
+    A smooth patch of the scene, or of an upscaling network's making, begins and ends where it will, in each segment
+    elsewhere. What a blend does to an overlap is as straight as the overlap.
+
+    Args:
+        windows: [N, S, places], mean log energy of windows of `width`, by where they begin.
+        here: the place of the overlap's own window, at least width + 2 from both ends.
+        width: of a window.
+    """
+    away = width + 2
+    first, last = max(here - width, away), min(here + width, windows.shape[-1] - 1 - away)
+
+    def off(energy: torch.Tensor) -> torch.Tensor:
+        """How far from `here` the window is that lies deepest below the lower of its neighbours."""
+        middle = energy[..., first : last + 1]
+        left, right = energy[..., first - away : last + 1 - away], energy[..., first + away : last + 1 + away]
+        return ((torch.minimum(left, right) - middle).argmax(-1) + first - here).abs()
+
+    overall = off(windows.mean(1)) <= max(1, width // PLACED)
+    return overall & (off(windows).median(-1).values <= max(2, width // PLACED_SEGMENT))

@@ -108,14 +108,15 @@ def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> li
         z_sharp, z_wide = (z_score(sums, line, columns, 1.0) for sums in (agreed, agreed_wide))
         z = torch.maximum(z_sharp, torch.minimum(z_wide, z_sharp / CONFIRMED))
         size = mean[..., line]
-        is_step = step_share(mean, line, lines) > SHARP_SHARE
+        # Grain is averaged out in the mean, and an edge that crosses a few segments only is none of the median's.
+        in_most = step_share(sharp, line, lines).median(-1).values > SHARP_SHARE
+        is_step = in_most | (step_share(mean, line, lines) > SHARP_SHARE)
         stepped.append((z, size, is_step & (size.abs() > VISIBLE_STEP * visible), sharp[..., line]))
         here, usual = sharp[..., line].abs(), sharp[..., columns].abs().median(-1).values
         size = (here - usual).median(-1).values
         everywhere = (here > 2 * usual).float().mean(-1) >= EVERYWHERE
-        is_step = step_share(sharp, line, lines).median(-1).values > SHARP_SHARE
         z = z_score(strong, line, columns, STRONG_FLOOR, signed=False)
-        wavered.append((z, size, is_step & everywhere & (size > VISIBLE_WAVER * visible), here))
+        wavered.append((z, size, in_most & everywhere & (size > VISIBLE_WAVER * visible), here))
     found = [strongest("step", stepped)]
     return [*found, strongest("wavering step", wavered)] if sharp.shape[-2] >= WAVER_SEGMENTS else found
 
