@@ -5,10 +5,12 @@ from fractions import Fraction
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
+from tilework.blending.frozen_statistics import FrozenStatistics
 from tilework.blending.probe_picture import probe_picture
 from tilework.blending.receptive_field import THRESHOLD, measure
 from tilework.blending.receptive_report import describe, headline
 from tilework.blending.statistics_modules import statistics_modules
+from tilework.tests.pack.whole_map_layers import LAYERS
 from torch import nn
 
 
@@ -188,6 +190,15 @@ class LessMean(nn.Module):
         return x - x.mean((2, 3), keepdim=True)
 
 
+class WholeMap(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 class Windows(nn.Module):
     """Attention that stays inside of windows of 8."""
 
@@ -338,3 +349,74 @@ def test_the_probe_is_a_picture():
     assert picture.shape == (1, 3, 96, 160) and float(picture.min()) >= 0 and float(picture.max()) <= 1
     assert torch.equal(picture, probe_picture(96, 160, 3, seed=4)) and not torch.equal(picture, probe_picture(96, 160, 3, seed=5))
     assert 0.1 < float(picture.std()) < 0.35 and abs(float(picture.mean()) - 0.5) < 0.15
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_way_to_look_at_the_whole_map_is_held_still(name):
+    torch.manual_seed(2)
+    net = nn.Sequential(conv(3, 8), nn.Tanh(), WholeMap(LAYERS[name][0]), conv(8, 3))
+    field = measure(runner(net), network=net, size=64, largest=128, strip=256)
+    # Two convolutions of 3 x 3, whatever is between them.
+    assert field.sees_everything and (field.radius, field.overlap, field.trim, field.full_radius) == (2, 5, 2, 2)
+
+
+def test_measuring_leaves_stored_statistics_as_they_are():
+    net = with_inside(nn.BatchNorm2d(8)).train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    run = lambda picture: net(picture).detach()  # noqa: E731
+    frozen = FrozenStatistics(net)
+    for _ in range(2):
+        with frozen.run(probe_picture(32, 32)):
+            run(probe_picture(32, 32))
+    after = net.state_dict()
+    assert frozen.noted and all(torch.equal(after[name], value) for name, value in before.items() if "num_batches" not in name)
+
+
+def blind_in_the_middle(radius):
+    """Probes with a black middle, which a gate does not change."""
+
+    def content(height, width, seed):
+        picture = probe_picture(height, width, seed=seed)
+        y, x = height // 2, width // 2
+        picture[..., y - radius : y + radius, x - radius : x + radius] = 0
+        return picture
+
+    return content
+
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool, self.weigh, self.gate = nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1), nn.Sigmoid()
+
+    def forward(self, x):
+        return x * self.gate(4 * self.weigh(self.pool(x)))
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_that_everything_is_seen_does_not_hang_on_the_few_pixels_in_the_middle(radius):
+    torch.manual_seed(0)
+    net = Gate()
+    field = measure(runner(net), network=net, content=blind_in_the_middle(radius), strip=0)
+    assert field.sees_everything and field.statistics == ("squeeze-and-excitation (1)",)
+
+
+def test_an_end_of_the_influence_is_no_end_because_of_the_few_pixels_in_the_middle():
+    class Faint(nn.Module):
+        def forward(self, x):
+            return x + 1e-3 * x * x.mean((2, 3), keepdim=True)
+
+    field = measure(runner(Faint()), content=blind_in_the_middle(1), size=64, largest=64, strip=0, threshold=0.1)
+    assert field.sees_everything or not field.full_known
+
+
+@pytest.mark.parametrize("reach", [12, 20])
+def test_a_wide_decay_is_no_sight_of_everything(reach):
+    class Decay(nn.Module):
+        def forward(self, x):
+            kernel = torch.exp(-torch.arange(-120, 121).abs() / reach)
+            kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+            x = nn.functional.conv2d(nn.functional.pad(x, (120, 120, 0, 0)), kernel, groups=3)
+            return nn.functional.conv2d(nn.functional.pad(x, (0, 0, 120, 120)), kernel.transpose(2, 3), groups=3)
+
+    assert not measure(runner(Decay()), strip=0, largest=256, lattice=1).sees_everything
