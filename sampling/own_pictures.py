@@ -13,6 +13,7 @@ import torch
 
 from ..blending.layout import Rect, TileLayout
 from .notices import Notices
+from .planes import same_proportions
 
 TILE, CANVAS = "tile", "canvas"
 
@@ -39,11 +40,9 @@ class Shown(NamedTuple):
     sure: bool
 
 
-def _same_proportions(size: Size, other: Size, rounded: bool) -> bool:
+def _nearly(size: Size, other: Size) -> bool:
     (height, width), (rows, columns) = size, other
-    if rounded:
-        return abs(height * columns - width * rows) <= ROUNDED * max(height * columns, width * rows)
-    return abs(height - width * rows / columns) < 1 or abs(width - height * columns / rows) < 1
+    return abs(height * columns - width * rows) <= ROUNDED * max(height * columns, width * rows)
 
 
 def shown_by(size: Size, tiles: Sequence[Size], canvases: Sequence[Size]) -> Shown:
@@ -56,11 +55,11 @@ def shown_by(size: Size, tiles: Sequence[Size], canvases: Sequence[Size]) -> Sho
     """
     if size in canvases:
         return Shown(CANVAS, True)
-    tile, canvas = (_same_proportions(size, sizes[0], False) for sizes in (tiles, canvases))
+    tile, canvas = (same_proportions(size, sizes[0]) for sizes in (tiles, canvases))
     if size in tiles:
         return Shown(TILE, not canvas)
     if not tile and not canvas:
-        tile, canvas = (_same_proportions(size, sizes[0], True) for sizes in (tiles, canvases))
+        tile, canvas = (_nearly(size, sizes[0]) for sizes in (tiles, canvases))
     if tile and canvas:
         return Shown(CANVAS, False)
     return Shown(TILE if tile else CANVAS if canvas else None, tile or canvas)

@@ -82,9 +82,12 @@ def is_canvas(plane: torch.Tensor, canvas: tuple[int, ...]) -> bool:
     return plane.ndim >= 2 and tuple(plane.shape[-2:]) == tuple(canvas[-2:])
 
 
-def has_proportions(plane: torch.Tensor, canvas: tuple[int, ...]) -> bool:
-    """Whether the plane is the canvas at some scale: either side is within a pixel of what the other calls for."""
-    if plane.ndim < 2:
-        return False
-    (height, width), (rows, columns) = plane.shape[-2:], canvas[-2:]
+def same_proportions(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether `size` (h, w) is `other` at some scale: either side is within a pixel of what the other calls for."""
+    (height, width), (rows, columns) = size, other
     return abs(height - width * rows / columns) < 1 or abs(width - height * columns / rows) < 1
+
+
+def has_proportions(plane: torch.Tensor, canvas: tuple[int, ...]) -> bool:
+    """Whether the plane is the canvas at some scale, see `same_proportions`."""
+    return plane.ndim >= 2 and same_proportions(tuple(plane.shape[-2:]), tuple(canvas[-2:]))

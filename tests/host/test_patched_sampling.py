@@ -55,7 +55,8 @@ def test_a_mask_of_another_shape_is_named_in_the_log(server, report):
 
 
 def test_self_attention_guidance(report):
-    agree(report, start(node("SelfAttentionGuidance", model=["1", 0], scale=0.7, blur_sigma=2.0)))
+    """The model attends to every other column, and these tiles begin on even ones, at 0, 24 and 48."""
+    agree(report, start(node("SelfAttentionGuidance", model=["1", 0], scale=0.7, blur_sigma=2.0), width=80, height=56))
 
 
 def test_self_attention_guidance_of_a_unet_runs(report):
