@@ -14,6 +14,7 @@ import torch
 from .alpha import over_alpha
 from .cut_rows import CutRows
 from .gradient_field import correct
+from .gradient_field import rounds as corrections
 from .mosaic import Mosaic
 from .resample import on_grid
 from .survey import CONTENT, TONE, Finding
@@ -98,4 +99,4 @@ def _cut(out: torch.Tensor, tiles: Iterator[torch.Tensor], mosaic: Mosaic, choic
 def rounds(findings: Sequence[Finding], pictures: int, channels: int, reference: bool) -> int:
     """How often the tiles are gone over, at most: once to blend, and as often as `mend` says."""
     by_picture = [{f.choice for f in findings if (f.picture or 0) == picture} for picture in range(pictures)]
-    return 1 + sum((CONTENT in chosen) + min(channels, 3) * (TONE in chosen or reference) for chosen in by_picture)
+    return 1 + sum((CONTENT in chosen) + corrections(1, channels) * (TONE in chosen or reference) for chosen in by_picture)

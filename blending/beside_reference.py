@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from .boundaries import Boundary
+from .reference import same_shape
 from .strips import levels
 
 BLOCK = 8
@@ -32,8 +33,7 @@ def fitted(reference: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"reference has {len(reference)} pictures and image {len(image)}: connect one reference, or one per picture")
     size = tuple(image.shape[1:3])
     if tuple(reference.shape[1:3]) != size:
-        ratios = [have / want for have, want in zip(reference.shape[1:3], size, strict=True)]
-        if abs(ratios[0] / ratios[1] - 1) > 0.02 + 1.5 / min(*size, *reference.shape[1:3]):
+        if not same_shape(tuple(reference.shape[1:3]), size):
             raise ValueError(
                 f"reference is {reference.shape[2]} x {reference.shape[1]} and image {size[1]} x {size[0]}, which is not one scale for "
                 "both sides: connect the picture before it was cut in tiles"

@@ -51,7 +51,7 @@ class Composer(Protocol):
 def compose(
     tiles: Iterable[torch.Tensor],
     layout: TileLayout,
-    method: str = "hann",
+    method: str | None = None,
     trim: int = 0,
     scale: float | Fraction = 0,
     out: torch.Tensor | None = None,
@@ -70,12 +70,13 @@ def compose(
             P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
             C = 4 is RGBA, whose colour is weighted by alpha (`alpha.py`).
         layout: where they belong.
-        method: one of METHODS.
+        method: one of METHODS; where None that of `mosaic`, else "hann".
         trim: source pixels to disregard at sides that face a neighbour: the receptive radius of the model in between.
         scale: output pixels per source pixel; 0 takes it from the tiles.
         out: float32 [P, H, W, C] to write to; made here where None.
         device: where to make it; the first tile's device where None.
-        mosaic: the geometry, where the caller has worked it out; method, trim and scale must be those it was made with.
+        mosaic: the geometry, where the caller has worked it out; layout, method, trim and scale are then those it was made with,
+            and what is asked for beside it must not be another.
         cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
         reference_scale: source pixels; "gradient" and "auto" keep structure longer than this from the reference, or from the
             windowed blend where there is none. 0 is the longer side of the tile.
@@ -87,8 +88,12 @@ def compose(
 
     Raises:
         ValueError: for tiles that are missing, too many, of different sizes, not finite or of another layout,
-            and for a method, trim, scale, feather, reference or `out` that does not fit.
+            and for a method, trim, scale, feather, reference, mosaic or `out` that does not fit.
     """
+    if mosaic is not None:
+        mosaic.check_asked(layout, method, trim, scale)
+    if method is None:
+        method = mosaic.method if mosaic is not None else "hann"
     if method not in METHODS:
         raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
     if method in USES_REFERENCE and not isinstance(tiles, Sequence):

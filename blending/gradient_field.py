@@ -22,8 +22,17 @@ from .jump_field import AlphaJumpField, Flags, JumpField
 from .memory import empty
 from .mosaic import Mosaic
 from .poisson import screening, solve
+from .reference import same_shape
 
 Tiles = Callable[[], Iterable[torch.Tensor]]
+
+
+COLOURS = 3
+
+
+def rounds(pictures: int, channels: int) -> int:
+    """How often `correct` goes over the tiles: once for each channel of colour of each picture."""
+    return pictures * min(channels, COLOURS)
 
 
 def correct(
@@ -52,7 +61,7 @@ def correct(
     lam = screening(length)
     field = AlphaJumpField(mosaic, out, flags) if out.shape[3] == 4 else JumpField(mosaic, flags)
     plane = empty(out.shape[1:3])
-    for channel in range(min(out.shape[3], 3)):
+    for channel in range(min(out.shape[3], COLOURS)):
         for picture in range(out.shape[0]):
             _pull(plane, out[picture, ..., channel], _plane_of(reference, picture, channel, plane.shape), lam)
             # A divergence adds up to nothing, but for rounding, which a small lam would make a tint of.
@@ -75,7 +84,7 @@ def check_reference(reference: torch.Tensor | None, shape: tuple[int, ...]) -> N
     if reference.shape[3] not in (1, 3, 4) or (channels == 1 and reference.shape[3] != 1):
         raise ValueError(f"the reference has {reference.shape[3]} channels and the tiles have {channels}: convert one of them")
     h, w = reference.shape[1:3]
-    if abs(h * width / height - w) > 1 and abs(w * height / width - h) > 1:
+    if not same_shape((h, w), (height, width)):
         raise ValueError(f"the reference is {w} x {h}, which is not the shape of the {width} x {height} picture: resize or crop it first")
     if not torch.isfinite(reference).all():
         raise ValueError("the reference has NaN or Inf in it: look at the node that made it")

@@ -10,8 +10,8 @@ to compare it with. It fails, too: an edge that follows a boundary to the pixel 
 whole length is rare, and a seam that passes in silence is the one thing this is here to prevent.
 With a reference, or tiles that overlap, the two can be told apart. "clean": all else.
 
-The per-boundary verdict, controls and thresholds: METHODS D2, measured on synthetic pictures
-(tests/unit/test_seam_rates.py prints the rates).
+The verdict is one per boundary, because a z value per segment of it blames more clean pictures than it finds seams.
+Controls and thresholds are measured on synthetic pictures (tests/unit/test_seam_rates.py prints the rates).
 """
 
 from __future__ import annotations

@@ -16,8 +16,10 @@ from .alpha import weighted_by_alpha
 from .cutting import crop
 from .layout import Rect, TileLayout
 
-# How far the two sides' scales may be apart, as a share, before it is another picture: rounding of small previews stays below.
+# How far the two sides' scales may be apart, as a share, before it is another picture.
 _ASPECT_TOLERANCE = 0.02
+# And how many pixels of the shortest side on top: what rounding makes of the sides of a small preview stays below.
+_ROUNDING = 1.5
 _LEAST_VISIBLE = 1 / 1024
 
 
@@ -98,18 +100,27 @@ def clear_of_hidden(alpha: torch.Tensor, other: tuple[float, float]) -> torch.Te
     return clear if (clear > 0).any() else alpha
 
 
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether pictures of two sizes (height, width) can show the same scene: one scale for both sides, but for rounding.
+
+    The one rule for every reference, whoever asks.
+    """
+    ratio = size[0] * other[1] / (size[1] * other[0])
+    return abs(ratio - 1) <= _ASPECT_TOLERANCE + _ROUNDING / min(*size, *other)
+
+
 def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
     """Raise ValueError unless `pixels` [B, H, W, ...] can be the scene of `layout`: of its shape, and one picture or one for each."""
     height, width = pixels.shape[1:3]
     planned = layout.canvas
-    if abs(height * planned[1] / (width * planned[0]) - 1) > _ASPECT_TOLERANCE + 1 / min(height, width):
+    if not same_shape((height, width), planned):
         raise ValueError(
             f"{name} is {width} x {height} and the layout was planned for {planned[1]} x {planned[0]}, which is another shape: "
             f"connect the whole picture that was split, at any size"
         )
     if pixels.shape[0] not in (1, layout.batch):
         raise ValueError(
-            f"{name} has a batch of {pixels.shape[0]} and the layout one of {layout.batch}: "
+            f"{name} has a batch of {pixels.shape[0]} and the tiles one of {layout.batch}: "
             "connect one picture, or one for each of the batch"
         )
 

@@ -1,6 +1,6 @@
 """Is there a step exactly on a line? And: is detail broken off there?
 
-The signed test of METHODS D2 asks how far the difference across a line differs from the
+The signed test begins with how far the difference across a line differs from the
 differences beside it, e = D(c) - (D(c-1) + D(c+1)) / 2, averaged with its sign along the line:
 grain averages out, a step does not. That filter also answers to a soft edge along the line (10 to
 90 % over 6 px, 128 levels: 1.9 levels), which no control of the same rows shows. So the line's

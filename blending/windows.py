@@ -75,6 +75,12 @@ def check_method(method: str) -> None:
         raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(known)}")
 
 
+def window_of(method: str) -> str:
+    """The window, one of METHODS, by which `method` changes over from tile to tile."""
+    check_method(method)
+    return "hann" if method in METHODS_OVER_WINDOWS else method
+
+
 def check_trim(layout: TileLayout, trim: int) -> None:
     """Raise ValueError unless `trim` (source pixels) leaves every overlap at least one pixel."""
     if trim < 0:
@@ -100,8 +106,7 @@ def axis_windows(axis: Axis, centres: torch.Tensor, method: str, trim: int = 0) 
     Returns:
         one window per tile, in order.
     """
-    check_method(method)
-    method = "hann" if method in METHODS_OVER_WINDOWS else method
+    method = window_of(method)
     lows = [float(o + trim) for o in axis.origins]
     highs = [float(o + axis.tile - trim) for o in axis.origins]
     lows[0], highs[-1] = -math.inf, math.inf

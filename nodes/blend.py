@@ -155,7 +155,9 @@ class SeamBlend(io.ComfyNode):
         images, masks, pictures = [], [], []
         for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
             mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method, trim[0], scale[0])
-            stream = WatchedTiles(lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, items))
+            stream = WatchedTiles(
+                lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, plan.batch, items[0].shape[-1])
+            )
             found = []
 
             def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
@@ -190,9 +192,11 @@ def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> l
     return checked * count if len(checked) == 1 else checked
 
 
-def _rounds(method: str, items: list[torch.Tensor]) -> int:
-    """How often the tiles are gone over at most: once to blend, and for a gradient once more per channel; of auto it is said later."""
-    return 1 + min(items[0].shape[-1], 3) if method == "gradient" and items else 1
+def _rounds(method: str, pictures: int, channels: int) -> int:
+    """How often the tiles are gone over: once to blend, and for a gradient as often as it says; of auto it is told later."""
+    from ..blending.gradient_field import rounds
+
+    return 1 + (rounds(pictures, channels) if method == "gradient" else 0)
 
 
 class LatentSeamBlend(io.ComfyNode):

@@ -1,5 +1,6 @@
 """Progress reaches the user while tiles are blended, and a cancel takes effect within one tile."""
 
+import pytest
 from tilework.blending.layout import TileLayout
 from tilework.tests.host.prompts import node, roundtrip, source
 
@@ -34,3 +35,14 @@ def test_cancel_stops_between_tiles(follow, server):
     messages = follow(prompt, on_message=cancel)
     assert sent and messages[-1][0] == "execution_interrupted"
     assert not any(kind == "executed" and data["node"] == "4" for kind, data in messages)
+
+
+@pytest.mark.parametrize(("channels", "batch", "rounds"), [(3, 1, 1 + 3), (3, 4, 1 + 3 * 4), (4, 2, 1 + 3 * 2), (1, 3, 1 + 3)])
+def test_gradient_announces_as_many_rounds_as_it_makes(follow, channels, batch, rounds):
+    messages = follow(
+        roundtrip(source(200, 120, batch=batch, channels=channels, seed=14, kind="smooth"), method="gradient", tile=96, overlap=32)
+    )
+    assert messages[-1][0] == "execution_success"
+    told = [(data["value"], data["max"]) for kind, data in messages if kind == "progress" and data["node"] == "4"]
+    all_of_them = rounds * len(TileLayout.grid(120, 200, 96, 96, 32, 8))
+    assert told[-1] == (all_of_them, all_of_them) and {most for _, most in told} == {all_of_them}

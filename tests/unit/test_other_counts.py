@@ -76,7 +76,7 @@ def test_a_reference_is_one_or_one_for_each_that_came():
         assert all(tile.shape[0] == 3 for tile in out)
         assert compensate(items, came, reference).gains.shape[1] == 3
     for call in (lambda: match_tiles(items, came, FRAMES[:16], "mean-std"), lambda: compensate(items, came, FRAMES[:16])):
-        with pytest.raises(ValueError, match="reference has a batch of 16 and the layout one of 3"):
+        with pytest.raises(ValueError, match="reference has a batch of 16 and the tiles one of 3"):
             call()
 
 
