@@ -75,7 +75,7 @@ def test_tiles_without_a_fault_leave_nothing():
 
 
 def test_what_lies_in_the_overlaps_is_told_from_the_rest():
-    layout, untiled, tiles = mosaic(32, (2, 2))
+    layout, untiled, _tiles = mosaic(32, (2, 2))
     came = untiled.clone()
     came[:, :, (224 // 2 - 16) * SCALE : (224 // 2 + 16) * SCALE] += 3 * LEVEL
     found = blended(came, untiled, layout, SCALE)
