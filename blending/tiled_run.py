@@ -25,7 +25,7 @@ from .layout import Rect, TileLayout
 from .memory import empty
 from .mosaic import Mosaic
 from .one_at_a_time import OneAtATimeError
-from .pieces import Piece, common, cores, pieces, snug_grid
+from .pieces import Piece, cores, pieces, snug_grid
 from .pixels import Outside, is_finite, outside
 from .tile_plan import TilePlan, even_batch
 from .whole_image import Sample, WholeImageStatistics
@@ -267,7 +267,7 @@ class TiledRun:
         grid = snug_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
         parts = pieces(grid, self.cores[task.tile])
         if not self.mirrored:
-            parts = [part._replace(rect=common(part.rect, Rect(0, 0, height, width))) for part in parts]
+            parts = [part._replace(rect=_cut_off(part.rect, height, width)) for part in parts]
         return grid, parts
 
     def _in_pieces(self, task: Task) -> torch.Tensor:
@@ -344,6 +344,11 @@ def _extended(result: torch.Tensor, size: Sequence[int], scale: Fraction) -> tor
     """The result [C', H, W] of a part that was cut off, in the size of the whole; what is made up lies outside of the picture."""
     height, width = (round(side * scale) for side in size)
     return crop(result, Rect(0, 0, height, width), (1, 2))
+
+
+def _cut_off(rect: Rect, height: int, width: int) -> Rect:
+    """What of `rect` lies in a tile of `height` x `width`."""
+    return rect._replace(height=min(rect.height, height - rect.y), width=min(rect.width, width - rect.x))
 
 
 def _one_picture(layout: TileLayout) -> TileLayout:
