@@ -1,4 +1,4 @@
-"""Is there a step exactly on a line? And: is detail broken off there?
+"""Is there a step exactly on a line?
 
 The signed test begins with how far the difference across a line differs from the
 differences beside it, e = D(c) - (D(c-1) + D(c+1)) / 2, averaged with its sign along the line:
@@ -7,8 +7,8 @@ grain averages out, a step does not. That filter also answers to a soft edge alo
 sides are fitted by polynomials with longer arms, which is the same idea carried further: the
 least-squares step between two sides that share their odd derivatives (Savitzky and Golay 1964 on
 fits as filters). `sharp` answers to that edge with 0.1 level; `wide` has less than half the grain,
-and counts only as far as `sharp` confirms it.
-
+and counts only as far as `sharp` confirms it. What the scene has of sharp edges is told from a seam by
+its shape (`step_profile.py`).
 """
 
 from __future__ import annotations
@@ -108,13 +108,12 @@ def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> li
         z_sharp, z_wide = (z_score(sums, line, columns, 1.0) for sums in (agreed, agreed_wide))
         z = torch.maximum(z_sharp, torch.minimum(z_wide, z_sharp / CONFIRMED))
         size = mean[..., line]
-        # Grain is averaged out in the mean, and an edge that crosses a few segments only is none of the median's.
-        in_most = step_share(sharp, line, lines).median(-1).values > SHARP_SHARE
-        is_step = in_most | (step_share(mean, line, lines) > SHARP_SHARE)
+        is_step = step_share(mean, line, lines) > SHARP_SHARE
         stepped.append((z, size, is_step & (size.abs() > VISIBLE_STEP * visible), sharp[..., line]))
         here, usual = sharp[..., line].abs(), sharp[..., columns].abs().median(-1).values
         size = (here - usual).median(-1).values
         everywhere = (here > 2 * usual).float().mean(-1) >= EVERYWHERE
+        in_most = step_share(sharp, line, lines).median(-1).values > SHARP_SHARE
         z = z_score(strong, line, columns, STRONG_FLOOR, signed=False)
         wavered.append((z, size, in_most & everywhere & (size > VISIBLE_WAVER * visible), here))
     found = [strongest("step", stepped)]

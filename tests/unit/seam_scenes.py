@@ -100,3 +100,30 @@ def feathered(picture, levels):
     ramp = torch.zeros(SIZE)
     ramp[224:288], ramp[288:] = torch.sin((torch.arange(64) + 0.5) / 64 * (math.pi / 2)).square(), 1.0
     return picture + ramp * (levels / 255)
+
+
+def switched_texture(n, g):
+    """What upscaling networks make of grain: texture that is there or is not, in long patches, on a smooth ground."""
+    coarse = blurred(torch.randn(n, SIZE, SIZE // 8, generator=g), 6).repeat_interleave(8, 2)
+    coarse = blurred(coarse, 4)
+    patches = blurred((coarse > coarse.median()).float(), 1)
+    patches[::2] = patches[::2].transpose(1, 2)
+    fine = blurred(torch.randn(n, SIZE, SIZE, generator=g), 1.2)
+    return 0.5 + patches * fine / fine.std() * (16 / 255) + grain(n, 0.3, g)
+
+
+def drawn_edges(n, g):
+    """What upscaling networks make of edges: lines and bars with sides of 2 px, upright or level, nearly straight, at any place."""
+    at = torch.arange(SIZE) + 0.5
+    pictures = []
+    for _ in range(n):
+        picture = torch.full((SIZE, SIZE), 0.5)
+        for bar in range(24):
+            place, width, height, tilt, bend, phase = torch.rand(6, generator=g).tolist()
+            middle = place * SIZE + 6 * (tilt - 0.5) * (at / SIZE - 0.5) + 1.5 * bend * torch.sin(at / 40 + 6 * phase)
+            half = 1 + 12 * width**2
+            away = (at[None, :] - middle[:, None]).abs() - half  # rows, columns
+            drawn = (height - 0.5) * 0.4 * 0.5 * (1 - torch.erf(away / 1.1))
+            picture = picture + (drawn if bar % 2 else drawn.T)
+        pictures.append(picture)
+    return torch.stack(pictures) + grain(n, 0.5, g)
