@@ -54,9 +54,10 @@ def test_a_step_is_told_from_an_edge_by_the_answers_around_it():
     assert float(step_share(answers(within), 32, (32,))) == pytest.approx(1), "a step inside a pixel, after a resize"
     both = (x > 0).float() + (x > 4).float()
     assert float(step_share(answers(both), 32, (32, 34, 36))) == pytest.approx(1), "both ends of a narrow overlap"
-    for middle in (-1.5, -1, 1, 1.5):
-        edge = torch.erf((x - middle) / 1.1)
-        assert float(step_share(answers(edge), 32, (32,))) < SHARP_SHARE
+    for width in (2, 3):
+        for middle in (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2):
+            edge = torch.erf((x - middle) / width)
+            assert float(step_share(answers(edge), 32, (32,))) < SHARP_SHARE, (width, middle)
 
 
 def test_the_first_and_last_columns_are_no_error():
