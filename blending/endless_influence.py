@@ -41,6 +41,18 @@ def quiet_depth(depth: int, scale: Fraction) -> int:
     return min(max(math.ceil(LEAST_QUIET / scale), int(QUIET * depth)), depth // 2)
 
 
+def lasts(values: Tensor, scale: Fraction, rounding: float) -> bool:
+    """Whether what lies beyond one border changes all of a long window: a deep one alone shows it.
+
+    Args:
+        values: [depth] the largest change at each distance, every one of which has as many pixels.
+        scale, rounding: as for EndlessInfluence.
+    """
+    third, innermost = values[len(values) // 2 : len(values) * 3 // 4], values[len(values) * 3 // 4 :]
+    ended = bool((values[-quiet_depth(len(values), scale) :] <= rounding).all())
+    return not ended and float(innermost.mean()) > max(FLAT * float(third.mean()), rounding)
+
+
 class EndlessInfluence:
     """The verdict from windows that grow.
 

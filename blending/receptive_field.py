@@ -5,26 +5,30 @@ So that is what is measured. All that lies beyond the borders of a window is rep
 nothing, by another picture, and by an end of the picture (a tile that is cut out); how much the result inside changes is
 noted by its distance from the border. Single pixels would not do: what a thousand of them do together is not seen in one.
 
+What cannot be seen in windows that the budget pays for is followed in long ones (`far_windows.py`), for tiles that are cut
+out: that is what becomes of a picture that is tiled.
+
 Distances are in pixels that the model is given (cells of the latent, for a decoder). A radius of r means: r pixels along
 the border are touched, and the next one is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .border_distance import MIRRORED, NOTHING, OTHER_PICTURE, Window, axis_distance, profile, reach, replaced
-from .endless_influence import EndlessInfluence, quiet_depth
-from .frozen_statistics import FrozenStatistics
+from .endless_influence import EndlessInfluence, lasts, quiet_depth
+from .far_windows import STRIP_HEIGHT, FarWindows, far_cost, far_windows, strip_length, strips
 from .probe_picture import probe_picture
+from .probed_model import Content, ProbedModel, Run, Watch
 from .statistics_modules import ATTENTION, safe_modules, statistics_modules
+from .tile_lattice import USUAL, find_lattice
 
 THRESHOLD = 0.5 / 255
 CUT = "cut"
@@ -34,15 +38,13 @@ KINDS = (MIRRORED, NOTHING, OTHER_PICTURE, CUT)
 CAUTION = 0.5
 # Of the window's depth, what the radius must stay within to be believed.
 INSIDE = 0.75
-# Steps at which a model may repeat (strides, windows of attention), and how many borders between two are tried.
-LATTICES = (1, 2, 4, 8, 16, 32, 64)
+# How many borders between two steps of the lattice are tried.
 MOST_PHASES = 8
-USUAL_LATTICE = 8
-STRIP_HEIGHT = 64
-DARKENED = 0.25
+# Of long windows; their length and depth follow from it.
+FAR_HEIGHT = 128
+# A change this many times the limit at the end of a window will not be below it at the end of the next larger one.
+HOPELESS = 16
 
-Run = Callable[[Tensor], Tensor]
-Content = Callable[[int, int, int], Tensor]
 # Profiles by kind, profiles by side, and the change as a map.
 Rings = tuple[dict[str, Tensor], list[Tensor], Tensor]
 
@@ -67,6 +69,10 @@ class ReceptiveField:
         cleared: modules that could have been, and are not: windowed attention, BatchNorm with stored statistics.
         profiles: kind of replacement -> largest change [depth] at each distance from the border.
         influence: largest change [h, w] in a whole tile, in output pixels.
+        radius_known: whether the end of it was seen; else `radius` is as far as was looked, and so are trim and overlap.
+        cut_only: whether radius, trim and overlap are those of tiles that are cut out, and what else may lie beyond a border was
+            followed for less.
+        spent: pixels that the model was given for all this.
     """
 
     radius: int
@@ -84,6 +90,9 @@ class ReceptiveField:
     cleared: tuple[str, ...]
     profiles: dict[str, Tensor]
     influence: Tensor
+    radius_known: bool = True
+    cut_only: bool = False
+    spent: int = 0
 
     @property
     def profile(self) -> Tensor:
@@ -94,7 +103,8 @@ class ReceptiveField:
         """The same, with lengths counted in pixels of which `unit` make one that the model is given (image pixels per latent cell)."""
         lengths = {name: getattr(self, name) * unit for name in ("radius", "full_radius", "overlap", "trim", "lattice")}
         profiles = {kind: values.repeat_interleave(unit) for kind, values in self.profiles.items()}
-        return replace(self, **lengths, sides=tuple(side * unit for side in self.sides), scale=self.scale / unit, profiles=profiles)
+        sides, spent = tuple(side * unit for side in self.sides), self.spent * unit**2
+        return replace(self, **lengths, sides=sides, scale=self.scale / unit, profiles=profiles, spent=spent)
 
 
 def measure(
@@ -111,7 +121,8 @@ def measure(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     network: torch.nn.Module | None = None,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
+    budget: float = math.inf,
 ) -> ReceptiveField:
     """Measure a model's receptive field.
 
@@ -125,103 +136,63 @@ def measure(
         threshold: change that is allowed, in the units of the output.
         size: side of the first probe, in pixels.
         largest: side of the largest.
-        strip: length of the strips, 0 to do without.
+        strip: length of the strips, 0 to do without them and without other long windows.
         lattice: what tiles must start on multiples of, where that is known; else it is found out.
         content: (height, width, seed) -> [1, channels, h, w], what the model is made for; else `probe_picture`.
         device, dtype: of what `run` is given.
         network: where to look for the names of what takes in the whole picture.
         watch: told how many runs are done, and of how many.
+        budget: pixels that the model may be given in all; the first probe is made in any case.
 
     Raises:
         ValueError: where the model answers in another size, or with NaN or Inf.
     """
     if not 0 < threshold < float("inf"):
         raise ValueError(f"threshold {threshold} is no change that can be allowed: use a number above 0, for example {THRESHOLD:.4f}")
-    probe = _Probe(run, channels, Fraction(scale).limit_denominator(256), content, torch.device(device), dtype, watch, network)
-    return probe.field(threshold, size, largest, strip, lattice)
+    content = content or (lambda height, width, seed: probe_picture(height, width, channels, seed))
+    scale = Fraction(scale).limit_denominator(256)
+    model = ProbedModel(run, scale, content, torch.device(device), dtype, network, watch, budget)
+    return _Probe(model, size, largest, strip, lattice).field(threshold)
 
 
 class _Probe:
     """One measurement; the arguments are those of `measure`."""
 
-    def __init__(
-        self,
-        run: Run,
-        channels: int,
-        scale: Fraction,
-        content: Content | None,
-        device: torch.device,
-        dtype: torch.dtype,
-        watch: Any,
-        network: Any,
-    ) -> None:
-        self.scale, self.device, self.dtype, self.watch = scale, device, dtype, watch
-        self.content = content or (lambda height, width, seed: probe_picture(height, width, channels, seed))
-        self.call = run
-        # Windows must begin and end on whole output pixels.
-        self.step = scale.denominator
-        self.done = self.planned = 0
-        self.frozen: FrozenStatistics | None = None
-        self.network = network
+    def __init__(self, model: ProbedModel, size: int, largest: int, strip: int, lattice: int | None) -> None:
+        self.model, self.scale, self.step = model, model.scale, model.step
+        self.size, self.largest, self.strip, self.lattice = size, largest, strip, lattice
 
-    def run(self, picture: Tensor) -> Tensor:
-        """The model's answer as [C, h, w] on the CPU."""
-        with nullcontext() if self.frozen is None else self.frozen.run(picture):
-            answer = self.call(picture.to(self.device, self.dtype).clone())
-        if not isinstance(answer, Tensor) or answer.ndim != 4:
-            got = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
-            raise ValueError(
-                f"the model made {got} out of a picture of shape {tuple(picture.shape)}, and pictures [batch, channels, height, width] "
-                "were expected: it is not a model that can be tiled"
-            )
-        answer = answer.detach()[0].cpu()
-        answer = answer if answer.dtype == torch.float64 else answer.float()
-        wanted = tuple(int(side * self.scale) for side in picture.shape[-2:])
-        if tuple(answer.shape[-2:]) != wanted:
-            got, given = ("{1} x {0}".format(*tensor.shape[-2:]) for tensor in (answer, picture))
-            raise ValueError(
-                f"the model made {got} px out of {given} px, and its scale is said to be {float(self.scale):g}: "
-                "a model whose scale varies cannot be tiled"
-            )
-        if not torch.isfinite(answer).all():
-            raise ValueError("the model answered the probe with NaN or Inf: in fp16 it probably overflows, load it in fp32 or bf16")
-        self.done += 1
-        if self.watch is not None:
-            self.planned = max(self.planned, self.done)
-            self.watch(self.done, self.planned)
-        return answer
-
-    def field(self, threshold: float, size: int, largest: int, strip: int, lattice: int | None) -> ReceptiveField:
+    def field(self, threshold: float) -> ReceptiveField:
         """Measure, from the first probe to the result."""
-        rings, everything = self._grow(size, largest, CAUTION * threshold)
-        floor = float(_inner(_largest(rings)).max()) if everything else 0.0
+        model, first = self.model, self.size
+        rings, everything, far = self._grow(first, CAUTION * threshold)
+        floor = float(_inner(_largest(rings) if far is None else far.other).max()) if everything else 0.0
+        drowned = False
         if everything:
             # What is left to tell is how far a border reaches while the whole picture's share in it is held still.
-            self.frozen = FrozenStatistics(self.network)
-            rings, drowned = self._grow(size, largest, CAUTION * threshold)
-        else:
-            drowned = False
-        if lattice is None:
-            # In a model with attention over everything a shifted tile is another tile all over.
-            still = self.frozen is not None and bool(self.frozen.attended)
-            lattice = max(USUAL_LATTICE, self.step) if drowned or still else self._lattice()
-        cells = lattice // self.step
-        phases = () if drowned else range(max(1, cells // MOST_PHASES), cells, max(1, cells // MOST_PHASES))
-        self.planned = self.done + len(KINDS) * len(phases)
-        for phase in phases:
-            rings = _worst(rings, self._rings(phase))
+            model.hold()
+            rings, drowned, far = self._grow(first, CAUTION * threshold)
+        lattice = self.lattice or (self._lattice(drowned) if far is None else far.lattice)
+        if not drowned and far is None:
+            rings = self._phases(rings, lattice // self.step)
         if not drowned:
             rings[0][CUT] = _without_noise(rings[0][CUT])
-        whole = _largest(rings)
+        if far is not None:
+            rings = _followed(rings, far)
+        whole = rings[0][CUT] if far is not None else _largest(rings)
         under = float(_inner(whole).max()) if drowned else 0.0
-        full, ended = reach(whole, self.rounding), not drowned
+        full, ended = reach(_largest(rings), self.rounding), not drowned
         if ended and full > len(whole) - quiet_depth(len(whole), self.scale):
-            full, ended, endless = self._strips(strip, len(whole)) if strip else (len(whole), False, False)
+            full, ended, endless = self._full_radius(len(whole))
             everything = everything or endless
-        guilty, cleared = _named(self.network, everything)
-        trim = -(-reach(whole, under + CAUTION * threshold) // self.step) * self.step
+        guilty, cleared = _named(model.network, everything)
+        radius = reach(whole, under + threshold)
+        known = radius <= len(whole) - self.step
+        # Where all that is known is that nothing changes from somewhere on, that is what tiles are to keep to.
+        far_enough = reach(whole, under + CAUTION * threshold) if known or not ended else full
+        trim = -(-far_enough // self.step) * self.step
         return ReceptiveField(
-            radius=self._in_cells(reach(whole, under + threshold)),
+            radius=self._in_cells(radius),
             full_radius=self._in_cells(full),
             full_known=ended,
             sides=tuple(self._in_cells(reach(values, under + threshold)) for values in rings[1]),
@@ -236,40 +207,68 @@ class _Probe:
             cleared=cleared,
             profiles=rings[0],
             influence=rings[2],
+            radius_known=known,
+            cut_only=far is not None,
+            spent=model.spent,
         )
 
     def _in_cells(self, length: int) -> int:
         """A length as an encoder has it: whole output pixels."""
         return -(-length // self.step) * self.step if self.scale < 1 else length
 
-    def _grow(self, size: int, largest: int, limit: float) -> tuple[Rings, bool]:
-        """The first probe that holds the influence, and whether there is none because it has no end."""
-        suspects = set() if self.network is None else statistics_modules(self.network).keys()
-        suspected = self.frozen is None and bool(suspects - {ATTENTION})
-        verdict = EndlessInfluence(self.scale, suspected, explained=self.network is None or bool(suspects))
+    def _grow(self, size: int, limit: float) -> tuple[Rings, bool, FarWindows | None]:
+        """The first probe that holds the influence, whether there is none because it has no end, and what long windows show.
+
+        Long windows are looked through where the influence does not end in what the budget pays for.
+        """
+        model = self.model
+        suspects = set() if model.network is None else statistics_modules(model.network).keys()
+        suspected = model.frozen is None and bool(suspects - {ATTENTION})
+        verdict = EndlessInfluence(self.scale, suspected, explained=model.network is None or bool(suspects))
         while True:
             size = -(-size // (8 * self.step)) * 8 * self.step
-            self.planned = self.done + 14
+            model.expect(14)
             self._begin(size)
             rings = self._rings(0)
             values = _largest(rings)
             change, window = self.uncut
-            verdict.add(change, self._distance(window), len(values), self.rounding, last=2 * size > largest)
             contained = reach(values, limit) <= INSIDE * len(values)
-            if (contained and not verdict.undecided) or verdict.endless or 2 * size > largest:
-                return rings, verdict.endless
+            last = self._larger_is_no_use(values, limit)
+            verdict.add(change, self._distance(window), len(values), self.rounding, last=last and not self._far_height())
+            if (contained and not verdict.undecided) or verdict.endless:
+                return rings, verdict.endless, None
+            if last:
+                break
             size = 2 * size
+        far = self._far()
+        # A deeper window knows better what lasts.
+        return rings, verdict.endless if far is None else lasts(far.other, self.scale, self.rounding), far
+
+    def _larger_is_no_use(self, values: Tensor, limit: float) -> bool:
+        """Whether a probe of twice the size is out of reach, or would not hold the influence while the one after it is."""
+        # A probe, and a lattice that is found at the fourth step.
+        twice = 6.5 * (2 * self.size) ** 2
+        if 2 * self.size > self.largest or not self.model.affords(twice):
+            return True
+        hopeless = float(values[len(values) * 3 // 4 :].max()) > HOPELESS * limit
+        return hopeless and bool(self.strip) and not self.model.affords(5 * twice)
+
+    def _far_height(self) -> int:
+        """Of long windows, where there can be some and the budget pays for them; else 0."""
+        high = min(self.size, -(-FAR_HEIGHT // (8 * self.step)) * 8 * self.step)
+        return high if self.strip and not self.model.holds_attention and self.model.affords(far_cost(high)) else 0
+
+    def _far(self) -> FarWindows | None:
+        """Long windows, or None."""
+        high = self._far_height()
+        return far_windows(self.model, high, self.rounding, self.lattice) if high else None
 
     def _begin(self, size: int) -> None:
         """The picture that everything is compared with, and what the model makes of it."""
         self.size, self.margin = size, size // 4
-        self.base, self.other = (self.content(size, size, seed) for seed in (0, 1))
-        if self.frozen is not None:
-            self.frozen = FrozenStatistics(self.network)
-        self.before = self.run(self.base)
-        # Where nothing changed, the same kernels give the same bits; others, for a tile of another size, do not.
-        eps = torch.finfo(self.before.dtype if self.dtype == torch.float64 else torch.float32).eps
-        self.rounding = 32 * eps * max(1.0, float(self.before.abs().max()))
+        self.base, self.other = (self.model.content(size, size, seed) for seed in (0, 1))
+        self.before = self.model.begin(self.base)
+        self.rounding = self.model.rounding(self.before)
 
     def _rings(self, phase: int) -> Rings:
         """Everything about a window that begins `phase` pixels off: profiles by kind, and by side, and the change as a map."""
@@ -279,7 +278,7 @@ class _Probe:
         for kind in KINDS:
             # A tile that is cut out off the lattice is another tile all over.
             # Neither can attention be held still in it, which is noted for every place.
-            held = self.frozen is not None and bool(self.frozen.attended)
+            held = self.model.holds_attention
             change = self._change(kind, window) if kind != CUT or (phase == 0 and not held) else torch.zeros_like(maps[0])
             maps.append(change)
             profiles[kind] = profile(change, self._distance(window), half // 2)
@@ -309,55 +308,47 @@ class _Probe:
         top, bottom, left, right = window
         rows, columns = (slice(int(a * self.scale), int(b * self.scale)) for a, b in ((top, bottom), (left, right)))
         if kind == CUT:
-            after = self.run(self.base[..., top:bottom, left:right])
+            after = self.model.run(self.base[..., top:bottom, left:right])
         else:
-            after = self.run(replaced(kind, self.base, self.other, window))[:, rows, columns]
+            after = self.model.run(replaced(kind, self.base, self.other, window))[:, rows, columns]
         change = torch.zeros(self.before.shape[-2:], dtype=self.before.dtype)
         change[rows, columns] = (after - self.before[:, rows, columns]).abs().amax(0)
         return change
 
-    def _lattice(self) -> int:
-        """The smallest step by which a tile may be shifted and still do the same in its middle."""
-        found = self.size // 4 // self.step * self.step
-        steps = [step for step in LATTICES if step % self.step == 0 and step < found]
+    def _phases(self, rings: Rings, cells: int) -> Rings:
+        """The worst of what borders change between two steps of the lattice, of as many as the budget pays for."""
+        every = max(1, cells // MOST_PHASES)
+        phases = range(every, cells, every)
+        left = (self.model.budget - self.model.spent) / (3 * self.size**2)
+        paid = int(min(len(phases), max(left, 0)))
+        self.model.expect(len(KINDS) * paid)
+        for index in range(paid):
+            rings = _worst(rings, self._rings(phases[(2 * index + 1) * len(phases) // (2 * paid)]))
+        return rings
+
+    def _lattice(self, drowned: bool) -> int:
+        """What tiles must start on multiples of."""
+        if drowned or self.model.holds_attention:
+            # In a model with attention over everything a shifted tile is another tile all over.
+            return max(USUAL, self.step)
         tile, centre = self.size * 3 // 4, slice(self.size // 2 - self.step, self.size // 2 + self.step)
-        unshifted = self._shifted(found, tile, centre)
-        for step in reversed(steps):
-            if self._shifted(step, tile, centre) > 2 * unshifted + self.rounding:
-                break
-            found = step
-        return found
+
+        def shifted(by: int) -> float:
+            return self._shifted(by, tile, centre)
+
+        return find_lattice(shifted, self.size // 4, self.step, self.rounding, lambda: self.model.affords(tile**2))
 
     def _shifted(self, start: int, tile: int, centre: slice) -> float:
         """Largest change of the picture's centre in a tile that begins `start` pixels from the picture's corner."""
-        after = self.run(self.base[..., start : start + tile, start : start + tile])
+        after = self.model.run(self.base[..., start : start + tile, start : start + tile])
         there, here = (slice(int((centre.start - o) * self.scale), int((centre.stop - o) * self.scale)) for o in (0, start))
         return float((after[:, here, here] - self.before[:, there, there]).abs().max())
 
-    def _strips(self, length: int, known_to: int) -> tuple[int, bool, bool]:
-        """(full radius, whether an end was seen, whether there is none) from one long strip for each side."""
+    def _full_radius(self, known_to: int) -> tuple[int, bool, bool]:
+        """(full radius, whether an end was seen, whether there is none), where it is more than the windows show."""
         high = min(STRIP_HEIGHT, self.size) // self.step * self.step
-        length = length // (2 * self.step) * 2 * self.step
-        self.planned = self.done + 6
-        farthest, deepest, quiet = known_to, 0.0, quiet_depth(length // 2, self.scale)
-        for transposed in (False, True):
-            base, other = (self.content(high, length, seed) for seed in (0, 1))
-            turn = (lambda t: t.transpose(-1, -2)) if transposed else (lambda t: t)
-            if self.frozen is not None:
-                self.frozen = FrozenStatistics(self.network)
-            before = turn(self.run(turn(base)))
-            for side in (0, 1):
-                changed = base.clone()
-                half = slice(0, length // 2) if side == 0 else slice(length // 2, None)
-                changed[..., half] = DARKENED * other[..., half]
-                change = (turn(self.run(turn(changed))) - before).abs().amax((0, 1))
-                kept = (length // 2, length) if side == 0 else (0, length // 2)
-                distance = axis_distance(len(change), *kept, length, self.scale)
-                values = profile(change, distance, length // 2)
-                farthest = max(farthest, reach(values, self.rounding))
-                deepest = max(deepest, float(values[:: self.step][-2 * quiet // self.step :].median()))
-        ended = farthest <= length // 2 - quiet
-        return farthest, ended, not ended and deepest > self.rounding
+        length = strip_length(self.model, high, self.strip, known_to) if self.strip else 0
+        return strips(self.model, high, length, known_to, self.rounding) if length else (known_to, False, False)
 
 
 def _named(network: torch.nn.Module | None, everything: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -388,3 +379,12 @@ def _worst(first: Rings, second: Rings) -> Rings:
     """The larger of two measurements, everywhere."""
     profiles = {kind: torch.maximum(values, second[0][kind]) for kind, values in first[0].items()}
     return profiles, [torch.maximum(a, b) for a, b in zip(first[1], second[1], strict=True)], torch.maximum(first[2], second[2])
+
+
+def _followed(rings: Rings, far: FarWindows) -> Rings:
+    """What was seen in a square, and from there on what was seen in long windows; what was not looked at is 0."""
+    depth = len(far.other)
+    profiles = {kind: functional.pad(values, (0, depth - len(values))) for kind, values in rings[0].items()}
+    profiles[CUT] = torch.maximum(profiles[CUT], _without_noise(far.worst))
+    profiles[OTHER_PICTURE] = torch.maximum(profiles[OTHER_PICTURE], far.other)
+    return profiles, [_without_noise(values) for values in far.cut], rings[2]

@@ -16,11 +16,16 @@ from ..blending.receptive_field import ReceptiveField, measure
 from ..blending.receptive_report import describe, headline
 from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
 
+# What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
+# is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.
+PASS = 256 * 256
+UPSCALER_BUDGET = 12 * PASS
+VAE_BUDGET, VAE_BUDGET_ON_CPU = 136 * PASS, 34 * PASS
+
 # Sides of the first and the largest probe, and length of the strips, in image pixels.
-UPSCALER_PROBE, UPSCALER_LARGEST = 128, 1024
-VAE_PROBE, VAE_LARGEST = 256, 1024
-LARGEST_ON_CPU = 512
-STRIP, STRIP_ON_CPU = 2048, 768
+UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP = 128, 512, 768
+VAE_PROBE, VAE_LARGEST, VAE_STRIP = 256, 1024, 2048
+VAE_LARGEST_ON_CPU, VAE_STRIP_ON_CPU = 512, 768
 
 # Suggested overlaps are multiples of it, which suits every node that tiles.
 OVERLAP_STEP = 8
@@ -76,7 +81,7 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
 
     def do() -> ReceptiveField:
         fit, device = fit_for_upscaler(upscale_model), load_upscaler(upscale_model, 0)
-        largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, _patchers(upscale_model), device.type == "cpu")
+        largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, _patchers(upscale_model))
         load_upscaler(upscale_model, fit.needs(largest, largest))
         return measure(
             _heeding_cancel(lambda tile: upscale_model(tile)),
@@ -86,11 +91,12 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
             size=UPSCALER_PROBE,
             largest=largest,
             # A model that wants squares would make a square of the strip.
-            strip=0 if getattr(requirements, "square", False) else _strip(device),
+            strip=0 if getattr(requirements, "square", False) else UPSCALER_STRIP,
             device=device,
             dtype=weights_dtype(upscale_model),
             network=network if isinstance(network, torch.nn.Module) else None,
             watch=watch,
+            budget=UPSCALER_BUDGET,
         )
 
     field = _kept(network if network is not None else upscale_model, ("upscale", threshold), do)
@@ -123,7 +129,7 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
 
 
 def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> ReceptiveField:
-    largest = _largest(fit_for_vae(vae, decode=True), VAE_PROBE, VAE_LARGEST, [vae.patcher], _on_cpu(vae))
+    largest = _largest(fit_for_vae(vae, decode=True), VAE_PROBE, _largest_probe(vae), [vae.patcher])
     return measure(
         _heeding_cancel(lambda cells: _decoded(vae, cells)),
         vae.latent_channels,
@@ -131,11 +137,12 @@ def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None
         threshold,
         size=max(VAE_PROBE // ratio, 16),
         largest=max(largest // ratio, 16),
-        strip=_strip(vae.device) // ratio,
+        strip=_strip(vae) // ratio,
         lattice=1,
         content=lambda height, width, seed: _latent(vae, ratio, height, width, seed),
         network=getattr(vae.first_stage_model, "decoder", vae.first_stage_model),
         watch=watch,
+        budget=_vae_budget(vae) / ratio**2,
     )
 
 
@@ -151,11 +158,12 @@ def _measure_encoder(vae: Any, ratio: int, threshold: float, watch: Watch | None
         Fraction(1, ratio),
         threshold,
         size=VAE_PROBE,
-        largest=_largest(fit_for_vae(vae, decode=False), VAE_PROBE, VAE_LARGEST, [vae.patcher], _on_cpu(vae)),
-        strip=_strip(vae.device),
+        largest=_largest(fit_for_vae(vae, decode=False), VAE_PROBE, _largest_probe(vae), [vae.patcher]),
+        strip=_strip(vae),
         lattice=ratio,
         network=getattr(vae.first_stage_model, "encoder", vae.first_stage_model),
         watch=watch,
+        budget=_vae_budget(vae),
     )
 
 
@@ -216,11 +224,9 @@ def _patchers(upscale_model: Any) -> list[Any]:
     return [] if patcher is None else [patcher]
 
 
-def _largest(fit: Any, smallest: int, most: int, patchers: list[Any], cpu: bool) -> int:
+def _largest(fit: Any, smallest: int, most: int, patchers: list[Any]) -> int:
     """The largest probe that the memory allows, at least the first one."""
     free, side = free_after_loading(patchers), smallest
-    if cpu:
-        most = min(most, LARGEST_ON_CPU)  # where more would take minutes
     while 2 * side <= most and fit.needs(2 * side, 2 * side) <= free:
         side *= 2
     return side
@@ -230,8 +236,16 @@ def _on_cpu(vae: Any) -> bool:
     return torch.device(vae.device).type == "cpu"
 
 
-def _strip(device: Any) -> int:
-    return STRIP_ON_CPU if torch.device(device).type == "cpu" else STRIP
+def _largest_probe(vae: Any) -> int:
+    return VAE_LARGEST_ON_CPU if _on_cpu(vae) else VAE_LARGEST
+
+
+def _vae_budget(vae: Any) -> int:
+    return VAE_BUDGET_ON_CPU if _on_cpu(vae) else VAE_BUDGET
+
+
+def _strip(vae: Any) -> int:
+    return VAE_STRIP_ON_CPU if _on_cpu(vae) else VAE_STRIP
 
 
 def _usable(overlap: int, lattice: int) -> int:

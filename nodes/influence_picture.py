@@ -40,7 +40,8 @@ def influence_picture(field: ReceptiveField, unit: str, headline: str) -> Image.
     top = above + 34
     draw.text((MARGIN, above - 8), "change inside one tile", fill=CAPTION_INK, font=font)
     picture.paste(_map(field), (MARGIN, top))
-    frame = "white frame: the suggested trim" if field.trim else "no trim is needed"
+    frame = "white frame: the suggested trim" if _cut(field) < SIDE / 2 else "the suggested trim is wider than this tile"
+    frame = frame if field.trim else "no trim is needed"
     held = "; whole-picture parts held still" if field.sees_everything and field.full_known else ""
     _scale(draw, small, MARGIN, top + SIDE + 10, frame + held)
     left = MARGIN + SIDE + GAP
@@ -58,10 +59,15 @@ def _map(field: ReceptiveField) -> Image.Image:
     shares = share(field.influence.float().numpy() * LEVELS)
     picture = Image.fromarray(colored(shares), "RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
     # Where the suggested trim cuts; a line and not a mask, for what is beyond it is the point of the picture.
-    cut = field.trim * float(field.scale) / field.influence.shape[-1] * SIDE
+    cut = _cut(field)
     if 0 < cut < SIDE / 2:
         ImageDraw.Draw(picture).rectangle((cut, cut, SIDE - cut, SIDE - cut), outline=(255, 255, 255))
     return picture
+
+
+def _cut(field: ReceptiveField) -> float:
+    """How wide the suggested trim is on the map."""
+    return field.trim * float(field.scale) / field.influence.shape[-1] * SIDE
 
 
 def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, left: int, top: int, words: str) -> None:
