@@ -1,4 +1,4 @@
-"""The receptive field of an UPSCALE_MODEL or a VAE, measured on the host's device and kept as long as the model lives."""
+"""The receptive field of an UPSCALE_MODEL or a VAE, measured on the host's device and kept, also for the next start of the host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ..blending.network_identity import identity
 from ..blending.probe_picture import SPREAD, probe_picture
-from ..blending.receptive_field import ReceptiveField, measure
+from ..blending.receptive_field import MEASURING, ReceptiveField, measure
 from ..blending.receptive_report import describe, headline
+from .kept_fields import Key, read, write
 from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
@@ -23,7 +25,7 @@ UPSCALER_BUDGET = 12 * PASS
 VAE_BUDGET, VAE_BUDGET_ON_CPU = 136 * PASS, 34 * PASS
 
 # Sides of the first and the largest probe, and length of the strips, in image pixels.
-UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP = 128, 512, 768
+UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP = 128, 256, 768
 VAE_PROBE, VAE_LARGEST, VAE_STRIP = 256, 1024, 2048
 VAE_LARGEST_ON_CPU, VAE_STRIP_ON_CPU = 512, 768
 
@@ -78,12 +80,21 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
     """
     requirements = getattr(upscale_model, "size_requirements", None)
     network = getattr(upscale_model, "model", None)
+    module = network if isinstance(network, torch.nn.Module) else None
+    square = bool(getattr(requirements, "square", False))
 
-    def do() -> ReceptiveField:
+    def settings() -> Key:
+        traits = {name: getattr(requirements, name, None) for name in ("multiple_of", "minimum")}
+        call = getattr(getattr(upscale_model, "_call_fn", None), "__qualname__", type(upscale_model).__qualname__)
+        channels = getattr(upscale_model, "input_channels", CHANNELS)
+        probes = [UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP, UPSCALER_BUDGET, square]
+        return {**traits, "call": call, "channels": channels, "scale": upscale_model.scale, "probes": probes}
+
+    def do() -> tuple[ReceptiveField, bool]:
         fit, device = fit_for_upscaler(upscale_model), load_upscaler(upscale_model, 0)
         largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, _patchers(upscale_model))
         load_upscaler(upscale_model, fit.needs(largest, largest))
-        return measure(
+        field = measure(
             _heeding_cancel(lambda tile: upscale_model(tile)),
             getattr(upscale_model, "input_channels", CHANNELS),
             upscale_model.scale,
@@ -91,15 +102,17 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
             size=UPSCALER_PROBE,
             largest=largest,
             # A model that wants squares would make a square of the strip.
-            strip=0 if getattr(requirements, "square", False) else UPSCALER_STRIP,
+            strip=0 if square else UPSCALER_STRIP,
             device=device,
             dtype=weights_dtype(upscale_model),
-            network=network if isinstance(network, torch.nn.Module) else None,
+            network=module,
             watch=watch,
             budget=UPSCALER_BUDGET,
         )
+        return field, largest >= UPSCALER_LARGEST
 
-    field = _kept(network if network is not None else upscale_model, ("upscale", threshold), do)
+    key = "upscale", threshold
+    field = _kept(network if network is not None else upscale_model, key, lambda: _stored(module, key, settings, do))
     field = replace(field, overlap=_usable(field.overlap, field.lattice))
     return Findings(field, describe(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscale_model), headline(field))
 
@@ -115,11 +128,21 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
         ValueError: where the decoder cannot be measured.
     """
     ratio, vae = cells_ratio(vae), _in_one_piece(vae)
-    decoded = _kept(vae.first_stage_model, ("decode", threshold), lambda: _measure_decoder(vae, ratio, threshold, watch)).stretched(ratio)
+
+    def settings() -> Key:
+        probes = [VAE_PROBE, _largest_probe(vae), _strip(vae), _vae_budget(vae)]
+        kind = {"channels": vae.latent_channels, "dimensions": vae.latent_dim, "dtype": str(vae.vae_dtype)}
+        return {"ratio": ratio, **kind, "probes": probes}
+
+    def found(what: str, measured: Callable[[], tuple[ReceptiveField, bool]]) -> ReceptiveField:
+        model, key = vae.first_stage_model, (what, threshold)
+        return _kept(model, key, lambda: _stored(model, key, settings, measured))
+
+    decoded = found("decode", lambda: _measure_decoder(vae, ratio, threshold, watch)).stretched(ratio)
     decoded = replace(decoded, overlap=_usable(decoded.overlap, decoded.lattice))
     report = describe(decoded, "the VAE's decoder", VAE_REMEDY)
     try:
-        encoded = _kept(vae.first_stage_model, ("encode", threshold), lambda: _measure_encoder(vae, ratio, threshold, watch))
+        encoded = found("encode", lambda: _measure_encoder(vae, ratio, threshold, watch))
     except (ProbeTooLargeError, *NO_ENCODER) as error:
         report += f"\n\nThe VAE's encoder could not be measured: {error}"
     else:
@@ -128,9 +151,9 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
     return Findings(decoded, report, headline(decoded))
 
 
-def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> ReceptiveField:
+def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> tuple[ReceptiveField, bool]:
     largest = _largest(fit_for_vae(vae, decode=True), VAE_PROBE, _largest_probe(vae), [vae.patcher])
-    return measure(
+    field = measure(
         _heeding_cancel(lambda cells: _decoded(vae, cells)),
         vae.latent_channels,
         ratio,
@@ -144,27 +167,30 @@ def _measure_decoder(vae: Any, ratio: int, threshold: float, watch: Watch | None
         watch=watch,
         budget=_vae_budget(vae) / ratio**2,
     )
+    return field, largest >= _largest_probe(vae)
 
 
-def _measure_encoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> ReceptiveField:
+def _measure_encoder(vae: Any, ratio: int, threshold: float, watch: Watch | None) -> tuple[ReceptiveField, bool]:
     from fractions import Fraction
 
     spread = float(_encoded(vae, probe_picture(VAE_PROBE, VAE_PROBE)).std())
     if not 0 < spread < float("inf"):
         raise RuntimeError("it makes the same of every picture")
-    return measure(
+    largest = _largest(fit_for_vae(vae, decode=False), VAE_PROBE, _largest_probe(vae), [vae.patcher])
+    field = measure(
         _heeding_cancel(lambda picture: _encoded(vae, picture) * (SPREAD / spread)),
         CHANNELS,
         Fraction(1, ratio),
         threshold,
         size=VAE_PROBE,
-        largest=_largest(fit_for_vae(vae, decode=False), VAE_PROBE, _largest_probe(vae), [vae.patcher]),
+        largest=largest,
         strip=_strip(vae),
         lattice=ratio,
         network=getattr(vae.first_stage_model, "encoder", vae.first_stage_model),
         watch=watch,
         budget=_vae_budget(vae),
     )
+    return field, largest >= _largest_probe(vae)
 
 
 def _in_one_piece(vae: Any) -> Any:
@@ -217,6 +243,32 @@ def _kept(model: Any, key: tuple[str, float], do: Callable[[], ReceptiveField]) 
     if key not in known:
         known[key] = do()
     return known[key]
+
+
+def _stored(
+    network: torch.nn.Module | None,
+    what: tuple[str, float],
+    settings: Callable[[], Key],
+    do: Callable[[], tuple[ReceptiveField, bool]],
+) -> ReceptiveField:
+    """What an earlier start of the host has measured, or what `do` measures now, which is kept for later ones.
+
+    Args:
+        network: whose numbers it is known by; where they cannot be read it is measured at each start.
+        what: what of it, and the threshold.
+        settings: what else the result depends on.
+        do: measures; and tells whether there was memory for all that it wanted to look at.
+    """
+    known = None if network is None else identity(network)
+    if known is None:
+        return do()[0]
+    key = {"network": known, "what": what[0], "threshold": what[1], "measuring": MEASURING, **settings()}
+    field = read(key)
+    if field is None:
+        field, unhindered = do()
+        if unhindered or field.radius_known:
+            write(key, field)
+    return field
 
 
 def _patchers(upscale_model: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,14 @@ from ..blending.captions import counted
 from ..blending.memory_fit import SharedFit
 from ..blending.receptive_field import THRESHOLD
 from ..blending.tile_plan import Needs, TilePlan, in_words, plan_tiles
-from .memory import fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
+from .memory import cells_ratio, fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
 from .native_size import lattice, native_size
-from .receptive_fields import upscaler_field, vae_field
+from .receptive_fields import Findings, upscaler_field, vae_field
 
 SMALLEST = 64
 STEP = 8
+# One tile overlaps nothing. This is what it is said to, for who connects it to a node that asks for an overlap.
+ONE_TILE_OVERLAP = 16
 # Tiles at once at most. Beyond a handful nothing gets faster, and a cancel is heard later.
 MOST_BATCH = 8
 OVERLAP_SHARE = 8
@@ -36,7 +38,8 @@ class Demand:
         fit: its memory.
         patcher: how the host loads it, None where it has none.
         multiple_of: sides of tiles, in pixels.
-        overlap: measured, in pixels; None to take an eighth of the tile.
+        overlap: in pixels; None to take an eighth of the tile.
+        measure: finds out how large an overlap it wants, and on what its tiles start; None where that is known.
         largest: side in pixels, None for no limit.
         result: pixels of the result per pixel of the picture.
         notes: how all this is known.
@@ -50,6 +53,22 @@ class Demand:
     largest: int | None = None
     result: float = 1.0
     notes: list[str] = field(default_factory=list)
+    measure: Callable[[], Findings] | None = None
+
+    def measured(self) -> Demand:
+        """The same with nothing left to find out."""
+        if self.measure is None:
+            return self
+        found = self.measure()
+        step = math.lcm(self.multiple_of, found.field.lattice)
+        return replace(self, multiple_of=step, overlap=found.field.overlap, notes=[f"{self.name}: {found.headline}."], measure=None)
+
+    def as_one_tile(self) -> Demand:
+        """The same for a picture that is one tile, for which nothing need be found out."""
+        if self.measure is None:
+            return self
+        notes = [f"{self.name}: one tile has no neighbours, so how far it sees was not measured."]
+        return replace(self, overlap=ONE_TILE_OVERLAP, notes=notes, measure=None)
 
 
 @dataclass(frozen=True)
@@ -77,25 +96,26 @@ def demand_of_model(model: Any) -> Demand:
 
 
 def demand_of_upscaler(upscale_model: Any, watch: Watch | None = None) -> Demand:
-    """Of an UPSCALE_MODEL, its receptive field measured."""
-    found = upscaler_field(upscale_model, THRESHOLD, watch)
+    """Of an UPSCALE_MODEL, its receptive field to be measured."""
     requirements = getattr(upscale_model, "size_requirements", None)
-    step = math.lcm(STEP, found.field.lattice, int(getattr(requirements, "multiple_of", 1) or 1))
-    notes = [f"UPSCALE_MODEL: {found.headline}."]
+    step = math.lcm(STEP, int(getattr(requirements, "multiple_of", 1) or 1))
     patcher, result = getattr(upscale_model, "patcher", None), float(upscale_model.scale) ** 2
-    return Demand("UPSCALE_MODEL", fit_for_upscaler(upscale_model), patcher, step, found.field.overlap, result=result, notes=notes)
+
+    def measure() -> Findings:
+        return upscaler_field(upscale_model, THRESHOLD, watch)
+
+    return Demand("UPSCALE_MODEL", fit_for_upscaler(upscale_model), patcher, step, result=result, measure=measure)
 
 
 def demand_of_vae(vae: Any, watch: Watch | None = None) -> Demand:
-    """Of a VAE: whatever needs more, decoding or encoding."""
-    found = vae_field(vae, THRESHOLD, watch)
+    """Of a VAE: whatever needs more, decoding or encoding; its receptive field to be measured."""
     hungrier = SharedFit((fit_for_vae(vae, True), fit_for_vae(vae, False)))
-    step = math.lcm(STEP, found.field.lattice)
-    return Demand("VAE", hungrier, vae.patcher, step, found.field.overlap, notes=[f"VAE: {found.headline}."])
+    step = math.lcm(STEP, cells_ratio(vae))
+    return Demand("VAE", hungrier, vae.patcher, step, measure=lambda: vae_field(vae, THRESHOLD, watch))
 
 
 def budget(width: int, height: int, demands: list[Demand], margin: float, most_batch: int | None = None) -> Budget:
-    """The tiles that suit all of the models, one after the other.
+    """The tiles that suit all of the models, one after the other. What they see is measured only where there are several tiles.
 
     Raises:
         ValueError: where no tile fits.
@@ -115,8 +135,11 @@ def budget(width: int, height: int, demands: list[Demand], margin: float, most_b
         free -= result
         notes = [f"{in_words(free)} of main memory are free when the result of {in_words(result)} is taken off."]
         most_batch = 1 if most_batch is None else most_batch
-    fit, step = SharedFit(tuple(demand.fit for demand in demands)), math.lcm(*(demand.multiple_of for demand in demands))
+    fit = SharedFit(tuple(demand.fit for demand in demands))
     largest = min((demand.largest for demand in demands if demand.largest is not None), default=None)
+    alone = _is_one_tile(width, height, fit, free / (1 + margin) if margin >= 0 else 0, demands, largest)
+    demands = [demand.as_one_tile() if alone else demand.measured() for demand in demands]
+    step = math.lcm(*(demand.multiple_of for demand in demands))
     asked = dict(
         margin=margin, multiple_of=step, smallest=SMALLEST, largest=largest, most_batch=most_batch or MOST_BATCH, inputs=("margin",)
     )  # fmt: skip
@@ -130,6 +153,13 @@ def budget(width: int, height: int, demands: list[Demand], margin: float, most_b
     for demand in demands:
         notes += demand.notes
     return Budget(plan, free, margin, tuple(notes))
+
+
+def _is_one_tile(width: int, height: int, fit: SharedFit, room: float, demands: list[Demand], largest: int | None) -> bool:
+    """Whether the picture goes through all models in one piece."""
+    step = math.lcm(*(demand.multiple_of for demand in demands))
+    sides = [max(-(-side // step), -(-SMALLEST // step)) * step for side in (width, height)]
+    return (largest is None or max(sides) <= largest // step * step) and fit.needs(*sides) <= room
 
 
 def _eighth(width: int, height: int, fit: SharedFit, free: int, least: int, step: int, largest: int, asked: dict) -> TilePlan:

@@ -46,8 +46,46 @@ def test_the_tiled_vae_nodes_advise_no_margin_which_they_have_not(monkeypatch):
 def test_a_vae_needs_what_the_hungrier_of_its_halves_needs(monkeypatch):
     halves = {True: MemoryFit(1e6, 100), False: MemoryFit(5e6, 10)}
     monkeypatch.setattr(tile_budget, "fit_for_vae", lambda vae, decode: halves[decode])
-    field = SimpleNamespace(lattice=8, overlap=64)
-    monkeypatch.setattr(tile_budget, "vae_field", lambda *_: SimpleNamespace(field=field, headline="radius 24 px"))
     found = tile_budget.demand_of_vae(tiny("kl"))
     for side in (64, 256, 1024):
         assert found.fit.needs(side, side) == max(half.needs(side, side) for half in halves.values())
+
+
+def measuring(calls, overlap=40, lattice=16):
+    """A demand whose measuring is written down."""
+
+    def measure():
+        calls.append(1)
+        return SimpleNamespace(
+            field=SimpleNamespace(overlap=overlap, lattice=lattice), headline=f"radius 12 px: overlap {overlap}, trim 16"
+        )
+
+    return tile_budget.Demand("UPSCALE_MODEL", MemoryFit(0, 1000), None, 8, measure=measure)
+
+
+@pytest.mark.parametrize("more", [[], [demand(24)]])
+def test_a_picture_that_is_one_tile_is_not_measured_for(monkeypatch, more):
+    monkeypatch.setattr(tile_budget, "free_after_loading", lambda *_: 10**9)
+    calls = []
+    found = tile_budget.budget(500, 300, [measuring(calls), *more], 0.1)
+    assert not calls and (found.plan.tile_width, found.plan.tile_height) == (504, 304)
+    assert found.plan.overlap in (16, 24) and "was not measured" in " ".join(found.notes)
+
+
+def test_several_tiles_are_measured_for_once(monkeypatch):
+    monkeypatch.setattr(tile_budget, "free_after_loading", lambda *_: 10**9)
+    calls = []
+    found = tile_budget.budget(4096, 4096, [measuring(calls)], 0.1)
+    assert calls == [1] and found.plan.overlap == 40 and found.plan.tile_width % 16 == 0
+    assert "UPSCALE_MODEL: radius 12 px: overlap 40, trim 16." in found.notes
+
+
+def test_one_tile_of_a_real_model_is_not_run_for_its_receptive_field():
+    from tilework.tests.host.test_kept_fields import Counted, kept
+    from tilework.tests.pack.upscale_models import described
+
+    with torch.inference_mode(False):
+        network = Counted()
+    demands = [tile_budget.demand_of_upscaler(described(network)), tile_budget.demand_of_vae(tiny("kl"))]
+    found = tile_budget.budget(200, 120, demands, 0.1)
+    assert network.shapes == [] and kept() == [] and (found.plan.tile_width, found.plan.tile_height) == (200, 120)
