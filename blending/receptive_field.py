@@ -31,7 +31,7 @@ from .statistics_modules import ATTENTION, safe_modules, statistics_modules
 from .tile_lattice import USUAL, find_lattice
 
 # Of the measuring: results of another one are measured again. To be raised whenever another number may come out.
-MEASURING = 1
+MEASURING = 2
 THRESHOLD = 0.5 / 255
 CUT = "cut"
 KINDS = (MIRRORED, NOTHING, OTHER_PICTURE, CUT)

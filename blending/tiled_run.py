@@ -340,11 +340,6 @@ def _samples(work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
     return [Sample(task.given.plane, task.tile, (piece.rect.height, piece.rect.width), piece.core) for task, piece in work]
 
 
-def _cut_off(rect: Rect, height: int, width: int) -> Rect:
-    """What of a piece lies in its tile."""
-    return Rect(rect.y, rect.x, min(rect.height, height - rect.y), min(rect.width, width - rect.x))
-
-
 def _extended(result: torch.Tensor, size: Sequence[int], scale: Fraction) -> torch.Tensor:
     """The result [C', H, W] of a part that was cut off, in the size of the whole; what is made up lies outside of the picture."""
     height, width = (round(side * scale) for side in size)
