@@ -74,7 +74,7 @@ def test_every_node_shows_its_translated_names(translated, renderer):
 def test_a_translated_node_is_the_same_node(translated):
     """Names of inputs and values of combos are what workflows hold: they stay as they are."""
     page, words, _ = translated
-    assert page.evaluate(NODE, "TileworkSeamBlend")["combos"] == ["hann"]
+    assert page.evaluate(NODE, "TileworkSeamBlend")["combos"] == ["auto"]
     ((sent,),) = page.evaluate("async () => [Object.values((await app.graphToPrompt()).output).map((one) => one.inputs)]")
-    assert sent["method"] == "hann"
+    assert sent["method"] == "auto"
     assert {"method", "trim", "scale"} <= set(sent) <= set(words["TileworkSeamBlend"]["inputs"])
