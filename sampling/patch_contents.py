@@ -34,7 +34,7 @@ MODELS = frozenset(
 )
 
 
-class Found(NamedTuple):
+class HeldTensor(NamedTuple):
     """A tensor in a patch.
 
     Attributes:
@@ -61,7 +61,7 @@ class Contents:
         parents: by the id of each of them, the ids of what holds it.
     """
 
-    tensors: list[Found] = field(default_factory=list)
+    tensors: list[HeldTensor] = field(default_factory=list)
     complete: bool = True
     looked_at: list[Any] = field(default_factory=list)
     parents: dict[int, list[int]] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def search(roots: Any) -> Contents:
         value, name, owner, depth = waiting.popleft()
         contents.looked_at.append(value)
         if isinstance(value, torch.Tensor):
-            contents.tensors.append(Found(name, value, owner if owner is not None else value, depth == 1))
+            contents.tensors.append(HeldTensor(name, value, owner if owner is not None else value, depth == 1))
             continue
         if owner is None and not isinstance(value, CONTAINERS):
             # A method is its object's.

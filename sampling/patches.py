@@ -19,7 +19,7 @@ import torch
 
 from ..blending.layout import Rect
 from .notices import Notices
-from .patch_contents import CONTAINERS, MOST_LOOKED_AT, CannotCopyError, Contents, Copies, Found, name_of, search
+from .patch_contents import CONTAINERS, MOST_LOOKED_AT, CannotCopyError, Contents, Copies, HeldTensor, name_of, search
 from .planes import cut_scaled, has_proportions, whole
 
 # Their tensors are features of a reference or of sound, without a place on the picture.
@@ -149,7 +149,7 @@ class PatchCropper:
             return False
         return True
 
-    def _way(self, one: Found) -> Cut | None:
+    def _way(self, one: HeldTensor) -> Cut | None:
         """How a tensor is cut, or None for one that has no place on the canvas, or none that is known."""
         tensor = one.tensor
         if tensor.numel() == 0 or tensor.is_complex() or tensor.is_nested or tensor.is_meta or name_of(one.owner) in PLACELESS:
@@ -162,14 +162,14 @@ class PatchCropper:
         grid = next((grid for grid in grids if tensor.ndim > 0 and tensor.shape[-1] == grid[0] * grid[1]), None)
         return partial(_cut_tokens, self._canvas, grid) if grid is not None and _called_mask(one) else None
 
-    def _is_plane(self, one: Found) -> bool:
+    def _is_plane(self, one: HeldTensor) -> bool:
         """Whether a tensor [..., h, w] stands for the canvas."""
         tensor = one.tensor
         if tensor.ndim < 2 or min(tensor.shape[-2:]) == 1 or not has_proportions(tensor, self._canvas) or self._is_between_tokens(one):
             return False
         return tensor.ndim > 3 or _called_mask(one) or _looks_like_a_mask(tensor, self._canvas)
 
-    def _is_between_tokens(self, one: Found) -> bool:
+    def _is_between_tokens(self, one: HeldTensor) -> bool:
         """Whether it is a mask [..., tokens, tokens] of which tokens attend to which: square, as the canvas may be."""
         rows, columns = (-(-cells // 2) for cells in self._canvas[-2:])
         side = one.tensor.shape[-1]
@@ -188,7 +188,7 @@ class PatchCropper:
         """Warn of what is not cut."""
         cut = {id(owner) for owner in plan.owners}
         pictures: dict[str, list[str]] = {}
-        masks: dict[str, Found] = {}
+        masks: dict[str, HeldTensor] = {}
         for one in plan.contents.tensors:
             kind = name_of(one.owner)
             if (
@@ -271,7 +271,7 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield id(value)
 
 
-def _called_mask(one: Found) -> bool:
+def _called_mask(one: HeldTensor) -> bool:
     return "mask" in one.name.lower()
 
 
