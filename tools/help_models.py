@@ -47,6 +47,12 @@ def as_pixels(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / LEVELS)
 
 
+def photograph(file: Path) -> torch.Tensor:
+    """A photograph as [1, H, W, 3] in 0..1."""
+    with Image.open(file) as image:
+        return as_pixels(image.convert("RGB"))[None]
+
+
 def chain(photo: torch.Tensor, decode: bool) -> tuple[list[Any], torch.Tensor]:
     """A decoder, or an encoder, with a group norm in it, as steps; and what goes in, [1, C, h, w].
 

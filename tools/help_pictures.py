@@ -11,13 +11,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy
 import torch
-from PIL import Image
 
 from .environment import REPOSITORY, find_host
 from .guarded import guarded, say
-from .help_models import budget, decoder_and_encoder, reach, upscaled
+from .help_models import budget, decoder_and_encoder, photograph, reach, upscaled
 from .help_sheet import UPPER, apart, shaded, write
 from .materials import ensure_photograph, ensure_upscaler
 
@@ -169,8 +167,7 @@ def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     host = find_host()
-    with Image.open(ensure_photograph(host, say)) as image:
-        photo = torch.from_numpy(numpy.asarray(image.convert("RGB"), dtype=numpy.float32) / 255)[None]
+    photo = photograph(ensure_photograph(host, say))
     split_and_blend(photo, folder)
     latent(photo, folder)
     solar(folder)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .environment import REPOSITORY, find_host
 from .guarded import guarded, say
-from .help_models import LEVELS, as_pixels, field_of
+from .help_models import LEVELS, field_of, photograph
 from .help_sheet import shaded
 from .materials import ensure_photograph, ensure_upscaler
 
@@ -89,8 +89,7 @@ def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     host = find_host()
-    with Image.open(ensure_photograph(host, say)) as image:
-        photo = as_pixels(image.convert("RGB"))[None]
+    photo = photograph(ensure_photograph(host, say))
     made = {"latent_tiles": latent_tiles(photo), "measure_and_upscale": measure_and_upscale(photo, ensure_upscaler(host, say))}
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
