@@ -1,21 +1,26 @@
 """What Seam Check blames in pictures that no tile made: whole results of trained upscale networks.
 
-    OMP_NUM_THREADS=1 .host/venv/bin/python benchmarks/seam_false_alarms.py --models FOLDER [--photographs NAME ...] [--keep FOLDER]
+    OMP_NUM_THREADS=1 .host/venv/bin/python benchmarks/seam_false_alarms.py [--networks NAME ...] [--photographs NAME ...] [--keep FOLDER]
 
-FOLDER holds the networks as files that spandrel reads. Each is run in one piece on a crop of every photograph, and the
-result is checked against grids of tiles of 192 to 256 px and of 96 to 128 px of the result. --keep stores the results
-as .npy, so that the next run begins with the check. Prints a Markdown table, and every boundary blamed on stderr.
+Each network is run in one piece on a crop of every photograph, and the result is checked against grids of tiles of 192 to
+256 px and of 96 to 128 px of the result. --keep stores the results as .npy, so that the next run begins with the check.
+Prints a Markdown table, and every boundary blamed on stderr. The networks are fetched by name once (118 MB, see
+real_networks.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
-from loading import blending, note
+from loading import blending, load_pack, note
+
+load_pack()
+networks = importlib.import_module("tilework.benchmarks.real_networks")
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "stereo_motorcycle", "hubble_deep_field", "retina", "camera")
 GRIDS = {
@@ -70,26 +75,23 @@ def main() -> None:
     import spandrel
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, required=True, help="folder of networks as .safetensors")
+    parser.add_argument("--networks", nargs="+", choices=networks.NETWORKS, default=list(networks.NETWORKS), metavar="NAME")
     parser.add_argument("--photographs", nargs="+", default=PHOTOGRAPHS, help="functions of skimage.data")
     parser.add_argument("--keep", type=Path, help="folder for the results")
     asked = parser.parse_args()
-    files = sorted(asked.models.glob("*.safetensors"))
-    if not files:
-        parser.error(f"there is no .safetensors file in {asked.models}")
     if asked.keep:
         asked.keep.mkdir(parents=True, exist_ok=True)
     print("| network | " + " | ".join(f"tiles of {grid}" for grid in GRIDS) + " |\n|---|" + "---|" * len(GRIDS))
     counts: Counter[tuple[str, str, str]] = Counter()
-    for file in files:
-        model = spandrel.ModelLoader(device="cpu").load_from_file(str(file)).eval()
+    for network in asked.networks:
+        model = spandrel.ModelLoader(device="cpu").load_from_file(str(networks.trained_network(network, note))).eval()
         for name in asked.photographs:
-            picture = result(model, file.stem, name, asked.keep)
+            picture = result(model, network, name, asked.keep)
             for grid, tiles in GRIDS.items():
-                failing, judged = blamed(picture, tiles, f"{file.stem}, {name}")
-                for row in (file.stem, "all"):
+                failing, judged = blamed(picture, tiles, f"{network}, {name}")
+                for row in (network, "all"):
                     counts.update({(row, grid, "failing"): failing, (row, grid, "judged"): judged})
-        print(_row(file.stem, counts), flush=True)
+        print(_row(network, counts), flush=True)
     print(_row("all", counts))
     for grid, most in MOST.items():
         share = counts["all", grid, "failing"] / max(1, counts["all", grid, "judged"])
