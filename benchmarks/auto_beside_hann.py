@@ -154,7 +154,7 @@ class Errors(NamedTuple):
 
 def errors(tiles: list[torch.Tensor], layout: Any, whole: torch.Tensor) -> tuple[dict[str, Errors], str]:
     """Of each method, and what auto did."""
-    seams = blending("mosaic").Mosaic(layout, tuple(tiles[0].shape[1:3])).seams(1)[0].bool()
+    seams = blending("layout.mosaic").Mosaic(layout, tuple(tiles[0].shape[1:3])).seams(1)[0].bool()
     said: list[Any] = []
     came = {}
     for method in METHODS:

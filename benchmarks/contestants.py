@@ -84,7 +84,7 @@ def _copy(scene: Scene) -> Run:
 
 def _copy_fresh(scene: Scene) -> Run:
     source = scene.picture
-    empty = blending("memory").empty
+    empty = blending("pixels.memory").empty
     return lambda: (empty(source.shape).copy_(source),)
 
 

@@ -46,7 +46,7 @@ def blending(module: str = "") -> ModuleType:
 def host_root() -> Path:
     """The folder that dev.py sets a host up in: `.host`, or the one that TILEWORK_HOST names."""
     load_pack()
-    return importlib.import_module("tilework.tools.environment").host_folder()
+    return importlib.import_module("tilework.tools.setup.environment").host_folder()
 
 
 def tiny_file() -> Path:

@@ -27,12 +27,12 @@ from typing import NamedTuple
 
 import torch
 
-from ..tools.environment import host_folder
-from ..tools.host_error import HostError
-from ..tools.links import remove_tree
-from ..tools.lock import held
-from ..tools.long_step import Report
-from ..tools.pip import run_pip
+from ..tools.process.host_error import HostError
+from ..tools.process.links import remove_tree
+from ..tools.process.lock import held
+from ..tools.process.long_step import Report
+from ..tools.setup.environment import host_folder
+from ..tools.setup.pip import run_pip
 from .ncnn_file import Layer, layers
 
 FOLDER = "real_networks"

@@ -69,7 +69,7 @@ class Subject:
     def field(self) -> Any:
         """What Measure Receptive Field finds, with its own threshold."""
         fields = importlib.import_module("tilework.models.receptive_fields")
-        return fields.upscaler_field(self.model, blending("receptive_field").THRESHOLD)
+        return fields.upscaler_field(self.model, blending("receptive_field.measure").THRESHOLD)
 
     def cost(self, do: Callable[[], Any]) -> tuple[Any, float, float]:
         """(what `do` returns, passes, seconds)."""

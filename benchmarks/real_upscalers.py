@@ -138,7 +138,7 @@ def core(subject: Subject, picture: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """The core's node with a tile of TILE px."""
     import comfy.utils
 
-    scaled, layouts = comfy.utils.tiled_scale, blending("layout")
+    scaled, layouts = comfy.utils.tiled_scale, blending("layout.tile_layout")
 
     def forced(*given: Any, **more: Any) -> torch.Tensor:
         return scaled(*given, **{**more, "tile_x": TILE, "tile_y": TILE, "overlap": CORE_OVERLAP})

@@ -62,8 +62,8 @@ def blamed(picture: torch.Tensor, grids: tuple[tuple[int, int], ...], label: str
     height, width = picture.shape[1:3]
     failing = judged = 0
     for tile, overlap in grids:
-        layout = blending("layout").TileLayout.grid(height, width, min(tile, height), min(tile, width), overlap)
-        report = blending("metrics").check_seams(picture, layout)
+        layout = blending("layout.tile_layout").TileLayout.grid(height, width, min(tile, height), min(tile, width), overlap)
+        report = blending("seam_check.check").check_seams(picture, layout)
         failing, judged = failing + len(report.failing), judged + report.judged
         for row in report.failing:
             note(f"{label}, tiles {tile}/{overlap}: {row.sentence()}")

@@ -69,7 +69,7 @@ def attempt(merger: Merger, work: Work) -> torch.Tensor | str:
 def seam_check(came: torch.Tensor, layout: Any) -> tuple[float, int] | None:
     """Tilework's own Seam Check, where this version has one: its score, and how many boundaries fail."""
     try:
-        check = blending("metrics").check_seams
+        check = blending("seam_check.check").check_seams
     except (ModuleNotFoundError, AttributeError):
         return None
     report = check(came, layout)
@@ -263,7 +263,7 @@ def _clock(merger: Merger, work: Work, runs: int) -> dict[str, Any]:
 
 
 def _copy(work: Work) -> Any:
-    empty = blending("memory").empty  # huge pages where they are at hand, as for our own outputs
+    empty = blending("pixels.memory").empty  # huge pages where they are at hand, as for our own outputs
     return lambda: empty(work.reference.shape).copy_(work.reference)
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.browser import ARGUMENTS, ensure_chromium, ensure_driver
-from tools.environment import find_host
-from tools.server import Server
+from tools.server.comfy import Server
+from tools.setup.browser import ARGUMENTS, ensure_chromium, ensure_driver
+from tools.setup.environment import find_host
 
 READY = "() => window.app?.graph && window.app.extensionManager && window.LiteGraph?.registered_node_types?.TileworkSolarCurvePreview"
 SCENE = """async () => {

@@ -81,7 +81,7 @@ def one_round(ready: dict[str, Callable[[], Any]], order: list[str], scene: Scen
         if check and BY_KEY[key].mapped:
             scene.mapped.fill_(math.nan)  # so that what an earlier contestant left there cannot pass for a result
         if BY_KEY[key].fresh:
-            blending("memory").release()
+            blending("pixels.memory").release()
         seconds, outputs = timed(ready[key])
         came[key] = seconds, largest_error(outputs[0], scene.picture) if check else 0.0
         del outputs

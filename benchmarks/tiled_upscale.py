@@ -48,22 +48,22 @@ def photograph(size: int) -> torch.Tensor:
     import skimage.data
 
     picture = torch.from_numpy(skimage.data.astronaut()).float() / 255
-    crop = importlib.import_module("tilework.blending.cutting").crop
-    rect = blending("layout").Rect(0, 0, size, size)
+    crop = importlib.import_module("tilework.blending.layout.cutting").crop
+    rect = blending("layout.tile_layout").Rect(0, 0, size, size)
     picture = crop(picture, rect, (0, 1))
     return (picture * torch.linspace(0.6, 1.0, size)[None, :, None])[None]
 
 
 def cores_layout(size: int) -> Any:
     """Where the host's node puts its tiles."""
-    layout = blending("layout")
+    layout = blending("layout.tile_layout")
     places = range(0, max(size - OVERLAP, 1), TILE - OVERLAP)
     return layout.TileLayout((size, size), tuple(layout.Rect(y, x, TILE, TILE) for y in places for x in places))
 
 
 def our_layout(size: int) -> Any:
     """Where Tiled Upscale puts them."""
-    return blending("pieces").snug_grid(size, size, TILE, TILE, OVERLAP, 8)
+    return blending("layout.pieces").snug_grid(size, size, TILE, TILE, OVERLAP, 8)
 
 
 def contestants(model: Any, picture: torch.Tensor) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def measure_time(size: int, runs: int) -> None:
 
 def measure_seams(size: int, models: list[str]) -> None:
     """Seam Check on what comes out of each."""
-    check = blending("metrics").check_seams
+    check = blending("seam_check.check").check_seams
     print(f"### Seams: {size} x {size}, tile {TILE}, overlap {OVERLAP}\n")
     print("| model | node | Seam Check | against untiled | largest difference from untiled |\n|---|---|---|---|---|", flush=True)
     picture = photograph(size)
@@ -139,7 +139,7 @@ def measure_seams(size: int, models: list[str]) -> None:
 
 def transparent(size: int) -> torch.Tensor:
     """RGBA [1, size, size, 4]: a disc with a soft rim, made in place, row by row."""
-    out = blending("memory").empty((1, size, size, 4))
+    out = blending("pixels.memory").empty((1, size, size, 4))
     source = photograph(1024)[0]
     x = torch.arange(size) + 0.5
     for top in range(0, size, 1024):

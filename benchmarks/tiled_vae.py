@@ -140,8 +140,8 @@ def main() -> None:
     asked = _arguments()
     cuda = _host(asked.comfy)
     import torch
-    from tilework.models.vae_tiles import MODES, VAETiles
-    from tilework.models.vae_tiling import decode, encode
+    from tilework.models.vae.tiles import MODES, VAETiles
+    from tilework.models.vae.tiling import decode, encode
     from tilework_test.sources import smooth_picture
 
     vae = _vae(asked.vae)

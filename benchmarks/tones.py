@@ -169,5 +169,5 @@ def delta_e() -> tuple[Callable[[torch.Tensor, torch.Tensor], float] | None, str
         return measure, "scikit-image"
     own = _module("delta_e")
     if own is None:
-        return None, "neither scikit-image nor blending.delta_e is here"
-    return lambda came, truth: float(own.ciede2000(*map(own.srgb_to_lab, (came, truth))).mean()), "blending.delta_e"
+        return None, "neither scikit-image nor blending.pixels.delta_e is here"
+    return lambda came, truth: float(own.ciede2000(*map(own.srgb_to_lab, (came, truth))).mean()), "blending.pixels.delta_e"

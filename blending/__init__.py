@@ -13,22 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .canvas import METHODS, compose
-    from .cutting import cut, cut_cells
-    from .layout import Axis, Rect, TileLayout
-    from .mosaic import Mosaic
+    from .composition.compose import METHODS, compose
+    from .layout.cutting import cut, cut_cells
+    from .layout.mosaic import Mosaic
+    from .layout.tile_layout import Axis, Rect, TileLayout
 
 __all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]
 
 _HOMES = {
-    "METHODS": "canvas",
-    "compose": "canvas",
-    "cut": "cutting",
-    "cut_cells": "cutting",
-    "Axis": "layout",
-    "Rect": "layout",
-    "TileLayout": "layout",
-    "Mosaic": "mosaic",
+    "METHODS": "composition.compose",
+    "compose": "composition.compose",
+    "cut": "layout.cutting",
+    "cut_cells": "layout.cutting",
+    "Axis": "layout.tile_layout",
+    "Rect": "layout.tile_layout",
+    "TileLayout": "layout.tile_layout",
+    "Mosaic": "layout.mosaic",
 }
 
 

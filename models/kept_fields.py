@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..blending.field_record import from_record, to_record
-from ..blending.receptive_field import ReceptiveField
+from ..blending.receptive_field.measure import ReceptiveField
+from ..blending.receptive_field.record import from_record, to_record
 
 # Two underscores: the host keeps such folders to itself and serves no file of them.
 FOLDER = "__tilework"

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..blending.live_memory import META, peak_bytes, without_numbers
-from ..blending.memory_fit import MemoryFit, fit
+from ..blending.networks.live_memory import META, peak_bytes, without_numbers
+from ..blending.networks.memory_fit import MemoryFit, fit
 
 # ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
 UPSCALER_FACTOR = 384.0

@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..blending.network_identity import identity
-from ..blending.probe_picture import SPREAD, probe_picture
-from ..blending.receptive_field import MEASURING, ReceptiveField, measure
-from ..blending.receptive_report import describe, headline
+from ..blending.networks.network_identity import identity
+from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measure
+from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
+from ..blending.receptive_field.report import describe, headline
 from .kept_fields import Key, read, write
 from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from ..blending.captions import counted
-from ..blending.memory_fit import SharedFit
-from ..blending.receptive_field import THRESHOLD
-from ..blending.tile_plan import Needs, TilePlan, in_words, plan_tiles
+from ..blending.layout.captions import counted
+from ..blending.networks.memory_fit import SharedFit
+from ..blending.networks.tile_plan import Needs, TilePlan, in_words, plan_tiles
+from ..blending.receptive_field.measure import THRESHOLD
 from .memory import cells_ratio, fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
 from .native_size import lattice, native_size
 from .receptive_fields import Findings, upscaler_field, vae_field

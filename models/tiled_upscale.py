@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from ..blending.captions import counted, true_overlap
-from ..blending.channels import Channels
-from ..blending.layout import TileLayout
-from ..blending.pieces import snug_grid
-from ..blending.pixels import Outside, outside
-from ..blending.receptive_field import THRESHOLD
-from ..blending.tile_plan import BackOff, TilePlan, batch_that_fits, in_words, plan_tiles
-from ..blending.tiled_run import TiledRun
+from ..blending.layout.captions import counted, true_overlap
+from ..blending.layout.pieces import snug_grid
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.networks.channels import Channels
+from ..blending.networks.tile_plan import BackOff, TilePlan, batch_that_fits, in_words, plan_tiles
+from ..blending.networks.tiled_run import TiledRun
+from ..blending.pixels.picture import Outside, outside
+from ..blending.receptive_field.measure import THRESHOLD
 from .memory import fit_for_upscaler, free_after_loading, free_memory
 from .receptive_fields import upscaler_field
 from .upscaler import Upscaler

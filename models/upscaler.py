@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ..blending.one_at_a_time import OneAtATimeError
-from ..blending.tiled_run import OutOfMemoryError
+from ..blending.networks.tiled_run import OutOfMemoryError
+from ..blending.whole_picture.one_at_a_time import OneAtATimeError
 from .memory import is_out_of_memory, load_upscaler, upscaler_device, weights_dtype
 
 # What networks that shrink the picture on the inside do it by, at most; tiles that begin on multiples of it are treated alike.

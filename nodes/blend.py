@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.captions import describe_batch, describe_blend
-from ..blending.layout import TileLayout
-from ..blending.windows import METHODS as WINDOWS
-from ..blending.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
+from ..blending.layout.captions import describe_batch, describe_blend
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.layout.windows import METHODS as WINDOWS
+from ..blending.layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 from .layout_picture import join_ui, show
 from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
 
 if TYPE_CHECKING:
-    from ..blending.mosaic import Mosaic
-    from ..blending.regroup import Span
+    from ..blending.layout.mosaic import Mosaic
+    from ..blending.layout.regroup import Span
 
 ALIASES = [
     "untile",
@@ -140,11 +140,11 @@ class SeamBlend(io.ComfyNode):
         import comfy.model_management
 
         # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
-        from ..blending.auto import rounds
-        from ..blending.canvas import compose
-        from ..blending.mosaic import Mosaic
-        from ..blending.regroup import as_they_came, gather, tile_spans
-        from ..blending.survey import summary
+        from ..blending.composition.auto import rounds
+        from ..blending.composition.compose import compose
+        from ..blending.composition.survey import summary
+        from ..blending.layout.mosaic import Mosaic
+        from ..blending.layout.regroup import as_they_came, gather, tile_spans
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
@@ -194,7 +194,7 @@ def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> l
 
 def _rounds(method: str, pictures: int, channels: int) -> int:
     """How often the tiles are gone over: once to blend, and for a gradient as often as it says; of auto it is told later."""
-    from ..blending.gradient_field import rounds
+    from ..blending.composition.gradient import rounds
 
     return 1 + (rounds(pictures, channels) if method == "gradient" else 0)
 
@@ -227,9 +227,9 @@ class LatentSeamBlend(io.ComfyNode):
     @classmethod
     def execute(cls, tiles, layout, method, trim) -> io.NodeOutput:
         """Blend the tiles of each layout."""
-        from ..blending.mosaic import Mosaic
-        from ..blending.noise_mask import compose_masks
-        from ..blending.regroup import as_they_came, tile_spans
+        from ..blending.layout.mosaic import Mosaic
+        from ..blending.layout.noise_mask import compose_masks
+        from ..blending.layout.regroup import as_they_came, tile_spans
 
         planned = _layouts(layout)
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
@@ -267,8 +267,8 @@ def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list
     """Latents are blended plane by plane: batch, channels and frames all alike."""
     import comfy.model_management
 
-    from ..blending.canvas import compose
-    from ..blending.regroup import gather
+    from ..blending.composition.compose import compose
+    from ..blending.layout.regroup import gather
 
     def planes(parts: list[Span]) -> torch.Tensor:
         tile = gather(items, parts)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.color_settings import GAIN, METHODS, check_settings
-from ..blending.layout import TileLayout
-from ..blending.pixels import check_finite
-from ..blending.regroup import Span, as_they_came, gather, tile_spans
+from ..blending.color.settings import GAIN, METHODS, check_settings
+from ..blending.layout.regroup import Span, as_they_came, gather, tile_spans
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.picture import check_finite
 from .types import Layout, Least, check_image, check_layout, watched
 
 METHOD_TIP = (
@@ -191,7 +191,7 @@ class _Shared:
 
 def _match_pictures(items: list[torch.Tensor], references: list, masks: list, settings: tuple) -> tuple[list[torch.Tensor], list[str]]:
     """Each item by itself, to the whole reference."""
-    from ..blending.color import match  # here and below, because it is most of what this file would load
+    from ..blending.color.match import match  # here and below, because it is most of what this file would load
 
     method, strength, unchanged_only = settings
     sizes = [len(item) for item in items]
@@ -207,7 +207,7 @@ def _match_layouts(
     items: list[torch.Tensor], plans: list[TileLayout], references: list, masks: list, settings: tuple
 ) -> tuple[list[torch.Tensor], list[str]]:
     """The tiles of each layout, given back in the items they came in."""
-    from ..blending.color import match_tiles
+    from ..blending.color.match import match_tiles
 
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
     pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
@@ -233,7 +233,7 @@ def _compensated(
 ) -> tuple[list[torch.Tensor], str]:
     # Twice through the tiles: once to compare, once to correct; one bar for both.
     walk = watched((*tiles, *tiles), 2 * len(tiles))
-    from ..blending.gain import compensate
+    from ..blending.color.gain import compensate
 
     gains = compensate((next(walk) for _ in tiles), plan, reference, mask, unchanged_only=settings[2])
     done = [gains.apply(tile, index, settings[1]) for index, tile in enumerate(walk)]

@@ -8,7 +8,7 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..blending.fusion import RULES
+from ..blending.fusion.fuse import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
 from .types import Layout, Least, check_layout, latent_samples, size_inputs
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.influence_scale import LOW, MARKS, colored, share
-from ..blending.receptive_field import ReceptiveField
+from ..blending.receptive_field.measure import ReceptiveField
+from ..pictures.scale import LOW, MARKS, colored, share
 from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
 
 LEVELS = 255

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.layout import TileLayout
-from ..blending.regroup import as_they_came, gather, tile_spans
-from ..blending.seam_report import THRESHOLD, SeamReport
+from ..blending.layout.regroup import as_they_came, gather, tile_spans
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.seam_check.report import THRESHOLD, SeamReport
 from .layout_picture import join_ui, show_seams
 from .types import Layout, Least, check_image, check_layout
 
@@ -105,8 +105,8 @@ class SeamCheck(io.ComfyNode):
     @classmethod
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
         """Check every picture, and stop where that is asked."""
-        from ..blending.heat_map import STRIPS, heat_map  # here, because they are most of what this file would load
-        from ..blending.metrics import check_seams
+        from ..blending.seam_check.check import check_seams
+        from ..blending.seam_check.heat_map import STRIPS, heat_map  # here, because they are most of what this file would load
 
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
         plans = _plans(layout, images)
@@ -190,7 +190,7 @@ def _caption(report: SeamReport) -> list[str]:
 
 def _strips(images: list[torch.Tensor], reports: list[SeamReport]) -> list[tuple[tuple[bool, float], torch.Tensor]]:
     """The strips of every picture, with what they are sorted by: failing ones first, then by z."""
-    from ..blending.heat_map import STRIPS, worst_strips
+    from ..blending.seam_check.heat_map import STRIPS, worst_strips
 
     found = []
     for image, report in zip(images, reports, strict=True):

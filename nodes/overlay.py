@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..blending.layout import TileLayout
-from ..blending.seam_report import COLUMNS, SeamReport
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.seam_check.report import COLUMNS, SeamReport
 
 LAYOUT_KEY = "tilework_layout"
 SEAMS_KEY = "tilework_seams"

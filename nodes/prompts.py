@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..blending.layout import TileLayout
-from ..sampling.notices import Notices
-from ..sampling.own_pictures import check_inpainting, mask_on_canvas
-from ..sampling.tile_prompts import TILE_KEY
+from ..blending.layout.tile_layout import TileLayout
+from ..sampling.conditions.notices import Notices
+from ..sampling.conditions.own_pictures import check_inpainting, mask_on_canvas
+from ..sampling.conditions.tile_prompts import TILE_KEY
 from .types import Layout, Least, check_layout
 
 

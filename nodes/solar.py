@@ -11,7 +11,8 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..blending.curves import (
+from ..blending.pixels.picture import colours
+from ..blending.solar.curves import (
     CHANNELS,
     DEFAULT_POINTS,
     MOST_GAIN,
@@ -24,7 +25,6 @@ from ..blending.curves import (
     sampled_curve,
     solar_curve,
 )
-from ..blending.pixels import colours
 from .preview import decoration, saved
 from .types import Least, check_image
 
@@ -169,7 +169,7 @@ class SolarCurvePreview(io.ComfyNode):
     @classmethod
     def execute(cls, image, preset, shape, inversions, phase, gain, expand, channel, points, curve=None) -> io.NodeOutput:
         """Bend every picture and show the first."""
-        from ..blending.solarize import edges, solarize
+        from ..blending.solar.solarize import edges, solarize
 
         check_image(image)
         samples = None if curve is None else _samples(curve)
@@ -225,7 +225,7 @@ def _watch(rows: int) -> Callable[[int], None]:
 @decoration(UI_KEY)
 def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
     """The first picture as a PNG in ComfyUI's temp folder, and what the widget must know to bend it as `execute` does."""
-    from ..blending.solarize import range_of
+    from ..blending.solar.solarize import range_of
 
     picture = image[0]
     height, width = picture.shape[:2]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..blending.captions import describe_split
-from ..blending.cutting import cut, cut_cells
-from ..blending.layout import TileLayout
+from ..blending.layout.captions import describe_split
+from ..blending.layout.cutting import cut, cut_cells
+from ..blending.layout.tile_layout import TileLayout
 from .layout_picture import show
 from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 
@@ -168,7 +168,7 @@ class LatentTileSplit(io.ComfyNode):
             plan = TileLayout.grid(height * unit, width * unit, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
         tiles = [{**samples, "samples": tile} for tile in cut_cells(cells, plan)]
         if mask is not None:
-            from ..blending.noise_mask import cut_mask  # here, because few latents have a mask and it loads the whole of blending
+            from ..blending.layout.noise_mask import cut_mask  # here, because few latents have a mask and it loads the whole of blending
 
             for tile, part in zip(tiles, cut_mask(mask, plan), strict=True):
                 tile["noise_mask"] = part

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.layout import TileLayout
+from ..blending.layout.tile_layout import TileLayout
 
 Layout = io.Custom("TILE_LAYOUT")
 

@@ -88,7 +88,7 @@ class TiledVAEEncode(_TiledVAE):
     @classmethod
     def execute(cls, pixels, vae, mode, tile_width, tile_height, overlap) -> io.NodeOutput:
         """Encode."""
-        from ..models.vae_tiling import VAETiles, encode  # here, because it is most of what this file would load
+        from ..models.vae.tiling import VAETiles, encode  # here, because it is most of what this file would load
 
         samples, outcome = encode(vae, check_image(pixels, "pixels"), VAETiles(mode, tile_width, tile_height, overlap))
         return io.NodeOutput({"samples": samples}, ui=_shown(pixels, outcome))
@@ -121,7 +121,7 @@ class TiledVAEDecode(_TiledVAE):
     @classmethod
     def execute(cls, samples, vae, mode, tile_width, tile_height, overlap) -> io.NodeOutput:
         """Decode."""
-        from ..models.vae_tiling import VAETiles, decode  # here, because it is most of what this file would load
+        from ..models.vae.tiling import VAETiles, decode  # here, because it is most of what this file would load
 
         image, outcome = decode(vae, latent_samples(samples), VAETiles(mode, tile_width, tile_height, overlap))
         return io.NodeOutput(image, ui=_shown(image, outcome))

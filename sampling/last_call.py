@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from ..blending.views import RectView
-from .patch_contents import name_of, search
-from .patches import sampler_functions, tile_patches
+from ..blending.fusion.views import RectView
+from .conditions.patch_contents import name_of, search
+from .conditions.patches import sampler_functions, tile_patches
 
 SCORES = ("attn_and_record", "attn_scores")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from ..blending.jitter import offsets, stride
-from ..blending.layout import Axis, TileLayout
-from ..blending.views import RectView, grid_views
-from .cropping import ConditionCropper
+from ..blending.fusion.jitter import offsets, stride
+from ..blending.fusion.views import RectView, grid_views
+from ..blending.layout.tile_layout import Axis, TileLayout
+from .conditions.cropping import ConditionCropper
 from .last_call import LastCall
 from .positions import heeds_positions, warn_unheeded
 from .settings import TileSettings, cells_per_patch, pixels_per_cell

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from ..blending.cutting import crop
-from ..blending.layout import Axis
-from ..blending.sequence import taking_over
-from ..blending.views import RectView
+from ..blending.fusion.sequential_weight import taking_over
+from ..blending.fusion.views import RectView
+from ..blending.layout.cutting import crop
+from ..blending.layout.tile_layout import Axis
 from .run_state import CanvasTiles, TiledRun
 
 PLANE = (-2, -1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..blending.fusion import RULES, check_rule
-from ..blending.layout import TileLayout
-from ..blending.views import adopt_layout, plan_canvas
-from ..blending.windows import check_trim
+from ..blending.fusion.fuse import RULES, check_rule
+from ..blending.fusion.views import adopt_layout, plan_canvas
+from ..blending.layout.tile_layout import TileLayout
+from ..blending.layout.windows import check_trim
 
 GRIDS = ("fixed", "jitter")
 POSITIONS = ("local", "canvas")
@@ -24,7 +24,7 @@ class TileSettings:
 
     Attributes:
         tile_width, tile_height, overlap, trim: image pixels.
-        fusion: one of `blending.fusion.RULES`.
+        fusion: one of `blending.fusion.fuse.RULES`.
         grid: one of GRIDS.
         positions: one of POSITIONS.
         reference_latents: one of REFERENCE_LATENTS.

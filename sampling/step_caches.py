@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .patch_contents import Contents, origin_of
+from .conditions.patch_contents import Contents, origin_of
 
 # By whose they are; what is written before the first dot of a pack's module is the pack's folder.
 CACHES = re.compile(r"teacache|magcache|dicache|fb_?cache|first_?block_?cache|deepcache|taylor_?seer", re.IGNORECASE)

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from ..blending.fusion import fuse
-from ..blending.views import RectView
-from .patch_contents import search
-from .patches import tile_patches
+from ..blending.fusion.fuse import fuse
+from ..blending.fusion.views import RectView
+from .conditions.patch_contents import search
+from .conditions.patches import tile_patches
 from .positions import at_place
 from .run_state import CanvasTiles, TiledRun, step_of
 from .sequential import sample_tiles

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .patch_contents import Contents, name_of, origin_of
+from .conditions.patch_contents import Contents, name_of, origin_of
 
 SEAMLESS = ("nodes_seamless_tiling", "ModelPatchSeamlessTiling")
 CALLED_INSIDE = "old_wrapper"

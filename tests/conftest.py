@@ -18,7 +18,7 @@ if "tilework" not in sys.modules:
 
 
 def pytest_addoption(parser):
-    from tilework.tools.front_ends import LATEST, NEWEST, OWN, front_end
+    from tilework.tools.server.front_ends import LATEST, NEWEST, OWN, front_end
 
     parser.addoption(
         "--frontend",

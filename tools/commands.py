@@ -23,17 +23,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from .child import foreground, surroundings
-from .environment import REPOSITORY, Host, ensure_host
-from .front_ends import OWN, chosen_front_end, front_end, front_end_arguments
-from .guarded import guarded, say
-from .host_error import HostError
-from .lock import held
-from .loopback import is_free
-from .materials import ensure_photograph, ensure_upscaler
-from .pip import run_pip
-from .server import Server, check_port
-from .virtual_environment import TORCH, read_stamp, write_stamp
+from .demo.materials import ensure_photograph, ensure_upscaler
+from .process.child import foreground, surroundings
+from .process.guarded import guarded, say
+from .process.host_error import HostError
+from .process.lock import held
+from .server.comfy import Server, check_port
+from .server.front_ends import OWN, chosen_front_end, front_end, front_end_arguments
+from .server.loopback import is_free
+from .setup.environment import REPOSITORY, Host, ensure_host
+from .setup.pip import run_pip
+from .setup.virtual_environment import TORCH, read_stamp, write_stamp
 
 SERVE_PORT = 8288
 BENCHMARK = REPOSITORY / "benchmarks" / "split_blend.py"
@@ -50,7 +50,7 @@ def demo(arguments: list[str]) -> int:
     host = ensure_host(say)
     ensure_upscaler(host, say)
     ensure_photograph(host, say)
-    return _in_environment(host, ["-m", "tools.demo"])
+    return _in_environment(host, ["-m", "tools.demo.run"])
 
 
 def serve(arguments: list[str]) -> int:

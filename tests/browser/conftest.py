@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from tilework.tests.browser.stand_ins import model_files
-from tilework.tools.browser import ARGUMENTS, ensure_chromium, ensure_driver
-from tilework.tools.environment import find_host
-from tilework.tools.front_ends import LATEST, OWN, PACKAGE, chosen_front_end, front_end_arguments
-from tilework.tools.front_page import RENDERERS, SETTINGS, FrontPage
-from tilework.tools.loopback import get_json
-from tilework.tools.materials import ensure_photograph, ensure_upscaler
-from tilework.tools.server import Server
+from tilework.tools.demo.materials import ensure_photograph, ensure_upscaler
+from tilework.tools.server.comfy import Server
+from tilework.tools.server.front_ends import LATEST, OWN, PACKAGE, chosen_front_end, front_end_arguments
+from tilework.tools.server.front_page import RENDERERS, SETTINGS, FrontPage
+from tilework.tools.server.loopback import get_json
+from tilework.tools.setup.browser import ARGUMENTS, ensure_chromium, ensure_driver
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tilework.blending.captions import describe_split
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.captions import describe_split
+from tilework.blending.layout.tile_layout import TileLayout
 
 HELPERS = Path(__file__).with_name("overlay.js").read_text("utf-8")
 PIPELINE = """async () => {

@@ -17,7 +17,7 @@ FOLDERS = {
     "LoraLoaderModelOnly": "loras",
     "UpscaleModelLoader": "upscale_models",
 }
-# Made by tools/materials.py, and real.
+# Made by tools/demo/materials.py, and real.
 REAL = ("tilework_tiny_x2.safetensors",)
 
 

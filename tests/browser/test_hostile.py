@@ -7,7 +7,7 @@ import json
 import pytest
 from tilework.tests.browser.scenes import draw, everything
 from tilework.tests.host.hostile import HTML, VALUES, WIDGETS, inputs_of, kind_of
-from tilework.tools.loopback import get_json
+from tilework.tools.server.loopback import get_json
 
 # Fire and forget: a page that hangs must not hang the test, which asks for `done` with a time limit.
 OPEN = """(text) => {

@@ -7,7 +7,7 @@ import io
 
 import pytest
 from PIL import Image
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, overlaps, size_of
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tilework.blending.captions import describe_split
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.captions import describe_split
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, size_of
 

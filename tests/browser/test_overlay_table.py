@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import random
 
-from tilework.blending.captions import describe_split
-from tilework.blending.layout import MAX_TILES, TileLayout
+from tilework.blending.layout.captions import describe_split
+from tilework.blending.layout.tile_layout import MAX_TILES, TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import overlaps
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tilework.tests.browser.scenes import draw, everything
 from tilework.tests.host.prompts import node
-from tilework.tools.front_page import VIEWPORT
+from tilework.tools.server.front_page import VIEWPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "output" / "screenshots"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tilework.blending.curves import CHANNELS, DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
-from tilework.blending.solarize import solarize
+from tilework.blending.solar.curves import CHANNELS, DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
+from tilework.blending.solar.solarize import solarize
 
 pytestmark = pytest.mark.two_front_ends
 

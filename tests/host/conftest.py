@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tilework.tools.environment import find_host
-from tilework.tools.loopback import get_json
-from tilework.tools.materials import ensure_photograph, ensure_upscaler
-from tilework.tools.server import Server
-from tilework.tools.workflow import run
+from tilework.tools.demo.materials import ensure_photograph, ensure_upscaler
+from tilework.tools.server.comfy import Server
+from tilework.tools.server.loopback import get_json
+from tilework.tools.server.workflow import run
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 

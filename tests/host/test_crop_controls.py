@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from tilework.blending.layout import Rect
+from tilework.blending.layout.tile_layout import Rect
 
 from .recording import (
     CPU,
@@ -267,7 +267,7 @@ def test_a_hint_under_an_area_is_where_the_host_puts_it():
 
 
 def test_copies_are_dropped_when_they_take_too_much(monkeypatch):
-    from tilework.sampling import controls
+    from tilework.sampling.conditions import controls
 
     x = noise(1, 4, 96, 160)
     model = make_model()

@@ -6,8 +6,8 @@ import types
 
 import pytest
 import torch
-from tilework.blending.layout import Rect
-from tilework.sampling import planes
+from tilework.blending.layout.tile_layout import Rect
+from tilework.sampling.conditions import planes
 
 from .recording import (
     UNIT,

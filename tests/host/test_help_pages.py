@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tilework.tools.loopback import get
+from tilework.tools.server.loopback import get
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "web" / "docs"

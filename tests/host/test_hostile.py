@@ -9,7 +9,7 @@ import urllib.request
 
 from tilework.tests.host.hostile import LOOKED_INTO, VALUES, WIDGETS, inputs_of, kind_of, sound
 from tilework.tests.host.prompts import node
-from tilework.tools.loopback import get_json
+from tilework.tools.server.loopback import get_json
 
 
 def post(url, prompt):

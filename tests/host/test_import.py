@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tilework.tools.environment import find_host
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 # The host has these in memory before any pack is loaded.

@@ -2,7 +2,7 @@
 
 import pytest
 from tilework.tests.host.prompts import node
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 
 def latent(width=61, height=90, batch=1, channels=4, frames=0, ratio=0, mask="", mask_batch=1, seed=3):
@@ -107,7 +107,7 @@ def in_process(code):
     import sys
     from pathlib import Path
 
-    from tilework.tools.environment import find_host
+    from tilework.tools.setup.environment import find_host
 
     root = str(Path(__file__).resolve().parents[2])
     setup = f"""

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tilework.tools.loopback import get_json
+from tilework.tools.server.loopback import get_json
 
 FOLDER = Path(__file__).resolve().parents[2] / "locales"
 # Not English: a second copy of Python's words would drift away from them.

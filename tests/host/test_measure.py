@@ -6,8 +6,8 @@ import numpy
 import pytest
 import requests
 from PIL import Image
-from tilework.blending.layout import TileLayout
-from tilework.tools.workflow import WorkflowError
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.tools.server.workflow import WorkflowError
 
 from .prompts import blend, node, source
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 import torch
 from PIL import Image
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 from .prompts import node, source
 

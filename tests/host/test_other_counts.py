@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tilework.tests.host.prompts import blend, node, source, split
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 FRAMES = 16
 

@@ -3,8 +3,8 @@
 import pytest
 import tilework.tests.host.recording as recording
 import torch
-from tilework.models.vae_tiles import VAETiles
-from tilework.models.vae_tiling import decode, encode
+from tilework.models.vae.tiles import VAETiles
+from tilework.models.vae.tiling import decode, encode
 from tilework.tests.pack.vaes import SELF_TILING, tiny
 
 CHANNELS = {"seedvr2": (16, 8), "minimax h3": (24, 16)}

@@ -3,7 +3,7 @@
 import pytest
 from tilework.tests.host.prompts import node, source, split
 from tilework.tests.host.test_tiled_nodes import compared, sampler, tile_denoise, tiled_model
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 FORMS = ("adapter", "couple", "object", "partial")
 # Models sampled with and without tiles, both with the prompts of "1" and on the latent "2".

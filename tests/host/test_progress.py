@@ -1,7 +1,7 @@
 """Progress reaches the user while tiles are blended, and a cancel takes effect within one tile."""
 
 import pytest
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.host.prompts import node, roundtrip, source
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 
 def refused(run_prompt, prompt):

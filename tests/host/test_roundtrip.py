@@ -4,10 +4,10 @@ import io
 
 import pytest
 from PIL import Image
-from tilework.blending.captions import describe_split
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.captions import describe_split
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
-from tilework.tools.loopback import get
+from tilework.tools.server.loopback import get
 
 METHODS = ["hann", "linear", "gaussian", "average", "none"]
 

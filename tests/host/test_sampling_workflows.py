@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tilework.tests.host.prompts import node
-from tilework.tools.workflow import convert, fetch, images
+from tilework.tools.server.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 

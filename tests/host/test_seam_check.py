@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tilework.tests.host.prompts import blend, node, roundtrip, source, split
-from tilework.tools.loopback import get
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.loopback import get
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 
 def check(prompt, image=("4", 0), layout=("2", 1), threshold=5.0, on_fail="report", **more):

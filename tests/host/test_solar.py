@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tilework.blending.curves import DEFAULT_POINTS, solar_curve
-from tilework.blending.solarize import CHANNELS, edges, range_of, solarize
+from tilework.blending.solar.curves import DEFAULT_POINTS, solar_curve
+from tilework.blending.solar.solarize import CHANNELS, edges, range_of, solarize
 from tilework.tests.host.prompts import node, source
-from tilework.tools.loopback import get
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.loopback import get
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 POINTS = {"__value__": [list(point) for point in DEFAULT_POINTS]}
 

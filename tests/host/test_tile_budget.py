@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
-from tilework.blending.memory_fit import MemoryFit
-from tilework.models import tile_budget, vae_tiles
-from tilework.models.vae_tiles import VAETiles
-from tilework.models.vae_tiling import decode
+from tilework.blending.networks.memory_fit import MemoryFit
+from tilework.models import tile_budget
+from tilework.models.vae import tiles as vae_tiles
+from tilework.models.vae.tiles import VAETiles
+from tilework.models.vae.tiling import decode
 from tilework.tests.pack.vaes import tiny
 
 

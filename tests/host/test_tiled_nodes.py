@@ -2,7 +2,7 @@
 
 import pytest
 from tilework.tests.host.prompts import node, source, split
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 SETTINGS = {
     "tile_width": 256, "tile_height": 256, "overlap": 64, "fusion": "hann", "trim": 0, "grid": "fixed",

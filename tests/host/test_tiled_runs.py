@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tilework.tools.environment import find_host
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of the largest absolute value of the untiled result.

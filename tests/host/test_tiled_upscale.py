@@ -2,7 +2,7 @@
 
 import pytest
 from tilework.tests.host.prompts import node, source, split
-from tilework.tools.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 TINY = "tilework_tiny_x2.safetensors"
 

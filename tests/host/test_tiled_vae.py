@@ -4,8 +4,8 @@ import json
 
 import pytest
 from tilework.tests.host.prompts import node, source
-from tilework.tools.workflow import WorkflowError as HostRunError
-from tilework.tools.workflow import fetch
+from tilework.tools.server.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import fetch
 
 MODES = ["exact", "statistics", "fast"]
 

@@ -5,7 +5,7 @@ import torch
 
 from .recording import comfy
 
-from tilework.blending.tiled_run import OutOfMemoryError  # isort: skip
+from tilework.blending.networks.tiled_run import OutOfMemoryError  # isort: skip
 from tilework.models.tiled_upscale import Request, upscale  # isort: skip
 from tilework.models.upscaler import Upscaler  # isort: skip
 from tilework.tests.pack.upscale_models import described  # isort: skip
@@ -276,7 +276,7 @@ def test_five_tiles_go_as_three_and_two(monkeypatch):
 
 
 def _field():
-    from tilework.blending.receptive_field import measure
+    from tilework.blending.receptive_field.measure import measure
 
     return measure(lambda picture: picture, strip=0)
 

@@ -3,8 +3,8 @@
 import pytest
 import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
-from tilework.models.vae_tiles import VAETiles
-from tilework.models.vae_tiling import decode, encode
+from tilework.models.vae.tiles import VAETiles
+from tilework.models.vae.tiling import decode, encode
 from tilework.tests.pack.sources import smooth_picture
 from tilework.tests.pack.vaes import KINDS, tiny
 
@@ -189,7 +189,7 @@ def test_frames_are_planned_for_together():
 
 def test_a_convolution_that_mixes_frames_is_not_taken_for_known():
     from comfy.ldm.modules.temporal_ae import AE3DConv
-    from tilework.models.vae_steps import decoder_steps, encoder_steps
+    from tilework.models.vae.steps import decoder_steps, encoder_steps
 
     video = tiny("svd").first_stage_model
     assert decoder_steps(video) is None and encoder_steps(video) is not None, "its encoder is that of pictures"
@@ -255,7 +255,7 @@ def test_an_unknown_vae_is_blended_and_says_so(caplog):
 
 @pytest.mark.parametrize("changed", ["decode", "hook", "subclass"])
 def test_a_vae_that_somebody_changed_is_not_taken_for_known(changed):
-    from tilework.models.vae_steps import decoder_steps, encoder_steps
+    from tilework.models.vae.steps import decoder_steps, encoder_steps
 
     model = tiny("kl").first_stage_model
     assert decoder_steps(model) is not None and encoder_steps(model) is not None

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tilework.blending.curves import solar_curve
-from tilework.blending.solarize import edges, solarize
+from tilework.blending.solar.curves import solar_curve
+from tilework.blending.solar.solarize import edges, solarize
 from tilework.tests.host.test_sampling_workflows import with_test_models
-from tilework.tools.loopback import get, get_json
-from tilework.tools.workflow import convert, fetch, images
+from tilework.tools.server.loopback import get, get_json
+from tilework.tools.server.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))

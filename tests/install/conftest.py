@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tilework.tools.child import surroundings
-from tilework.tools.environment import find_host
+from tilework.tools.process.child import surroundings
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main")

@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tilework.tools.environment import Host, find_host
-from tilework.tools.loopback import get, get_json
-from tilework.tools.manager import ensure_manager, manager_environment
-from tilework.tools.server import Server
+from tilework.tools.server.comfy import Server
+from tilework.tools.server.loopback import get, get_json
+from tilework.tools.setup.environment import Host, find_host
+from tilework.tools.setup.manager import ensure_manager, manager_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "host" / "contract.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
-from tilework.tools.environment import find_host
+from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "host" / "contract.json"

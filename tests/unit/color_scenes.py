@@ -1,8 +1,8 @@
 """Pictures and figures that the tests of colour matching share."""
 
 import torch
-from tilework.blending.color_settings import METHODS
-from tilework.blending.lab import rgb_to_lab
+from tilework.blending.color.settings import METHODS
+from tilework.blending.pixels.lab import rgb_to_lab
 
 PLAIN = METHODS[:-1]
 STATISTICS = PLAIN[:-1]

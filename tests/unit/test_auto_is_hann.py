@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import Mosaic, TileLayout, compose, cut
-from tilework.blending.rows import RowBlend
-from tilework.blending.survey import CONTENT, EQUAL, TONE, Survey, survey
+from tilework.blending.composition.rows import RowBlend
+from tilework.blending.composition.survey import CONTENT, EQUAL, TONE, Survey, survey
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from tilework.blending import TileLayout
-from tilework.blending.channels import Channels
-from tilework.blending.pixels import Outside, outside
-from tilework.blending.tiled_run import TiledRun
+from tilework.blending.networks.channels import Channels
+from tilework.blending.networks.tiled_run import TiledRun
+from tilework.blending.pixels.picture import Outside, outside
 
 
 def test_nothing_is_outside_of_a_picture():

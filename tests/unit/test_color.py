@@ -5,11 +5,11 @@ import torch
 from kornia.color import lab_to_rgb as kornia_lab_to_rgb
 from kornia.color import rgb_to_lab as kornia_rgb_to_lab
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.color import match, match_tiles
-from tilework.blending.color_settings import METHODS
-from tilework.blending.gain import compensate
-from tilework.blending.lab import lab_to_rgb, rgb_to_lab
-from tilework.blending.wavelet import levels_for, low_pass
+from tilework.blending.color.gain import compensate
+from tilework.blending.color.low_frequency import levels_for, low_pass
+from tilework.blending.color.match import match, match_tiles
+from tilework.blending.color.settings import METHODS
+from tilework.blending.pixels.lab import lab_to_rgb, rgb_to_lab
 from tilework.tests.unit.color_scenes import PLAIN, STATISTICS, covariance, gradient, lab_of, rows, scene, seeded
 
 # ---------------------------------------------------------------- nothing to do

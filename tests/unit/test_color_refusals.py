@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, cut
-from tilework.blending.color import match, match_tiles
+from tilework.blending.color.match import match, match_tiles
 from tilework.tests.unit.color_scenes import PLAIN, scene
 
 # ---------------------------------------------------------------- odd values

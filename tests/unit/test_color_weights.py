@@ -3,10 +3,10 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.color import match, match_tiles
-from tilework.blending.color_settings import METHODS, NothingToMeasureError
-from tilework.blending.gain import compensate
-from tilework.blending.reference import resized, sample
+from tilework.blending.color.gain import compensate
+from tilework.blending.color.match import match, match_tiles
+from tilework.blending.color.settings import METHODS, NothingToMeasureError
+from tilework.blending.layout.reference import resized, sample
 from tilework.tests.unit.color_scenes import PLAIN, STATISTICS, scene, seeded
 
 # ---------------------------------------------------------------- mask, unchanged_only

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tilework.blending import METHODS, Mosaic, TileLayout, compose, cut
-from tilework.blending.pyramid import levels_for
-from tilework.blending.survey import survey
+from tilework.blending.composition.bands import levels_for
+from tilework.blending.composition.survey import survey
 
 NEW = ["optimal seam", "multiband", "gradient", "auto"]
 

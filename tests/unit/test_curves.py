@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending.curves import (
+from tilework.blending.solar.curves import (
     CHANNELS,
     DEFAULT_POINTS,
     EACH,
@@ -30,7 +30,7 @@ from tilework.blending.curves import (
     sampled_curve,
     solar_curve,
 )
-from tilework.blending.solarize import Range, curve_input, edges, range_of, solarize
+from tilework.blending.solar.solarize import Range, curve_input, edges, range_of, solarize
 
 LEVELS = torch.arange(256, dtype=torch.float32) / 255
 PUBLISHED = {FOUR: [0, 51, 101, 152, 203, 255], SIX: [0, 36, 72, 109, 145, 181, 218, 255], PEAK: [0, 128, 255]}
@@ -295,7 +295,7 @@ def test_a_clean_step_reads_its_height_times_the_slope_wherever_it_lies():
 def test_parts_of_a_picture_make_no_difference(monkeypatch):
     picture = torch.rand(1, 150, 60, 3, generator=torch.Generator().manual_seed(5))
     whole = [work(picture, solar_curve(SIX), EACH) for work in (solarize, edges)]
-    monkeypatch.setattr("tilework.blending.solarize._PIXELS_AT_ONCE", 100)
+    monkeypatch.setattr("tilework.blending.solar.solarize._PIXELS_AT_ONCE", 100)
     parts = [work(picture, solar_curve(SIX), EACH) for work in (solarize, edges)]
     assert torch.equal(whole[0], parts[0]) and torch.allclose(whole[1], parts[1], atol=1e-5)
     done = []

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import TileLayout, compose
-from tilework.blending.cut_rows import difference_cost, low_band
-from tilework.blending.seams import cut_ramp, minimum_cut, path_cost
+from tilework.blending.composition.cut_rows import difference_cost, low_band
+from tilework.blending.composition.minimum_cut import cut_ramp, minimum_cut, path_cost
 
 
 def brute_force(cost):

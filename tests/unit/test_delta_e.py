@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tilework.blending.delta_e import ciede2000, srgb_to_lab
+from tilework.blending.pixels.delta_e import ciede2000, srgb_to_lab
 
 # Sharma, Wu and Dalal (2005), table 1: L1 a1 b1, L2 a2 b2, Delta-E.
 PAIRS = """

@@ -4,10 +4,10 @@ import stat
 import sys
 
 import pytest
-from tilework.tools import browser
-from tilework.tools.browser import ensure_chromium
-from tilework.tools.environment import Host
-from tilework.tools.host_error import HostError
+from tilework.tools.process.host_error import HostError
+from tilework.tools.setup import browser
+from tilework.tools.setup.browser import ensure_chromium
+from tilework.tools.setup.environment import Host
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are made of shell scripts here")
 

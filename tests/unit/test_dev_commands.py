@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from tilework.tools import commands, guarded
-from tilework.tools.child import Terminated, foreground, surroundings
-from tilework.tools.environment import REPOSITORY
-from tilework.tools.host_error import HostError
+from tilework.tools import commands
+from tilework.tools.process import guarded
+from tilework.tools.process.child import Terminated, foreground, surroundings
+from tilework.tools.process.host_error import HostError
+from tilework.tools.setup.environment import REPOSITORY
 
 DEV = REPOSITORY / "dev.py"
 

@@ -5,9 +5,9 @@ import io
 import tarfile
 
 import pytest
-from tilework.tools import comfy_source
-from tilework.tools.comfy_source import ARCHIVE, INSIDE, SOURCE_MARK, ensure_comfy, existing_comfy, unpack
-from tilework.tools.host_error import HostError
+from tilework.tools.process.host_error import HostError
+from tilework.tools.setup import comfy_source
+from tilework.tools.setup.comfy_source import ARCHIVE, INSIDE, SOURCE_MARK, ensure_comfy, existing_comfy, unpack
 
 
 def make_comfy(folder):

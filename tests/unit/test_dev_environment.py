@@ -4,10 +4,10 @@ import json
 import sys
 
 import pytest
-from tilework.tools import environment, virtual_environment
-from tilework.tools.environment import MARK, ensure_host, find_host, host_folder
-from tilework.tools.host_error import HostError
-from tilework.tools.virtual_environment import STAMP, is_complete, python_of, read_stamp, requirements_key, write_stamp
+from tilework.tools.process.host_error import HostError
+from tilework.tools.setup import environment, virtual_environment
+from tilework.tools.setup.environment import MARK, ensure_host, find_host, host_folder
+from tilework.tools.setup.virtual_environment import STAMP, is_complete, python_of, read_stamp, requirements_key, write_stamp
 
 
 class FakeTools:
@@ -224,7 +224,7 @@ def test_the_package_check_finds_what_lacks_files(tmp_path):
     (info / "RECORD").write_text("thing/__init__.py,sha256=x,6\nthing-1.0.dist-info/RECORD,,\n")
     from importlib import metadata
 
-    from tilework.tools.package_check import incomplete
+    from tilework.tools.setup.package_check import incomplete
 
     (found,) = metadata.distributions(path=[str(tmp_path)])
     assert not incomplete(found)

@@ -5,10 +5,10 @@ import sys
 from argparse import ArgumentTypeError
 
 import pytest
-from tilework.tools import front_ends
-from tilework.tools.environment import Host
-from tilework.tools.front_ends import NEWEST, PACKAGE, STATIC, chosen_front_end, ensure_front_end, front_end, front_end_arguments
-from tilework.tools.host_error import HostError
+from tilework.tools.process.host_error import HostError
+from tilework.tools.server import front_ends
+from tilework.tools.server.front_ends import NEWEST, PACKAGE, STATIC, chosen_front_end, ensure_front_end, front_end, front_end_arguments
+from tilework.tools.setup.environment import Host
 
 FILES = {"comfyui_frontend_package/static/index.html": "<html>", "comfyui_frontend_package/static/assets/index.js": "let a;"}
 

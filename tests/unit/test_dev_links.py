@@ -1,8 +1,8 @@
 """Nothing that dev.py deletes is ever reached through a link."""
 
 import pytest
-from tilework.tools.host_error import HostError
-from tilework.tools.links import copy_file, discard, is_link, link_folder, remove_link, remove_tree, share_file
+from tilework.tools.process.host_error import HostError
+from tilework.tools.process.links import copy_file, discard, is_link, link_folder, remove_link, remove_tree, share_file
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_read_only_files_and_nothing_at_all_can_be_deleted(tmp_path):
 
 
 def test_what_is_discarded_is_gone_even_where_deleting_it_is_stopped(tmp_path, monkeypatch):
-    from tilework.tools import links
+    from tilework.tools.process import links
 
     (tmp_path / "venv" / "bin").mkdir(parents=True)
 

@@ -3,10 +3,10 @@
 import sys
 
 import pytest
-from tilework.tools import materials
-from tilework.tools.environment import Host
-from tilework.tools.host_error import HostError
-from tilework.tools.materials import UPSCALER, ensure_upscaler
+from tilework.tools.demo import materials
+from tilework.tools.demo.materials import UPSCALER, ensure_upscaler
+from tilework.tools.process.host_error import HostError
+from tilework.tools.setup.environment import Host
 
 TRAINER = "import sys, pathlib\nprint('training')\npathlib.Path(sys.argv[sys.argv.index('--out') + 1]).write_text('weights {0}')\n"
 

@@ -4,10 +4,10 @@ import collections
 import errno
 
 import pytest
-from tilework.tools import pip
-from tilework.tools.host_error import HostError, from_os_error
-from tilework.tools.long_step import pip_activity
-from tilework.tools.pip_failures import explain
+from tilework.tools.process.host_error import HostError, from_os_error
+from tilework.tools.process.long_step import pip_activity
+from tilework.tools.setup import pip
+from tilework.tools.setup.pip_failures import explain
 
 NETWORK = (
     "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError(': Failed to establish "

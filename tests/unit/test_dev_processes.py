@@ -6,9 +6,9 @@ import sys
 import time
 
 import pytest
-from tilework.tools.child import Child, surroundings
-from tilework.tools.lock import Lock, held
-from tilework.tools.long_step import last_line, run_step
+from tilework.tools.process.child import Child, surroundings
+from tilework.tools.process.lock import Lock, held
+from tilework.tools.process.long_step import last_line, run_step
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -44,7 +44,7 @@ def python():
 def hold(path):
     return f"""
 from pathlib import Path
-from tools.lock import Lock
+from tools.process.lock import Lock
 import time
 assert Lock(Path({str(path)!r})).take()
 print("held", flush=True)
@@ -108,7 +108,7 @@ def test_a_child_ends_when_its_starter_is_killed_without_warning(tmp_path, pytho
     sign = tmp_path / "sign"
     starter = python(f"""
 from pathlib import Path
-from tools.child import Child, surroundings
+from tools.process.child import Child, surroundings
 child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({str(tmp_path / "log")!r}), surroundings())
 print("started", flush=True)
 child.process.wait()

@@ -4,8 +4,8 @@ import pytest
 
 numpy = pytest.importorskip("numpy")
 pytest.importorskip("PIL")
-from tilework.tools.seam_step import ALONG, BORDER, Seam, luminance, most_visible, pieces, seam_step, window, worst_step  # noqa: E402
-from tilework.tools.strip import MAGNIFICATION, MARGIN, TITLE_HEIGHT, Panel, draw_strip, gain_for, stretched  # noqa: E402
+from tilework.tools.demo.seam_step import ALONG, BORDER, Seam, luminance, most_visible, pieces, seam_step, window, worst_step  # noqa: E402
+from tilework.tools.demo.strip import MAGNIFICATION, MARGIN, TITLE_HEIGHT, Panel, draw_strip, gain_for, stretched  # noqa: E402
 
 
 def stepped(height, width, across, levels):

@@ -6,12 +6,12 @@ import sys
 import urllib.error
 
 import pytest
-from tilework.tools import server as server_module
-from tilework.tools.environment import Host
-from tilework.tools.host_error import HostError
-from tilework.tools.lock import Lock
-from tilework.tools.loopback import free_port, get_json, is_free
-from tilework.tools.server import Server
+from tilework.tools.process.host_error import HostError
+from tilework.tools.process.lock import Lock
+from tilework.tools.server import comfy as server_module
+from tilework.tools.server.comfy import Server
+from tilework.tools.server.loopback import free_port, get_json, is_free
+from tilework.tools.setup.environment import Host
 
 STAND_IN = """
 import http.server, json, sys

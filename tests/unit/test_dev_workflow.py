@@ -5,8 +5,8 @@ import json
 import threading
 
 import pytest
-from tilework.tools import workflow
-from tilework.tools.workflow import WorkflowError, convert, fetch, images, run
+from tilework.tools.server import workflow
+from tilework.tools.server.workflow import WorkflowError, convert, fetch, images, run
 
 PICTURE = {"filename": "a.png", "subfolder": "s", "type": "output"}
 DONE = {"status": {"completed": True, "status_str": "success"}, "outputs": {"9": {"images": [PICTURE]}}}

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import pytest
 import torch
-from tilework.blending.field_record import from_record, to_record
-from tilework.blending.network_identity import identity
-from tilework.blending.receptive_field import measure
+from tilework.blending.networks.network_identity import identity
+from tilework.blending.receptive_field.measure import measure
+from tilework.blending.receptive_field.record import from_record, to_record
 from torch import nn
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending.cutting import crop
-from tilework.blending.fusion import RULES, fuse, fusion_windows
-from tilework.blending.jitter import offsets, shifted, stride
-from tilework.blending.layout import Axis, Rect, TileLayout, plan_axis
-from tilework.blending.views import adopt_layout, grid_views, plan_canvas
+from tilework.blending.fusion.fuse import RULES, fuse, fusion_windows
+from tilework.blending.fusion.jitter import offsets, shifted, stride
+from tilework.blending.fusion.views import adopt_layout, grid_views, plan_canvas
+from tilework.blending.layout.cutting import crop
+from tilework.blending.layout.tile_layout import Axis, Rect, TileLayout, plan_axis
 
 
 def noise(*shape, seed=0):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from tilework.blending import TileLayout, compose, cut, tone_solve
-from tilework.blending.color_settings import NothingToMeasureError
-from tilework.blending.gain import compensate
-from tilework.blending.reference import resized, tile_part
-from tilework.blending.tone_solve import REFERENCE, solve_tones
+from tilework.blending import TileLayout, compose, cut
+from tilework.blending.color import tone_solve
+from tilework.blending.color.gain import compensate
+from tilework.blending.color.settings import NothingToMeasureError
+from tilework.blending.color.tone_solve import REFERENCE, solve_tones
+from tilework.blending.layout.reference import resized, tile_part
 
 
 def seeded(seed):

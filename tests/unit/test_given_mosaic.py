@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 from tilework.blending import METHODS, TileLayout, compose
-from tilework.blending.mosaic import Mosaic
+from tilework.blending.layout.mosaic import Mosaic
 
 LAYOUT = TileLayout.grid(120, 150, 64, 64, 24, 4)
 

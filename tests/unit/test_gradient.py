@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.poisson import screening, solve
+from tilework.blending.composition.poisson import screening, solve
 
 
 def minus_laplace(c):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tilework.blending.influence_scale import HIGH, LOW, MARKS, colored, share
+from tilework.pictures.scale import HIGH, LOW, MARKS, colored, share
 
 
 def test_decades_are_of_one_length_and_the_ends_hold():

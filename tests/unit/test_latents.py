@@ -3,9 +3,9 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut_cells
-from tilework.blending.noise_mask import compose_masks, cut_mask
-from tilework.blending.regroup import tile_spans
-from tilework.blending.windows import METHODS
+from tilework.blending.layout.noise_mask import compose_masks, cut_mask
+from tilework.blending.layout.regroup import tile_spans
+from tilework.blending.layout.windows import METHODS
 
 
 def noise(*shape, seed=0):

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tilework.blending.captions import describe_split
-from tilework.blending.layout import MAX_TILES, TileLayout, plan_axis
+from tilework.blending.layout.captions import describe_split
+from tilework.blending.layout.tile_layout import MAX_TILES, TileLayout, plan_axis
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tilework.blending.live_memory import META, peak_bytes, without_numbers
+from tilework.blending.networks.live_memory import META, peak_bytes, without_numbers
 from torch import nn
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending.map_scale import MapScales, core_cells, guessed_scale
+from tilework.blending.whole_picture.map_scale import MapScales, core_cells, guessed_scale
 from torch.overrides import TorchFunctionMode
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tilework.blending.receptive_field import measure
-from tilework.blending.receptive_report import describe, headline
+from tilework.blending.receptive_field.measure import measure
+from tilework.blending.receptive_field.report import describe, headline
 from torch import nn
 
 PASS = 256 * 256

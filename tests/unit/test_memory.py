@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending import memory
-from tilework.blending.canvas import METHODS, compose
-from tilework.blending.cutting import cut
-from tilework.blending.layout import TileLayout
+from tilework.blending.composition.compose import METHODS, compose
+from tilework.blending.layout.cutting import cut
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.blending.pixels import memory
 
 MB = 1 << 20
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has pages that the system may take back when it needs them")

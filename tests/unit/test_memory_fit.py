@@ -1,7 +1,7 @@
 """The line through measured memory."""
 
 import pytest
-from tilework.blending.memory_fit import MemoryFit, SharedFit, fit
+from tilework.blending.networks.memory_fit import MemoryFit, SharedFit, fit
 
 MB = 1024**2
 # Published for a U-Net of 20 MB in FP16: side of the picture, bytes.

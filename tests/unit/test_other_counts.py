@@ -3,11 +3,11 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.captions import describe_batch
-from tilework.blending.color import match_tiles
-from tilework.blending.gain import compensate
-from tilework.blending.metrics import check_seams
-from tilework.blending.regroup import as_they_came, gather, tile_spans
+from tilework.blending.color.gain import compensate
+from tilework.blending.color.match import match_tiles
+from tilework.blending.layout.captions import describe_batch
+from tilework.blending.layout.regroup import as_they_came, gather, tile_spans
+from tilework.blending.seam_check.check import check_seams
 
 LAYOUT = TileLayout.grid(100, 140, 64, 64, 16, 8, batch=16)
 FRAMES = torch.rand(31, 100, 140, 3, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tilework.sampling import patch_contents
-from tilework.sampling.patch_contents import Copies, name_of, search
+from tilework.sampling.conditions import patch_contents
+from tilework.sampling.conditions.patch_contents import Copies, name_of, search
 
 Pair = namedtuple("Pair", "first second")
 

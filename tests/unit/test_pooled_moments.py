@@ -3,7 +3,7 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending.pooled_moments import PooledMoments
+from tilework.blending.whole_picture.pooled_moments import PooledMoments
 
 
 def drifting(height: int, width: int, seed: int) -> torch.Tensor:

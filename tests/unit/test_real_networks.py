@@ -7,7 +7,7 @@ import pytest
 import torch
 from tilework.benchmarks import real_networks
 from tilework.benchmarks.real_networks import Network, compact_names, cunet_names, digest_of, rrdb_names, trained_network
-from tilework.tools.host_error import HostError
+from tilework.tools.process.host_error import HostError
 
 PACKAGE, WHEEL = "some-package", "some_package-1.0.1-py3-none-any.whl"
 PARAM = "7767517\n2 2\nConvolution c 1 1 data c 0=1 1=1 5=1 6=3\nPReLU p 1 1 c p 0=1\n"

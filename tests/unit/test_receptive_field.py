@@ -5,11 +5,11 @@ from fractions import Fraction
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.frozen_statistics import FrozenStatistics
-from tilework.blending.probe_picture import probe_picture
-from tilework.blending.receptive_field import THRESHOLD, measure
-from tilework.blending.receptive_report import describe, headline
-from tilework.blending.statistics_modules import statistics_modules
+from tilework.blending.receptive_field.measure import THRESHOLD, measure
+from tilework.blending.receptive_field.probe_picture import probe_picture
+from tilework.blending.receptive_field.report import describe, headline
+from tilework.blending.whole_picture.frozen import FrozenStatistics
+from tilework.blending.whole_picture.suspects import statistics_modules
 from tilework.tests.pack.whole_map_layers import LAYERS
 from torch import nn
 

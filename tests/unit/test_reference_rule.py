@@ -3,11 +3,11 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose
-from tilework.blending.beside_reference import fitted
-from tilework.blending.color import match_tiles
-from tilework.blending.gain import compensate
-from tilework.blending.gradient_field import check_reference
-from tilework.blending.reference import same_shape
+from tilework.blending.color.gain import compensate
+from tilework.blending.color.match import match_tiles
+from tilework.blending.composition.gradient import check_reference
+from tilework.blending.layout.reference import same_shape
+from tilework.blending.seam_check.beside_reference import fitted
 
 CANVAS = (3000, 4000)
 LAYOUT = TileLayout.grid(*CANVAS, 1024, 1024, 128, 8)

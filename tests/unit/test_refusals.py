@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.regroup import gather, tile_spans
+from tilework.blending.layout.regroup import gather, tile_spans
 
 IMAGE = torch.rand(1, 200, 200, 3, generator=torch.Generator().manual_seed(0))
 LAYOUT = TileLayout.grid(200, 200, 96, 96, 32, 8)

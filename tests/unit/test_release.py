@@ -6,7 +6,7 @@ import shlex
 import pytest
 import yaml
 from tilework.tools import commands, release_check
-from tilework.tools.environment import REPOSITORY
+from tilework.tools.setup.environment import REPOSITORY
 
 FOLDER = REPOSITORY / ".github" / "workflows"
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.yml"))}

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import Mosaic, TileLayout, compose, cut
-from tilework.blending.placement import find_scale, read_scale
+from tilework.blending.layout.placement import find_scale, read_scale
 
 
 def resize(image, size, mode="bicubic"):

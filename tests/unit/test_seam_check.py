@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.boundaries import boundaries
-from tilework.blending.heat_map import COLOURS, heat_map, worst_strips
-from tilework.blending.metrics import check_seams
-from tilework.blending.seam_report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport
-from tilework.blending.step_filters import SHARP, WIDE, step_filter
+from tilework.blending.seam_check.boundaries import boundaries
+from tilework.blending.seam_check.check import check_seams
+from tilework.blending.seam_check.heat_map import COLOURS, heat_map, worst_strips
+from tilework.blending.seam_check.report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport
+from tilework.blending.seam_check.step_filters import SHARP, WIDE, step_filter
 from tilework.tests.unit.seam_scenes import generator
 
 LAYOUT = TileLayout.grid(384, 640, 256, 256, 64)

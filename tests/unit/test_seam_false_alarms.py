@@ -5,10 +5,10 @@
 
 import pytest
 import torch
-from tilework.blending.layout import TileLayout
-from tilework.blending.metrics import check_seams
-from tilework.blending.step_filters import SHARP, steps
-from tilework.blending.step_profile import SHARP_SHARE, step_share
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.blending.seam_check.check import check_seams
+from tilework.blending.seam_check.step_filters import SHARP, steps
+from tilework.blending.seam_check.step_profile import SHARP_SHARE, step_share
 from tilework.tests.unit.seam_scenes import blurred, drawn_edges, generator, shifted, stepped, switched_texture
 
 COUNT = 20

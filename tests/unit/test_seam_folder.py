@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tilework.blending.check_folder import main, read_picture
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.blending.seam_check.folder import main, read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = TileLayout.grid(256, 384, 192, 192, 0)
@@ -88,7 +88,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, mode, channels):
 @pytest.mark.parametrize(("step", "status"), [(0, 0), (8, 1)])
 def test_it_runs_in_a_plain_interpreter(folder, step, status):
     save(folder / "pictures" / "a.png", step=step)
-    command = [sys.executable, "-m", "blending.check_folder", str(folder / "pictures"), str(folder / "layout.json")]
+    command = [sys.executable, "-m", "blending.seam_check.folder", str(folder / "pictures"), str(folder / "layout.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert done.stderr == ""
@@ -106,14 +106,14 @@ def test_a_floating_point_file_is_taken_as_it_is(folder, step, status):
 
 
 def test_an_unknown_kind_of_pixel_is_refused(folder, capsys, monkeypatch):
-    monkeypatch.setattr("tilework.blending.check_folder.KNOWN_MODES", ())
+    monkeypatch.setattr("tilework.blending.seam_check.folder.KNOWN_MODES", ())
     assert run(folder) == 2 and "its pixels are of the kind RGB" in capsys.readouterr().err
 
 
 def test_a_name_that_cannot_be_shown_is_written_as_its_code(folder):
     name = b"caf\xe9.png"
     (folder / "pictures" / "a.png").rename(Path(str(folder / "pictures")) / name.decode("utf-8", "surrogateescape"))
-    command = [sys.executable, "-m", "blending.check_folder", str(folder / "pictures"), str(folder / "layout.json")]
+    command = [sys.executable, "-m", "blending.seam_check.folder", str(folder / "pictures"), str(folder / "layout.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"})
     assert done.returncode == 0 and b"Traceback" not in done.stderr and b"caf\\udce9.png: passed" in done.stdout
 

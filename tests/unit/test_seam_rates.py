@@ -5,9 +5,9 @@ Right means: the picture fails at a boundary that has the seam, and at no other.
 
 import pytest
 import torch
-from tilework.blending.layout import TileLayout
-from tilework.blending.metrics import check_seams
-from tilework.blending.seam_report import EITHER
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.blending.seam_check.check import check_seams
+from tilework.blending.seam_check.report import EITHER
 from tilework.tests.unit.seam_scenes import (
     averaged,
     band_blurred,

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending import stage_canvas
-from tilework.blending.network_steps import Add, Attention, Keep, Local, Norm, Region, factors
-from tilework.blending.stage_canvas import StageRun, Workplace
-from tilework.blending.stage_plan import StagePlan, cores, trace
+from tilework.blending.stages import run as stage_canvas
+from tilework.blending.stages.plan import StagePlan, cores, trace
+from tilework.blending.stages.run import StageRun, Workplace
+from tilework.blending.stages.steps import Add, Attention, Keep, Local, Norm, Region, factors
 
 CHANNELS = 8
 CELLS = (20, 28)

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from tilework.blending.layout import TileLayout, plan_axis
-from tilework.blending.memory_fit import MemoryFit
-from tilework.blending.tile_plan import BackOff, TilePlan, covers, in_words, plan_tiles
+from tilework.blending.layout.tile_layout import TileLayout, plan_axis
+from tilework.blending.networks.memory_fit import MemoryFit
+from tilework.blending.networks.tile_plan import BackOff, TilePlan, covers, in_words, plan_tiles
 
 GB = 1024**3
 CARDS = (2, 6, 12, 24)

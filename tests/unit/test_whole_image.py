@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tilework.blending import TileLayout
-from tilework.blending.channels import Channels
-from tilework.blending.pieces import cores
-from tilework.blending.tiled_run import OutOfMemoryError, TiledRun
-from tilework.blending.whole_image import WholeImageStatistics
+from tilework.blending.layout.pieces import cores
+from tilework.blending.networks.channels import Channels
+from tilework.blending.networks.tiled_run import OutOfMemoryError, TiledRun
+from tilework.blending.whole_picture.whole_image import WholeImageStatistics
 from tilework.tests.pack.cascaded_unets import CascadedUNets
 from tilework.tests.pack.whole_map_layers import LAYERS
 

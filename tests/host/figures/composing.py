@@ -9,7 +9,7 @@ import comfy.nested_tensor
 import comfy.sample
 import comfy.samplers
 import torch
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.sampling import tiled_model
 from tilework.sampling.run_state import TiledRun
 from tilework.sampling.settings import TileSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import torch
-from tilework.blending.layout import TileLayout
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.sampling.settings import TileSettings
 from tilework.sampling.tile_batches import TileBatches
 from tilework.sampling.tiled_model import tiled

@@ -1,5 +1,5 @@
 /**
- * Solar curves in the browser: the same tables, waves and points as blending/curves.py.
+ * Solar curves in the browser: the same tables, waves and points as blending/solar/curves.py.
  *
  * A curve is a table over 0..1 with SUB entries per 8-bit level, read between its entries. For a wave the
  * table holds the place along the wave (straight lines between knots, so the table is exact wherever the

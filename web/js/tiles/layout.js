@@ -1,5 +1,5 @@
 /**
- * Where the tiles are: the even plan of blending/layout.py, number for number and word for word.
+ * Where the tiles are: the even plan of blending/layout/tile_layout.py, number for number and word for word.
  *
  * A layout here is {canvas: [height, width], tile: [height, width], origins: [ys, xs], unit, batch}, lengths in source
  * pixels: what the nodes send after a run too.

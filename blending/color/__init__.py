@@ -1,0 +1,1 @@
+"""Tiles of one tone: matching to a reference, and gain compensation between neighbours."""

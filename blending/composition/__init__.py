@@ -1,0 +1,1 @@
+"""Tiles become one picture: blending, cuts, bands, gradients, and the choice between them."""

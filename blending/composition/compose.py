@@ -1,0 +1,168 @@
+"""Putting tiles together into one picture: the one entry for every method.
+
+The window methods, the cut and the bands stream: tiles arrive one at a time, row by row, and
+are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
+which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
+seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
+where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+import torch
+
+from ..layout.checked_tiles import CheckedTiles, describe
+from ..layout.landing import on_grid
+from ..layout.mosaic import Mosaic
+from ..layout.tile_layout import MAX_LENGTH, TileLayout
+from ..layout.windows import METHODS as WINDOWS
+from ..layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
+from ..pixels.alpha import by_windows, over_alpha
+from ..pixels.memory import empty
+from .auto import mend
+from .bands import LEAST_OVERLAP, Bands, smallest_overlap
+from .cut_rows import LEAST_OVERLAP as LEAST_CUT
+from .cut_rows import CutRows
+from .gradient import check_reference, correct
+from .survey import Finding, Survey
+
+METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)
+LEAST_LENGTH = 1e-3
+
+
+class Composer(Protocol):
+    """Takes tiles in and leaves a picture."""
+
+    def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
+        """Take in the tile at (row, column), in row order: `pixels` [P, h, w, C] of exactly the windows' size.
+
+        `look` may be told, now and then, how many rows of them are in.
+        """
+
+    def finish(self) -> None:
+        """All tiles are in: leave the finished picture."""
+
+
+def compose(
+    tiles: Iterable[torch.Tensor],
+    layout: TileLayout,
+    method: str | None = None,
+    trim: int = 0,
+    scale: float | Fraction = 0,
+    out: torch.Tensor | None = None,
+    device: torch.device | str | None = None,
+    mosaic: Mosaic | None = None,
+    cut_feather: float = 0,
+    reference_scale: float = 0,
+    reference: torch.Tensor | None = None,
+    tell: Callable[[Sequence[Finding]], None] | None = None,
+) -> torch.Tensor:
+    """Blend tiles into one picture.
+
+    Args:
+        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient" and
+            "auto", which go over them again and keep them; the others let each go before they ask for the next.
+            P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
+            C = 4 is RGBA, whose colour is weighted by alpha (`alpha.py`).
+        layout: where they belong.
+        method: one of METHODS; where None that of `mosaic`, else "hann".
+        trim: source pixels to disregard at sides that face a neighbour: the receptive radius of the model in between.
+        scale: output pixels per source pixel; 0 takes it from the tiles.
+        out: float32 [P, H, W, C] to write to; made here where None.
+        device: where to make it; the first tile's device where None.
+        mosaic: the geometry, where the caller has worked it out; layout, method, trim and scale are then those it was made with,
+            and what is asked for beside it must not be another.
+        cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
+        reference_scale: source pixels; "gradient" and "auto" keep structure longer than this from the reference, or from the
+            windowed blend where there is none. 0 is the longer side of the tile.
+        reference: [P or 1, h, w, C'] of the same scene, any size, for "gradient" and "auto".
+        tell: is given what "auto" found at every overlap, before it cuts or corrects anything.
+
+    Returns:
+        float32 [P, H, W, C], whatever the tiles' dtype; round(size * scale) per side.
+
+    Raises:
+        ValueError: for tiles that are missing, too many, of different sizes, not finite or of another layout,
+            and for a method, trim, scale, feather, reference, mosaic or `out` that does not fit.
+    """
+    if mosaic is not None:
+        mosaic.check_asked(layout, method, trim, scale)
+    if method is None:
+        method = mosaic.method if mosaic is not None else "hann"
+    if method not in METHODS:
+        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
+    if method in USES_REFERENCE and not isinstance(tiles, Sequence):
+        tiles = list(tiles)
+    composer = None
+    columns = len(layout.axes[1].origins)
+    checked = CheckedTiles(tiles, layout)
+    for index, tile in enumerate(checked):
+        if composer is None:
+            mosaic = mosaic or Mosaic(layout, tuple(tile.shape[1:3]), method, trim, scale)
+            if mosaic.tile_size != tuple(tile.shape[1:3]):
+                raise ValueError(f"the tiles are {describe(tile.shape)} and the composition was planned for {mosaic.tile_size}")
+            feather = _feather(cut_feather, method, mosaic)
+            shape = (tile.shape[0], *mosaic.size, tile.shape[3])
+            length = _length(reference_scale, mosaic)
+            check_reference(reference, shape)
+            reference = None if reference is None else reference.detach()
+            out = _output(out, shape, device or tile.device)
+            composer = _composer(method, mosaic, out, feather)
+        row, column = divmod(index, columns)
+        composer.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
+    composer.finish()
+    if method == "gradient":
+        correct(out, lambda: tiles, mosaic, length, reference)
+    elif method == "auto":
+        if tell is not None:
+            tell(composer.findings)
+        mend(out, tiles, mosaic, composer.findings, feather, length, reference)
+    return out
+
+
+def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float) -> Composer:
+    """Whoever takes the tiles in and leaves the picture in `out`."""
+    if method == "multiband" and (smallest_overlap(mosaic) or 0) >= LEAST_OVERLAP:
+        return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
+    if method == "optimal seam":
+        return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
+    if method == "auto":
+        return Survey(mosaic, out)
+    return by_windows(mosaic, out)
+
+
+def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:
+    """`cut_feather` in output pixels, or ValueError."""
+    if not 0 <= cut_feather < math.inf:
+        raise ValueError(f"cut_feather {cut_feather} is not a width: use 0 to take it from the overlap, or a few pixels, for example 8")
+    feather, overlap = cut_feather * float(mosaic.scale), smallest_overlap(mosaic)
+    if method in ("optimal seam", "auto") and feather and overlap is not None and feather > max(overlap - 2, 0):
+        if overlap < LEAST_CUT:
+            raise ValueError(f"cut_feather {cut_feather:g} has no overlap to lie in: split with an overlap of 16 or more, or set it to 0")
+        raise ValueError(
+            f"cut_feather {cut_feather:g} does not fit into the overlap: at scale {float(mosaic.scale):g} it is {feather:g} px and the "
+            f"smallest overlap {overlap} px; use 0 to take it from the overlap, or split with more overlap"
+        )
+    return feather
+
+
+def _length(reference_scale: float, mosaic: Mosaic) -> float:
+    """`reference_scale` in output pixels, or ValueError."""
+    if not (reference_scale == 0 or LEAST_LENGTH <= reference_scale <= MAX_LENGTH):
+        raise ValueError(
+            f"reference_scale {reference_scale} is not a length: use 0 for the tile's size, or {LEAST_LENGTH:g} to {MAX_LENGTH} pixels"
+        )
+    return (reference_scale or max(mosaic.layout.tile_size)) * float(mosaic.scale)
+
+
+def _output(out: torch.Tensor | None, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    if out is None:
+        return empty(shape, device=device)
+    if tuple(out.shape) != shape or out.dtype != torch.float32 or not out.is_contiguous():
+        raise ValueError(f"the output buffer is {out.dtype} of shape {tuple(out.shape)}: expected contiguous float32 of shape {shape}")
+    return out

@@ -1,0 +1,1 @@
+"""Overlapping predictions of a diffusion model become one, step by step."""

@@ -1,0 +1,33 @@
+"""Tile after tile: how much a new tile counts beside what is finished already.
+
+Where a new tile overlaps finished ones, the first half of the overlap is theirs: the new tile sees it as
+known content and may not change it. Over the second half the new tile takes over, by a raised cosine.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ..layout.tile_layout import Axis
+
+
+def taking_over(axis: Axis, index: int, trim: int = 0) -> torch.Tensor:
+    """How much tile `index` counts along one axis against the tiles before it.
+
+    Args:
+        axis: the tiles, in cells.
+        index: which of them.
+        trim: cells at each side that faces a neighbour in which a tile is not to be trusted.
+
+    Returns:
+        float32 [axis.tile]: 0 where what is finished stays, 1 where only the new tile is; 1 everywhere for the first.
+    """
+    if index == 0:
+        return torch.ones(axis.tile)
+    start, reach = axis.origins[index] + trim, axis.origins[index - 1] + axis.tile - trim
+    middle = (start + reach) / 2
+    at = axis.origins[index] + torch.arange(axis.tile, dtype=torch.float64) + 0.5
+    rise = ((at - middle) / max(reach - middle, 1e-9)).clamp(0, 1)
+    return torch.sin(rise * (math.pi / 2)).square().float()

@@ -1,0 +1,1 @@
+"""Where tiles lie and land: grids, cutting, windows, placement, references."""

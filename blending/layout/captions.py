@@ -1,0 +1,74 @@
+"""What was planned and what was done, in a few short lines for people."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from .tile_layout import TileLayout
+
+if TYPE_CHECKING:
+    from .mosaic import Mosaic
+
+
+def counted(count: int) -> str:
+    """1 tile, 2 tiles ..."""
+    return "1 tile" if count == 1 else f"{count} tiles"
+
+
+def true_overlap(plan: TileLayout) -> str:
+    """The overlap in x and y in pixels; of an axis with a single tile there is none."""
+    ys, xs = plan.axes
+    return " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
+
+
+def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
+    """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same before the run."""
+    ys, xs = plan.axes
+    height, width = plan.tile_size
+    overlap = f"true overlap {true_overlap(plan)} px, " if len(plan) > 1 else ""
+    work = Fraction(len(plan) * height * width, plan.canvas[0] * plan.canvas[1])
+    batch = f", batch {plan.batch}" if plan.batch > 1 else ""
+    lines = [
+        f"{counted(len(plan))} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
+        f"{overlap}{_decimal(100 * plan.repeated, 1)} % computed twice or more",
+        f"{plan.canvas[1]} x {plan.canvas[0]} px{batch}, {_decimal(work, 2)} x the pixels to compute",
+    ]
+    if plan.unit > 1:
+        lines.append(f"{plan.unit} image pixels per latent cell")
+    elif multiple_of and (width % multiple_of or height % multiple_of):
+        lines.append(f"the tile is not a multiple of {multiple_of}: a VAE would crop it")
+    return lines
+
+
+def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
+    """What Seam Blend did, in a few short lines."""
+    from .mosaic import smallest_overlap  # not needed to describe a split, which every start of the host loads
+
+    source = "as typed" if typed else "from the tiles"
+    lines = [f"{counted(len(plan))}, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
+    if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":
+        lines.append("some tiles do not overlap: nothing to blend there")
+    final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
+    lines.append(final + ("" if mosaic.exact else ", placed between pixels"))
+    planned = tuple(length // plan.unit for length in plan.tile_size)
+    lost = [p - c for p, c in zip(planned, mosaic.tile_size, strict=True)]
+    if not typed and any(0 < n < 16 for n in lost) and plan.unit == 1:
+        lines += [f"tiles came back {max(lost)} px smaller: if a VAE cropped", "them, use a tile size that is a multiple of 8"]
+    return lines
+
+
+def describe_batch(planned: TileLayout, came: TileLayout) -> list[str]:
+    """Where the tiles came back with another number of pictures than was cut, both; else nothing."""
+    return [] if came.batch == planned.batch else [f"{came.batch} pictures came back of every tile, {planned.batch} were cut"]
+
+
+def _decimal(value: Fraction, digits: int) -> str:
+    """`value` (0 or more) with that many digits, half rounded up: exact, so that the browser's text is the same."""
+    scaled = (2 * value.numerator * 10**digits + value.denominator) // (2 * value.denominator)
+    return f"{scaled // 10**digits:,}.{scaled % 10**digits:0{digits}}"
+
+
+def _scale_text(scale: Fraction) -> str:
+    exact = scale.denominator == 1 or Fraction(f"{float(scale):g}") == scale
+    return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"

@@ -1,0 +1,63 @@
+"""Refusing tiles that are missing, odd or broken, by their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from ..pixels.picture import check_finite, is_finite
+from .tile_layout import TileLayout
+
+
+class CheckedTiles:
+    """Tiles passed on one by one, refusing a missing, odd-sized or broken one by its index.
+
+    A tile is searched for NaN and Inf when it has been worked on and is still in the processor's cache, where that costs
+    half: as far as `look` is told, and the rest when the next tile is asked for.
+
+    Raises:
+        ValueError: naming the tile (counted from 0), what was expected and what came.
+    """
+
+    def __init__(self, tiles: Iterable[torch.Tensor], layout: TileLayout) -> None:
+        self.tiles, self.layout = tiles, layout
+        self.count, self.looked = 0, 0
+        self.tile = torch.empty(0)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        shape = None
+        for tile in self.tiles:
+            if self.count == len(self.layout):
+                raise ValueError(
+                    f"more than the {len(self.layout)} tiles of the layout came: connect the layout of the Tile Split that cut them"
+                )
+            if tile.ndim != 4 or not tile.is_floating_point():
+                raise ValueError(f"tile {self.count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
+            shape = shape or tile.shape
+            if tile.shape != shape:
+                raise ValueError(
+                    f"tile {self.count} is {describe(tile.shape)} and tile 0 is {describe(shape)}: all tiles must come back alike; "
+                    "look for a node between split and blend that treats tiles differently"
+                )
+            self.tile, self.looked = tile.detach(), 0
+            yield self.tile
+            self.look(shape[1])
+            self.count += 1
+        if self.count < len(self.layout):
+            raise ValueError(
+                f"{self.count} tiles came and the layout has {len(self.layout)}: tile {self.count} is missing; "
+                "pass every tile on, in order, from the Tile Split that made this layout"
+            )
+
+    def look(self, rows: int) -> None:
+        """Search the first `rows` rows of the tile at hand, or what was not searched of them before."""
+        if rows > self.looked:
+            if not is_finite(self.tile[:, self.looked : rows]):
+                check_finite(self.tile, f"tile {self.count}", "the node before the blend")
+            self.looked = rows
+
+
+def describe(shape: torch.Size) -> str:
+    batch, height, width, channels = shape
+    return f"{width} x {height} with {channels} channels, batch {batch}"

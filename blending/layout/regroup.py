@@ -1,0 +1,125 @@
+"""From any batching of tiles back to one tile at a time.
+
+Tiles travel as a list, one item per place with all pictures of the batch in it. On the
+way a node may have joined them into batches or taken them apart: flattened along the
+batch, the order is tile-major, and that is all that is relied on. A node may also give other
+numbers of pictures back (a video model 13 frames for 16): then every tile is an item of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from .tile_layout import TileLayout
+
+
+class Span(NamedTuple):
+    """Pictures start..stop of item `item`."""
+
+    item: int
+    start: int
+    stop: int
+
+
+def as_they_came(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[TileLayout]:
+    """The layouts, with the number of pictures that their tiles came back with where it is another than was cut.
+
+    That can be told where every item is one tile and all tiles of a layout agree. Where it cannot, the layouts are
+    returned as they are, and `tile_spans` says what is wrong.
+
+    Args:
+        sizes: the batch size of every item that came.
+        layouts: the layouts they belong to, in order.
+    """
+    if sum(sizes) == _planned(layouts) or len(sizes) != sum(len(layout) for layout in layouts):
+        return list(layouts)
+    items = iter(sizes)
+    parts = [[next(items) for _ in range(len(layout))] for layout in layouts]
+    if not all(len(set(part)) == 1 for part in parts):
+        return list(layouts)
+    return [replace(layout, batch=part[0]) for layout, part in zip(layouts, parts, strict=True)]
+
+
+def _planned(layouts: Sequence[TileLayout]) -> int:
+    return sum(len(layout) * layout.batch for layout in layouts)
+
+
+def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list[list[Span]]]:
+    """Which parts of the items make up each tile of each layout.
+
+    Args:
+        sizes: the batch size of every item that came.
+        layouts: the layouts they belong to, in order.
+
+    Returns:
+        per layout, per tile, the spans that hold its pictures.
+
+    Raises:
+        ValueError: where not exactly the tiles of the layouts came.
+    """
+    _check_count(sizes, layouts)
+    walk = iter(_walk(sizes))
+    return [[_take(walk, layout.batch) for _ in range(len(layout))] for layout in layouts]
+
+
+def _walk(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for item, size in enumerate(sizes):
+        for picture in range(size):
+            yield item, picture
+
+
+def _take(walk: Iterator[tuple[int, int]], count: int) -> list[Span]:
+    spans: list[Span] = []
+    for _ in range(count):
+        item, picture = next(walk)
+        if spans and spans[-1].item == item:
+            spans[-1] = Span(item, spans[-1].start, picture + 1)
+        else:
+            spans.append(Span(item, picture, picture + 1))
+    return spans
+
+
+def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
+    came, expected = sum(sizes), _planned(layouts)
+    if came == expected:
+        return
+    if len(layouts) == 1 and layouts[0].batch == 1:
+        plan = f"the layout has {expected} tiles"
+    else:
+        parts = " + ".join(f"{len(layout)} tiles x batch {layout.batch}" for layout in layouts[:4])
+        more = " + ..." if len(layouts) > 4 else ""
+        plan = f"the layout has {expected} tile pictures ({parts}{more})"
+    if came == 0:
+        raise ValueError(f"the list of tiles is empty and {plan}: connect the tiles that Tile Split made, through the nodes in between")
+    what = "a tile is missing" if came < expected else "there are too many"
+    raise ValueError(
+        f"{plan} and {came} came: {what}, or they belong to another layout; connect the layout of the Tile Split that cut "
+        f"them, and let every node in between pass on one picture for each it gets{_uneven(sizes, layouts)}"
+    )
+
+
+def _uneven(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> str:
+    """Which item has another number of pictures than the first, where every item is one tile."""
+    odd = next((item for item, size in enumerate(sizes) if size != sizes[0]), None)
+    if odd is None or len(layouts) > 1 or len(sizes) != len(layouts[0]):
+        return ""
+    return f", or the same number for each tile: tile 0 came back with {sizes[0]} and tile {odd} with {sizes[odd]}"
+
+
+def gather(items: Sequence[torch.Tensor], spans: Sequence[Span]) -> torch.Tensor:
+    """The pictures of `spans` as one tensor; a view where they lie in one item.
+
+    Raises:
+        ValueError: where the parts of one tile have different shapes.
+    """
+    parts = [items[span.item][span.start : span.stop] for span in spans]
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.shape[1:] for part in parts}) > 1:
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
+        raise ValueError(f"the pictures of one tile came back in different shapes ({shapes}): all must be treated alike")
+    return torch.cat([part.to(parts[0].device) for part in parts])

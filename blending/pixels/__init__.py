@@ -1,0 +1,1 @@
+"""What is done to pixels whatever tile they lie in: memory, checks, alpha, colour spaces, resampling."""

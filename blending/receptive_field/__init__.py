@@ -1,0 +1,1 @@
+"""How far into a tile its border reaches: measured."""

@@ -1,0 +1,1 @@
+"""What remains of a seam: every boundary is measured and judged."""

@@ -1,0 +1,109 @@
+"""Where two neighbouring tiles of a layout meet, in the pixels of a finished picture.
+
+A seam of a blend lies on one of three lines: the middle of the overlap (a hard cut, and the
+steepest part of every ramp), and both ends of it (tiles that are averaged, windows that do not
+reach zero). With no overlap the three are one. One boundary is one pair of neighbours: a piece of
+a grid line as long as the tiles' own share of it, so that a report can name two tiles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..layout.tile_layout import MAX_LENGTH, TileLayout
+
+LEAST_ALONG = 8
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """One pair of neighbours. All lengths are pixels of the picture; "across" runs from tile to tile.
+
+    Attributes:
+        tiles: their indices in the layout.
+        vertical: True where the line runs from top to bottom (neighbours beside each other).
+        lines: candidate lines, each the first pixel after it, the middle of the overlap first.
+        band: (start, stop) of the overlap, across.
+        along: (start, stop) of the piece that is the pair's own.
+        edges: every line of this direction, of all pairs; no control may lie near one.
+        tile: the tile's length across.
+    """
+
+    tiles: tuple[int, int]
+    vertical: bool
+    lines: tuple[int, ...]
+    band: tuple[int, int]
+    along: tuple[int, int]
+    edges: tuple[int, ...]
+    tile: int
+
+    @property
+    def label(self) -> str:
+        """How a report names it."""
+        return f"tiles {self.tiles[0]}|{self.tiles[1]}"
+
+    def place(self, line: int, along: tuple[int, int] | None = None) -> str:
+        """Where, for a report."""
+        start, stop = along or self.along
+        return f"x {line}, y {start}-{stop}" if self.vertical else f"y {line}, x {start}-{stop}"
+
+
+def check_size(height: int, width: int, layout: TileLayout) -> None:
+    """Refuse a picture that is not the layout's canvas at one scale.
+
+    Raises:
+        ValueError: naming both sizes.
+    """
+    canvas = layout.canvas
+    low = max(Fraction(2 * side - 1, 2 * planned) for side, planned in zip((height, width), canvas, strict=True))
+    high = min(Fraction(side + 1, planned) for side, planned in zip((height, width), canvas, strict=True))
+    if low >= high or max(height, width) > MAX_LENGTH:
+        raise ValueError(
+            f"the picture is {width} x {height} and the layout was planned for {canvas[1]} x {canvas[0]}, which is not one scale for "
+            "both sides: connect the layout of the Tile Split that cut this picture, or the picture before it was cropped"
+        )
+
+
+def _first_pixel(at: float, factor: float, size: int) -> int:
+    """The first pixel whose centre lies at or after source position `at`."""
+    return min(max(math.ceil(at * factor - 0.5), 0), size)
+
+
+def _axis_lines(origins: tuple[int, ...], tile: int, canvas: int, size: int) -> list[tuple[int, int, int]]:
+    """(start, middle, stop) of each overlap, in pixels of the picture."""
+    factor = size / canvas
+    found = []
+    for a, b in itertools.pairwise(origins):
+        found.append(tuple(_first_pixel(at, factor, size) for at in (b, (a + tile + b) / 2, a + tile)))
+    return found
+
+
+def boundaries(layout: TileLayout, height: int, width: int) -> list[Boundary]:
+    """All pairs of neighbours of `layout` on a picture of that size.
+
+    Raises:
+        ValueError: where the picture is not the layout's canvas at one scale.
+    """
+    check_size(height, width, layout)
+    sizes = (height, width)
+    lines = [_axis_lines(axis.origins, axis.tile, axis.size, size) for axis, size in zip(layout.axes, sizes, strict=True)]
+    columns = len(layout.axes[1].origins)
+    found = []
+    for vertical in (True, False):
+        across, along = (1, 0) if vertical else (0, 1)
+        size = sizes[across]
+        edges = tuple(sorted({line for three in lines[across] for line in three if 0 < line < size}))
+        tile = max(1, round(layout.axes[across].tile * size / layout.axes[across].size))
+        cuts = [0, *(middle for _, middle, _ in lines[along]), sizes[along]]
+        for piece, (start, stop) in enumerate(itertools.pairwise(cuts)):
+            for index, (first, middle, last) in enumerate(lines[across]):
+                candidates = tuple(dict.fromkeys(line for line in (middle, first, last) if 0 < line < size))
+                if not candidates or stop - start < 1:
+                    continue
+                at = piece * columns + index if vertical else index * columns + piece
+                pair = (at, at + (1 if vertical else columns))
+                found.append(Boundary(pair, vertical, candidates, (first, last), (start, stop), edges, tile))
+    return found

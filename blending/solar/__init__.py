@@ -1,0 +1,1 @@
+"""Solar curves, and pictures seen through them."""

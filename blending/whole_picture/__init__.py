@@ -1,0 +1,1 @@
+"""What networks take from the whole picture: found, held still, or pooled over tiles."""

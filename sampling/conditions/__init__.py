@@ -1,0 +1,1 @@
+"""What a model is told beside the picture, cut to the tile: areas, hints, masks, patches."""

@@ -1,0 +1,1 @@
+"""The demo that `dev.py demo` runs."""

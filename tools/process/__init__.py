@@ -1,0 +1,1 @@
+"""Child processes, locks and files."""

@@ -1,0 +1,1 @@
+"""A running ComfyUI: started, asked, shown."""

@@ -1,0 +1,112 @@
+"""A browser for tests: Playwright's Python driver in the host folder, and a Chromium from wherever there is one.
+
+Chromium is, in this order: what TILEWORK_CHROMIUM names; one on the PATH; Debian's, installed with apt-get where
+we are root; Playwright's own download.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ..process.child import surroundings
+from ..process.host_error import HostError, tail
+from ..process.lock import held
+from ..process.long_step import Report, last_line, run_step
+from .environment import Host
+from .pip import run_pip
+
+PLAYWRIGHT = "playwright==1.65.2"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+DEBIAN = ("chromium", "fonts-dejavu-core")
+VERSION_SECONDS = 60
+# Graphics by the processor, so that it works and looks the same on every machine; and no calls home.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def ensure_driver(host: Host, report: Report = print) -> None:
+    """Make `import playwright` work in this process.
+
+    Raises HostError where it cannot be installed.
+    """
+    folder = _folder(host)
+    complete = folder / "complete.txt"
+    if not complete.exists():
+        with held(host.root / "setup.lock", report):
+            if not complete.exists():
+                report("Installing Playwright, which drives the browser (once, 170 MB).")
+                run_pip(host.python, ["install", "--upgrade", "--target", str(folder), PLAYWRIGHT], host.root, "install-playwright", report)
+                complete.write_text(PLAYWRIGHT + "\n", "utf-8")
+    if str(folder) not in sys.path:
+        # Last: what comes with it must not hide a package of the environment.
+        sys.path.append(str(folder))
+
+
+def ensure_chromium(host: Host, report: Report = print) -> str | None:
+    """The Chromium to start; None where it is Playwright's own. Call `ensure_driver` first.
+
+    Raises HostError, in words, where there is none and none can be had.
+    """
+    named = os.environ.get("TILEWORK_CHROMIUM")
+    if named:
+        if not Path(named).is_file():
+            raise HostError(f"TILEWORK_CHROMIUM names {named}, which is no file. Name the program itself, or leave it out.")
+        return named
+    with held(host.root / "setup.lock", report):
+        found = _on_path()
+        if not found and shutil.which("apt-get") and getattr(os, "geteuid", lambda: 1)() == 0:
+            report("Installing Debian's Chromium.")
+            _run(["apt-get", "update"], host, report, {})
+            _run(["apt-get", "install", "-y", "--no-install-recommends", *DEBIAN], host, report, {"DEBIAN_FRONTEND": "noninteractive"})
+            found = _on_path()
+        if found:
+            return found
+        return _playwrights_own(host, report)
+
+
+def _on_path() -> str | None:
+    return next((found for name in NAMES if (found := shutil.which(name)) and _starts(found)), None)
+
+
+def _starts(program: str) -> bool:
+    """Whether it is a browser and not Ubuntu's note in its place, which says that there is a snap."""
+    if os.name == "nt":
+        return True  # There, asking for the version opens a window.
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, timeout=VERSION_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _playwrights_own(host: Host, report: Report) -> None:
+    # Read by Playwright itself too, when it starts what it finds there.
+    os.environ["PLAYWRIGHT_BROWSERS_PATH"] = str(host.root / "browsers")
+    report("Downloading a Chromium (once, 150 MB).")
+    command = [str(host.python), "-m", "playwright", "install", "chromium"]
+    if _run(command, host, report, {"PYTHONPATH": str(_folder(host))}):
+        log = host.root / "logs" / "browser.log"
+        raise HostError(
+            "The browser tests need a Chromium, none was found and none could be downloaded. Install Chromium, Chrome or Edge, or name "
+            f"one in the environment variable TILEWORK_CHROMIUM. The end of the log {log}:",
+            tail(log),
+        )
+
+
+def _folder(host: Host) -> Path:
+    return host.root / f"driver-{PLAYWRIGHT.replace('==', '-')}"
+
+
+def _run(command: list[str], host: Host, report: Report, extra: dict[str, str]) -> int:
+    return run_step(command, host.root / "logs" / "browser.log", surroundings(**extra), report, last_line)

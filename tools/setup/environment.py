@@ -1,0 +1,140 @@
+"""The host: a real ComfyUI and a virtual environment to run it, all in one folder.
+
+    find_host()    where it is, without doing any work
+    ensure_host()  the same, after setting up whatever is missing
+
+The folder is `.host` in the repository, or the one that the environment variable
+TILEWORK_HOST names. It can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..process.host_error import HostError, from_os_error
+from ..process.links import remove_tree
+from ..process.lock import held
+from ..process.long_step import Report
+from .comfy_source import ensure_comfy, existing_comfy, is_comfy
+from .virtual_environment import (
+    ask,
+    ensure_interpreter,
+    ensure_packages,
+    is_complete,
+    python_of,
+    read_stamp,
+    requirements_key,
+    write_stamp,
+)
+
+__all__ = ["REPOSITORY", "Host", "HostError", "ensure_host", "find_host", "has_cuda", "host_folder"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TEST_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
+MARK = "tilework-host.txt"
+MARK_TEXT = "Made by Tilework's dev.py, which may delete anything in this folder. So may you.\n"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A ComfyUI that can be started.
+
+    Attributes:
+        root: the folder that everything is made in.
+        comfy: ComfyUI's source; never written to where it is the person's own.
+        python: the interpreter of the virtual environment.
+    """
+
+    root: Path
+    comfy: Path
+    python: Path
+
+
+def host_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder that the host is, or will be, in."""
+    named = environ.get("TILEWORK_HOST")
+    return Path(named).expanduser().absolute() if named else REPOSITORY / ".host"
+
+
+def find_host() -> Host:
+    """The host that was set up earlier.
+
+    Raises HostError where there is none.
+    """
+    root = host_folder()
+    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
+    host = Host(root, comfy, python_of(root / "venv"))
+    if not is_comfy(comfy) or not host.python.exists() or read_stamp(root / "venv").get("requirements") != _key(comfy):
+        raise HostError(f"There is no complete ComfyUI to test with in {root}. Run python dev.py test, which sets one up.")
+    return host
+
+
+def ensure_host(report: Report = print) -> Host:
+    """The host, set up as far as anything is missing. Safe to stop and to run again at any moment.
+
+    Raises HostError, in words, where it cannot be done.
+    """
+    root = host_folder()
+    try:
+        _claim(root)
+        ready = _ready(root)
+        if ready:
+            return ready
+        with held(root / "setup.lock", report):
+            # Whoever had the lock may have done it all.
+            return _ready(root) or _set_up(root, report)
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def _key(comfy: Path) -> str:
+    return requirements_key(comfy / "requirements.txt", TEST_REQUIREMENTS)
+
+
+def _ready(root: Path) -> Host | None:
+    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
+    if is_comfy(comfy) and is_complete(root / "venv", _key(comfy)):
+        return Host(root, comfy, python_of(root / "venv"))
+    return None
+
+
+def _claim(root: Path) -> None:
+    """Make the folder, and see that a folder with somebody's files in it is never taken for ours."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise HostError(f"{root} is to be the host folder and is a file. Name another folder in TILEWORK_HOST.") from error
+    ours = root == REPOSITORY / ".host" or (root / MARK).exists()
+    if not ours and any(root.iterdir()):
+        raise HostError(f"TILEWORK_HOST names {root}, which holds files that this script did not make. Name an empty or a new folder.")
+    if not (root / MARK).exists():
+        (root / MARK).write_text(MARK_TEXT, "utf-8")
+
+
+def _set_up(root: Path, report: Report) -> Host:
+    report(f"Setting up ComfyUI in {root} (once; later runs start in seconds).")
+    remove_tree(root / "tmp")
+    python = ensure_interpreter(root, report)
+    comfy = existing_comfy(REPOSITORY)
+    if comfy:
+        report(f"Using the ComfyUI in {comfy}; nothing is written to it.")
+    else:
+        comfy = ensure_comfy(root, python, report)
+    ensure_packages(root, comfy, TEST_REQUIREMENTS, _key(comfy), report)
+    remove_tree(root / "tmp")
+    report("ComfyUI and its environment are complete.")
+    return Host(root, comfy, python)
+
+
+def has_cuda(host: Host) -> bool:
+    """Whether torch finds a CUDA device; asked once (it takes seconds) and again when the machine looks different."""
+    signs = f"{Path('/dev/nvidiactl').exists()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    stamp = read_stamp(host.root / "venv")
+    if stamp.get("cuda_asked_with") != signs:
+        answer = ask(host.python, "import torch; print(torch.cuda.is_available())")
+        stamp = {"cuda_asked_with": signs, "cuda": str(answer)}
+        write_stamp(host.root / "venv", **stamp)
+    return stamp["cuda"] == "True"
