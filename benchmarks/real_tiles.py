@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..blending.layout.tile_layout import Axis, TileLayout
+from ..blending.layout.grid import Axis
+from ..blending.layout.tile_layout import TileLayout
 from ..blending.receptive_field.border_distance import axis_distance
 from .seam_figures import Boundary, boundaries, line_step, local_step
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .composition.compose import METHODS, compose
     from .layout.cutting import cut, cut_cells
+    from .layout.grid import Axis, Rect
     from .layout.mosaic import Mosaic
-    from .layout.tile_layout import Axis, Rect, TileLayout
+    from .layout.tile_layout import TileLayout
 
 __all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from ..blending.layout.captions import counted, true_overlap
+from ..blending.layout.captions import counted, in_words, true_overlap
 from ..blending.layout.pieces import snug_grid
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.networks.back_off import BackOff
 from ..blending.networks.channels import Channels
-from ..blending.networks.tile_plan import BackOff, TilePlan, batch_that_fits, in_words, plan_tiles
+from ..blending.networks.tile_plan import TilePlan, batch_that_fits, plan_tiles
 from ..blending.networks.tiled_run import TiledRun
 from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD

@@ -227,8 +227,8 @@ class LatentSeamBlend(io.ComfyNode):
     @classmethod
     def execute(cls, tiles, layout, method, trim) -> io.NodeOutput:
         """Blend the tiles of each layout."""
+        from ..blending.composition.masks import compose_masks
         from ..blending.layout.mosaic import Mosaic
-        from ..blending.layout.noise_mask import compose_masks
         from ..blending.layout.regroup import as_they_came, tile_spans
 
         planned = _layouts(layout)

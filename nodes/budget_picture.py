@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.networks.tile_plan import in_words
+from ..blending.layout.captions import in_words
 from ..models.tile_budget import Budget, table
 from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
 

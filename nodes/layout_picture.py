@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.layout.tile_layout import Axis, TileLayout
+from ..blending.layout.grid import Axis
+from ..blending.layout.tile_layout import TileLayout
 from ..blending.seam_check.report import SeamReport
 from .overlay import LAYOUT_KEY, SEAMS_KEY, layout_record, seam_record
 from .preview import decoration, saved

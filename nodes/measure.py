@@ -7,7 +7,7 @@ from math import isfinite
 
 from comfy_api.latest import io
 
-from ..blending.layout.tile_layout import MAX_LENGTH
+from ..blending.layout.grid import MAX_LENGTH
 from .types import check_image
 
 LEVELS = 255

@@ -12,7 +12,7 @@ import logging
 from functools import partial
 from typing import Any
 
-from ..blending.layout.tile_layout import Rect
+from ..blending.layout.grid import Rect
 
 # Networks of the host that read rope_options, by module.
 HEEDED_BY = frozenset(

@@ -12,7 +12,8 @@ import torch
 
 from ..blending.fusion.jitter import offsets, stride
 from ..blending.fusion.views import RectView, grid_views
-from ..blending.layout.tile_layout import Axis, TileLayout
+from ..blending.layout.grid import Axis
+from ..blending.layout.tile_layout import TileLayout
 from .conditions.cropping import ConditionCropper
 from .last_call import LastCall
 from .positions import heeds_positions, warn_unheeded

@@ -15,7 +15,7 @@ import torch
 from ..blending.fusion.sequential_weight import taking_over
 from ..blending.fusion.views import RectView
 from ..blending.layout.cutting import crop
-from ..blending.layout.tile_layout import Axis
+from ..blending.layout.grid import Axis
 from .run_state import CanvasTiles, TiledRun
 
 PLANE = (-2, -1)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from ..blending.layout.tile_layout import Rect
+from ..blending.layout.grid import Rect
 
 Cond = dict[str, Any]
 

@@ -13,10 +13,10 @@ import torch
 
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
-from ..pixels.alpha import over_alpha
 from .cut_rows import CutRows
 from .gradient import correct
 from .gradient import rounds as corrections
+from .over_alpha import over_alpha
 from .survey import CONTENT, TONE, Finding
 
 

@@ -17,18 +17,19 @@ from typing import Protocol
 import torch
 
 from ..layout.checked_tiles import CheckedTiles, describe
+from ..layout.grid import MAX_LENGTH
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
-from ..layout.tile_layout import MAX_LENGTH, TileLayout
+from ..layout.tile_layout import TileLayout
 from ..layout.windows import METHODS as WINDOWS
 from ..layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
-from ..pixels.alpha import by_windows, over_alpha
 from ..pixels.memory import empty
 from .auto import mend
 from .bands import LEAST_OVERLAP, Bands, smallest_overlap
 from .cut_rows import LEAST_OVERLAP as LEAST_CUT
 from .cut_rows import CutRows
 from .gradient import check_reference, correct
+from .over_alpha import by_windows, over_alpha
 from .survey import Finding, Survey
 
 METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)

@@ -20,9 +20,9 @@ import torch
 from ..layout.checked_tiles import CheckedTiles
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
-from ..pixels.alpha import by_windows
 from ..pixels.cell_means import cell_means
 from ..pixels.memory import empty
+from .over_alpha import by_windows
 from .overlap_weights import OverlapWeights, Weights
 
 EQUAL, TONE, CONTENT = "feather", "gradient", "cut"

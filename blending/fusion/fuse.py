@@ -16,7 +16,7 @@ from typing import Protocol
 
 import torch
 
-from ..layout.tile_layout import Axis
+from ..layout.grid import Axis
 from ..layout.windows import axis_windows
 
 RULES = ("hann", "gaussian", "average")

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 
-from ..layout.tile_layout import Axis
+from ..layout.grid import Axis
 
 
 def stride(axis: Axis) -> int:

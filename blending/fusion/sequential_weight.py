@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from ..layout.tile_layout import Axis
+from ..layout.grid import Axis
 
 
 def taking_over(axis: Axis, index: int, trim: int = 0) -> torch.Tensor:

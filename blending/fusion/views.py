@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 
 from ..layout.cutting import crop
-from ..layout.tile_layout import MAX_TILES, Axis, Rect, TileLayout, plan_axis
+from ..layout.grid import MAX_TILES, Axis, Rect, plan_axis
+from ..layout.tile_layout import TileLayout
 from .fuse import fusion_windows
 from .jitter import shifted
 

@@ -72,3 +72,12 @@ def _decimal(value: Fraction, digits: int) -> str:
 def _scale_text(scale: Fraction) -> str:
     exact = scale.denominator == 1 or Fraction(f"{float(scale):g}") == scale
     return f"{float(scale):g}" if exact else f"{float(scale):.6g} ({scale.numerator}/{scale.denominator})"
+
+
+def in_words(size: float) -> str:
+    """Bytes as a person reads them: 512 KB, 1.60 GB (of 1024)."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1024 or unit == "GB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if size >= 100 or unit == "bytes" else f"{size:.3g} {unit}"

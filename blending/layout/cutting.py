@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import torch
 
-from .tile_layout import Rect, TileLayout
+from .grid import Rect
+from .tile_layout import TileLayout
 
 
 def mirrored(start: int, length: int, size: int) -> torch.Tensor:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..networks.tile_plan import covers
-from .tile_layout import Axis, Rect, TileLayout
+from .grid import Axis, Rect, covers
+from .tile_layout import TileLayout
 
 COARSE = (8, 4, 2, 1)
 

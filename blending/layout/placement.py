@@ -14,7 +14,8 @@ from fractions import Fraction
 
 import torch
 
-from .tile_layout import FAMILIAR_DENOMINATORS, MAX_LENGTH, Axis
+from .grid import MAX_LENGTH, Axis
+from .tile_layout import FAMILIAR_DENOMINATORS
 
 MAX_DENOMINATOR = 10_000
 

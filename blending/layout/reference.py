@@ -14,7 +14,8 @@ import torch
 
 from ..pixels.alpha import weighted_by_alpha
 from .cutting import crop
-from .tile_layout import Rect, TileLayout
+from .grid import Rect
+from .tile_layout import TileLayout
 
 # How far the two sides' scales may be apart, as a share, before it is another picture.
 _ASPECT_TOLERANCE = 0.02

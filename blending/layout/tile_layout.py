@@ -15,11 +15,11 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
+
+from .grid import MAX_LENGTH, MAX_TILES, Axis, Rect, check_plan, plan_axis
 
 RECORD_VERSION = 1
-MAX_TILES = 65_536
-MAX_LENGTH = 1 << 20
 
 # Tiles that reach over the picture are copies, filled up with mirrored picture. More pixels of those than this, and
 # than MAX_PADDING times the picture itself, are a mistake or an attack on the memory.
@@ -27,76 +27,6 @@ MAX_PADDED = 1 << 26
 MAX_PADDING = 8
 
 FAMILIAR_DENOMINATORS = (1, 2, 3, 4, 5, 8, 10, 20, 100)
-
-
-class Rect(NamedTuple):
-    """A tile's place: top left corner and size, in source pixels."""
-
-    y: int
-    x: int
-    height: int
-    width: int
-
-
-class Axis(NamedTuple):
-    """One direction of a grid: `size` pixels covered by tiles `tile` long that start at `origins`."""
-
-    size: int
-    tile: int
-    origins: tuple[int, ...]
-
-    @property
-    def overlap(self) -> int | None:
-        """The smallest overlap of two neighbours, or None where there is one tile."""
-        gaps = [a + self.tile - b for a, b in zip(self.origins, self.origins[1:], strict=False)]
-        return min(gaps) if gaps else None
-
-    @property
-    def alone(self) -> int:
-        """How many of the `size` pixels only one tile covers."""
-        starts = (0, *(min(origin + self.tile, self.size) for origin in self.origins))
-        stops = (*self.origins[1:], self.size)
-        return sum(max(0, stop - start) for start, stop in zip(starts, stops, strict=False))
-
-
-def plan_axis(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int, ...]:
-    """Origins of equal tiles, evenly spread over `size` pixels.
-
-    Every origin is a multiple of `multiple_of` and neighbours overlap by at least
-    `overlap`. The last tile may reach over the end by fewer than `multiple_of` pixels
-    (or by as much as the tile is longer than `size`): the planner rounds the way to
-    the last origin up to the lattice instead of pulling the last tile back off it.
-
-    Raises ValueError where no such plan exists.
-    """
-    if size <= tile:
-        return (0,)
-    lattice_steps = math.ceil((size - tile) / multiple_of)
-    longest_stride = (tile - overlap) // multiple_of
-    if longest_stride < 1:
-        room = f"an overlap of {tile - multiple_of} or less, " if tile >= multiple_of else ""
-        raise ValueError(
-            f"tile {tile} with overlap {overlap} moves on by {tile - overlap} px, less than multiple_of {multiple_of}: "
-            f"use {room}a larger tile, or multiple_of {tile - overlap} or less"
-        )
-    strides = math.ceil(lattice_steps / longest_stride)
-    return tuple(multiple_of * (i * lattice_steps // strides) for i in range(strides + 1))
-
-
-def _check_plan(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int) -> None:
-    for name, value in (("height", height), ("width", width)):
-        if not 1 <= value <= MAX_LENGTH:
-            raise ValueError(f"an image {name} of {value} px cannot be cut: it must be 1 to {MAX_LENGTH}")
-    for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
-        if not 1 <= value <= MAX_LENGTH:
-            raise ValueError(f"{name} {value} is not a tile size: use 1 to {MAX_LENGTH}, for example 1024")
-    if multiple_of < 1:
-        raise ValueError(f"multiple_of {multiple_of} is not a lattice: use 1 or more, for example 8")
-    if overlap < 0:
-        raise ValueError(f"overlap {overlap} is negative: use 0 or more, for example an eighth of the tile")
-    smaller = min(tile_height, tile_width)
-    if overlap >= smaller:
-        raise ValueError(f"overlap {overlap} must be smaller than the tile ({tile_width} x {tile_height}): use {smaller // 2} or less")
 
 
 @dataclass(frozen=True)
@@ -187,7 +117,7 @@ class TileLayout:
         """
         if unit < 1:
             raise ValueError(f"unit {unit} is not a number of pixels per cell: use 1 or more")
-        _check_plan(height, width, tile_height, tile_width, overlap, multiple_of)
+        check_plan(height, width, tile_height, tile_width, overlap, multiple_of)
         for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
             if value % unit:
                 low = value // unit * unit

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import torch
 
-from .tile_layout import Axis, TileLayout
+from .grid import Axis
+from .tile_layout import TileLayout
 
 METHODS = ("hann", "linear", "gaussian", "average", "none")
 

@@ -14,13 +14,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from ..layout.tile_layout import MAX_LENGTH
-
-SHRINK = 0.75
-MOST_BACK_OFFS = 5
+from ..layout.captions import in_words
+from ..layout.grid import MAX_LENGTH, Cover, covers
 
 # What is shown beside the choice: the whole picture, the nearest that do not fit, and the next smaller ones.
 SHOWN_ABOVE = 3
@@ -72,43 +70,6 @@ class TilePlan:
     overlap: int
     tile_batch: int
     candidates: tuple[Candidate, ...] = ()
-
-
-class Cover(NamedTuple):
-    """`count` tiles of `tile` pixels that cover one axis."""
-
-    tile: int
-    count: int
-
-    @property
-    def pixels(self) -> int:
-        """Computed along this axis."""
-        return self.tile * self.count
-
-
-def covers(size: int, overlap: int, multiple_of: int, smallest: int, largest: int) -> list[Cover]:
-    """The shortest tile for every number of tiles that can cover `size` pixels, longest first.
-
-    Numbers that call for the same tile are given once, as the grid would lay it out (`layout.plan_axis`).
-
-    Args:
-        size, overlap: pixels.
-        multiple_of: tiles and their origins are multiples of it.
-        smallest, largest: sides of a tile; multiples of it, too, and above the overlap.
-    """
-    steps, shared = -(-size // multiple_of), -(-overlap // multiple_of)
-    least, most = smallest // multiple_of, largest // multiple_of
-
-    def number(tile: int) -> int:
-        return 1 if steps <= tile else 1 - (tile - steps) // (tile - shared)
-
-    found: list[Cover] = []
-    tile = most + 1
-    while tile > least:
-        count = number(tile - 1)
-        tile = max(-(-(steps + (count - 1) * shared) // count), least)
-        found.append(Cover(tile * multiple_of, count))
-    return found
 
 
 def _check(width: int, height: int, margin: float, overlap: int, multiple_of: int, smallest: int, most_batch: int) -> None:
@@ -239,56 +200,3 @@ def _nothing_fits(needed: float, width: int, height: int, free: float, margin: f
         f"{in_words(max(free, 0))} are free. Close other programs that use the memory, unload models, use a smaller model"
         f"{overlap}{lower}"
     )
-
-
-def in_words(size: float) -> str:
-    """Bytes as a person reads them: 512 KB, 1.60 GB (of 1024)."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1024 or unit == "GB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if size >= 100 or unit == "bytes" else f"{size:.3g} {unit}"
-
-
-class BackOff:
-    """Smaller tiles after the memory ran out, a few times and no more.
-
-    Args:
-        multiple_of: sides of tiles are multiples of it.
-        smallest: side of a tile, in pixels.
-        most: how often.
-
-    Attributes:
-        count: how often it has been done.
-    """
-
-    def __init__(self, multiple_of: int = 8, smallest: int = 64, most: int = MOST_BACK_OFFS) -> None:
-        self.multiple_of, self.smallest, self.most = multiple_of, smallest, most
-        self.count = 0
-
-    def next(self, plan: TilePlan) -> TilePlan:
-        """What to try after `plan` ran out of memory: one tile at a time where it was several, else tiles of three quarters the side.
-
-        Raises:
-            RuntimeError: where that has been done `most` times, or tiles cannot be smaller; it says what to do.
-        """
-        size = f"{plan.tile_width} x {plan.tile_height} px"
-        advice = "Close other programs that use the memory, unload models, or use a smaller model"
-        if self.count >= self.most:
-            raise RuntimeError(f"out of memory with tiles of {size}, after making them smaller {self.count} times. {advice}")
-        if plan.tile_batch > 1:
-            smaller = replace(plan, tile_batch=1, candidates=())
-        else:
-            sides = self._shorter(plan.tile_width, plan.overlap), self._shorter(plan.tile_height, plan.overlap)
-            if sides == (plan.tile_width, plan.tile_height):
-                raise RuntimeError(
-                    f"out of memory with tiles of {size}, and with an overlap of {plan.overlap} px they cannot be smaller. "
-                    f"{advice}, or a smaller overlap"
-                )
-            smaller = replace(plan, tile_width=sides[0], tile_height=sides[1], candidates=())
-        self.count += 1
-        return smaller
-
-    def _shorter(self, side: int, overlap: int) -> int:
-        least = max(-(-self.smallest // self.multiple_of), -(-overlap // self.multiple_of) + 1) * self.multiple_of
-        return min(side, max(int(side * SHRINK) // self.multiple_of * self.multiple_of, least))

@@ -20,9 +20,10 @@ import torch
 
 from ..composition.compose import compose
 from ..layout.cutting import crop
+from ..layout.grid import Rect
 from ..layout.mosaic import Mosaic
 from ..layout.pieces import Piece, cores, pieces, snug_grid
-from ..layout.tile_layout import Rect, TileLayout
+from ..layout.tile_layout import TileLayout
 from ..pixels.memory import empty
 from ..pixels.picture import Outside, is_finite, outside
 from ..whole_picture.one_at_a_time import OneAtATimeError

@@ -13,7 +13,8 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..layout.tile_layout import MAX_LENGTH, TileLayout
+from ..layout.grid import MAX_LENGTH
+from ..layout.tile_layout import TileLayout
 
 LEAST_ALONG = 8
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ...blending.layout.tile_layout import Rect, TileLayout
+from ...blending.layout.grid import Rect
+from ...blending.layout.tile_layout import TileLayout
 from ...blending.pixels.picture import is_finite
 from .tiles import Outcome, Shrinking, VAETiles, class_name
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from ...blending.layout.captions import counted
-from ...blending.networks.tile_plan import in_words
+from ...blending.layout.captions import counted, in_words
 from ...blending.pixels.memory import empty
 from ...blending.stages.plan import StagePlan, trace
 from ...blending.stages.run import StageRun, Workplace

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from ...blending.layout.tile_layout import Rect, TileLayout
-from ...blending.networks.tile_plan import BackOff, Needs, TilePlan, plan_tiles
+from ...blending.layout.grid import Rect
+from ...blending.layout.tile_layout import TileLayout
+from ...blending.networks.back_off import BackOff
+from ...blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ...blending.stages.plan import Region, cores
 from ..memory import fit_for_vae, free_after_loading, is_out_of_memory
 

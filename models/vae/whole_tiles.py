@@ -16,7 +16,8 @@ import torch
 from ...blending.composition.compose import compose
 from ...blending.layout.captions import counted
 from ...blending.layout.cutting import cut_cells
-from ...blending.layout.tile_layout import Rect, TileLayout, plan_axis
+from ...blending.layout.grid import Rect, plan_axis
+from ...blending.layout.tile_layout import TileLayout
 from ...blending.networks.tile_plan import Needs
 from ...blending.pixels.picture import is_finite
 from .tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, class_name, planned_tile

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ...blending.layout.cutting import mirrored
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .planes import cut, whole
 
 # The host's own: so many cells, or a quarter of the area where that is less.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 
 
 def _clipped(start: int, length: int, size: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .hints import cut_hint
 from .notices import Notices
 from .own_pictures import CANVAS, OwnTile

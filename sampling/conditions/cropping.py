@@ -14,7 +14,7 @@ from typing import Any
 import comfy.model_management
 import torch
 
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .areas import frame_of, tile_mask
 from .boxes import boxes_fit, cut_boxes
 from .controls import ControlCropper

@@ -11,7 +11,7 @@ import comfy.utils
 import torch
 
 from ...blending.layout.cutting import mirrored
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .planes import cut, pick
 
 NEAREST = "nearest-exact"

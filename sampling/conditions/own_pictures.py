@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...blending.layout.tile_layout import Rect, TileLayout
+from ...blending.layout.grid import Rect
+from ...blending.layout.tile_layout import TileLayout
 from .notices import Notices
 from .planes import same_proportions
 

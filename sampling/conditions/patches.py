@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .notices import Notices
 from .patch_contents import CONTAINERS, MOST_LOOKED_AT, CannotCopyError, Contents, Copies, HeldTensor, name_of, search
 from .planes import cut_scaled, has_proportions, whole

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from ...blending.layout.cutting import mirrored
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 
 
 def whole(canvas: tuple[int, ...]) -> Rect:

@@ -18,7 +18,7 @@ import comfy.conds
 import torch
 
 from ...blending.layout.cutting import mirrored
-from ...blending.layout.tile_layout import Rect
+from ...blending.layout.grid import Rect
 from .notices import Notices
 from .own_pictures import CANVAS, TILE, OwnTile
 from .planes import cut_scaled, has_proportions, is_canvas, within

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...blending.layout.tile_layout import Axis, Rect, TileLayout
+from ...blending.layout.grid import Axis, Rect
+from ...blending.layout.tile_layout import TileLayout
 from ...blending.layout.windows import AxisWindow, axis_windows
 from .own_pictures import OwnTile
 

@@ -6,7 +6,8 @@ import functools
 import random
 
 from tilework.blending.layout.captions import describe_split
-from tilework.blending.layout.tile_layout import MAX_TILES, TileLayout
+from tilework.blending.layout.grid import MAX_TILES
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import overlaps
 

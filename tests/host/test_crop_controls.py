@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from tilework.blending.layout.tile_layout import Rect
+from tilework.blending.layout.grid import Rect
 
 from .recording import (
     CPU,

@@ -6,7 +6,7 @@ import types
 
 import pytest
 import torch
-from tilework.blending.layout.tile_layout import Rect
+from tilework.blending.layout.grid import Rect
 from tilework.sampling.conditions import planes
 
 from .recording import (

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tilework.blending.layout.tile_layout import Rect
+from tilework.blending.layout.grid import Rect
 from tilework.tests.pack import models, patched
 
 from .recording import UNIT, ConditionCropper, TileSettings, at, noise, plan, prompt, ramp, relative, views

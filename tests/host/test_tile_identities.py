@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 import torch
-from tilework.blending.layout.tile_layout import Rect
+from tilework.blending.layout.grid import Rect
 from tilework.sampling.tile_identities import told_apart
 
 from .recording import TiledRun, TileSettings, make_model, noise, prompt

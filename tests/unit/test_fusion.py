@@ -12,7 +12,8 @@ from tilework.blending.fusion.fuse import RULES, fuse, fusion_windows
 from tilework.blending.fusion.jitter import offsets, shifted, stride
 from tilework.blending.fusion.views import adopt_layout, grid_views, plan_canvas
 from tilework.blending.layout.cutting import crop
-from tilework.blending.layout.tile_layout import Axis, Rect, TileLayout, plan_axis
+from tilework.blending.layout.grid import Axis, Rect, plan_axis
+from tilework.blending.layout.tile_layout import TileLayout
 
 
 def noise(*shape, seed=0):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from tilework.blending import TileLayout, compose, cut_cells
-from tilework.blending.layout.noise_mask import compose_masks, cut_mask
+from tilework.blending.composition.masks import compose_masks
+from tilework.blending.layout.noise_mask import cut_mask
 from tilework.blending.layout.regroup import tile_spans
 from tilework.blending.layout.windows import METHODS
 

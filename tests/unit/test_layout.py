@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tilework.blending.layout.captions import describe_split
-from tilework.blending.layout.tile_layout import MAX_TILES, TileLayout, plan_axis
+from tilework.blending.layout.grid import MAX_TILES, plan_axis
+from tilework.blending.layout.tile_layout import TileLayout
 
 
 @st.composite

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from tilework.blending import TileLayout
+from tilework.blending.networks.back_off import BackOff
 from tilework.blending.networks.channels import Channels
-from tilework.blending.networks.tile_plan import BackOff
 from tilework.blending.networks.tiled_run import OutOfMemoryError, TiledRun
 from tilework.tests.unit.test_tiled_run import RADIUS, Upscaler, picture, run, untiled
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tilework.benchmarks.real_tiles import DISTANCES, blended, by_distance, error, steps, whole_grid
 from tilework.blending import compose, cut
-from tilework.blending.layout.tile_layout import Rect
+from tilework.blending.layout.grid import Rect
 
 LEVEL = 1 / 255
 CANVAS, SCALE = (160, 224), 2

@@ -3,9 +3,12 @@
 import random
 
 import pytest
-from tilework.blending.layout.tile_layout import TileLayout, plan_axis
+from tilework.blending.layout.captions import in_words
+from tilework.blending.layout.grid import covers, plan_axis
+from tilework.blending.layout.tile_layout import TileLayout
+from tilework.blending.networks.back_off import BackOff
 from tilework.blending.networks.memory_fit import MemoryFit
-from tilework.blending.networks.tile_plan import BackOff, TilePlan, covers, in_words, plan_tiles
+from tilework.blending.networks.tile_plan import TilePlan, plan_tiles
 
 GB = 1024**3
 CARDS = (2, 6, 12, 24)

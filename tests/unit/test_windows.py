@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tilework.blending.layout.grid import Axis, plan_axis
 from tilework.blending.layout.mosaic import Mosaic
-from tilework.blending.layout.tile_layout import Axis, TileLayout, plan_axis
+from tilework.blending.layout.tile_layout import TileLayout
 from tilework.blending.layout.windows import METHODS, axis_windows, check_trim, shared
 
 

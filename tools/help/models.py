@@ -224,7 +224,7 @@ def curve(field: Any) -> Image.Image:
 
 def bars(plan: Any) -> Image.Image:
     """A bar for each tile size that was looked at, a line at what is free."""
-    from blending.networks.tile_plan import in_words
+    from blending.layout.captions import in_words
 
     image, draw = blank(ROW * len(plan.candidates) + 40)
     room = 0.62 * PANEL
