@@ -8,6 +8,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 if "tilework" not in sys.modules:
@@ -36,3 +38,16 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """The browser comes last: once it is open, its driver keeps an event loop in the main thread until the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "browser"))
+
+
+@pytest.fixture(autouse=True)
+def _own_user_folder(tmp_path):
+    """A user folder for each test that runs ComfyUI in its own process: what one has measured no other finds."""
+    folders = sys.modules.get("folder_paths")
+    if folders is None:
+        yield
+        return
+    before = folders.get_user_directory()
+    folders.set_user_directory(str(tmp_path / "user"))
+    yield
+    folders.set_user_directory(before)

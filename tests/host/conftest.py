@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,6 @@ def server():
     models = {"upscale_models": [ensure_upscaler(host)]}
     with Server(host, name="tests", packs=packs, models=models, inputs=[ensure_photograph(host)]) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_user_folder(tmp_path):
-    """A user folder for each test that runs ComfyUI in its own process: what one has measured no other finds."""
-    folders = sys.modules.get("folder_paths")
-    if folders is None:
-        yield
-        return
-    before = folders.get_user_directory()
-    folders.set_user_directory(str(tmp_path / "user"))
-    yield
-    folders.set_user_directory(before)
 
 
 @pytest.fixture(scope="session")
