@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .composition.compose import METHODS, compose
+    from .composition.compose import compose
+    from .composition.methods import METHODS
     from .layout.cutting import cut, cut_cells
     from .layout.grid import Axis, Rect
     from .layout.mosaic import Mosaic
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]
 
 _HOMES = {
-    "METHODS": "composition.compose",
+    "METHODS": "composition.methods",
     "compose": "composition.compose",
     "cut": "layout.cutting",
     "cut_cells": "layout.cutting",

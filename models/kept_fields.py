@@ -28,7 +28,7 @@ Key = dict[str, Any]
 """What a measurement depends on, in JSON values."""
 
 
-def read(key: Key) -> ReceptiveField | None:
+def read_kept(key: Key) -> ReceptiveField | None:
     """What is kept under `key`, or None; a file that cannot be used is told of in the log."""
     try:
         path = _file(key)

@@ -14,8 +14,8 @@ import torch
 from ..blending.networks.network_identity import identity
 from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measure
 from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
-from ..blending.receptive_field.report import describe, headline
-from .kept_fields import Key, read, write
+from ..blending.receptive_field.report import headline, report_text
+from .kept_fields import Key, read_kept, write
 from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
@@ -114,7 +114,7 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
     key = "upscale", threshold
     field = _kept(network if network is not None else upscale_model, key, lambda: _stored(module, key, settings, do))
     field = replace(field, overlap=_usable(field.overlap, field.lattice))
-    return Findings(field, describe(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscale_model), headline(field))
+    return Findings(field, report_text(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscale_model), headline(field))
 
 
 def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Findings:
@@ -140,14 +140,14 @@ def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Finding
 
     decoded = found("decode", lambda: _measure_decoder(vae, ratio, threshold, watch)).stretched(ratio)
     decoded = replace(decoded, overlap=_usable(decoded.overlap, decoded.lattice))
-    report = describe(decoded, "the VAE's decoder", VAE_REMEDY)
+    report = report_text(decoded, "the VAE's decoder", VAE_REMEDY)
     try:
         encoded = found("encode", lambda: _measure_encoder(vae, ratio, threshold, watch))
     except (ProbeTooLargeError, *NO_ENCODER) as error:
         report += f"\n\nThe VAE's encoder could not be measured: {error}"
     else:
         encoded = replace(encoded, overlap=_usable(encoded.overlap, encoded.lattice))
-        report += "\n\n" + describe(encoded, "the VAE's encoder", VAE_REMEDY, "255ths (the latent brought to a picture's contrast)")
+        report += "\n\n" + report_text(encoded, "the VAE's encoder", VAE_REMEDY, "255ths (the latent brought to a picture's contrast)")
     return Findings(decoded, report, headline(decoded))
 
 
@@ -263,7 +263,7 @@ def _stored(
     if known is None:
         return do()[0]
     key = {"network": known, "what": what[0], "threshold": what[1], "measuring": MEASURING, **settings()}
-    field = read(key)
+    field = read_kept(key)
     if field is None:
         field, unhindered = do()
         if unhindered or field.radius_known:

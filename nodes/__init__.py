@@ -6,7 +6,7 @@ from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
-from .measure import ReceptiveField, TileSize
+from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
@@ -30,7 +30,7 @@ class Tilework(ComfyExtension):
             TiledModel,
             TilePrompts,
             SolarCurvePreview,
-            ReceptiveField,
+            MeasureReceptiveField,
             TileSize,
             TiledVAEEncode,
             TiledVAEDecode,

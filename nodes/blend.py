@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
+from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE
 from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
-from ..blending.layout.windows import METHODS as WINDOWS
-from ..blending.layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
+from ..blending.layout.windows import WINDOWS
 from .layout_picture import join_ui, show
 from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
 
 if TYPE_CHECKING:
     from ..blending.layout.mosaic import Mosaic
-    from ..blending.layout.regroup import Span
+    from ..blending.layout.regroup import PictureSpan
 
 ALIASES = [
     "untile",
@@ -85,7 +85,7 @@ class SeamBlend(io.ComfyNode):
                     tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
                 ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
-                *_method_inputs((*WINDOWS, *METHODS_OVER_WINDOWS), IMAGE_METHOD_TIP, "auto"),
+                *_method_inputs(METHODS, IMAGE_METHOD_TIP, "auto"),
                 io.Float.Input(
                     "scale",
                     default=0.0,
@@ -140,8 +140,8 @@ class SeamBlend(io.ComfyNode):
         import comfy.model_management
 
         # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
-        from ..blending.composition.auto import rounds
-        from ..blending.composition.compose import compose
+        from ..blending.composition.auto import auto_rounds
+        from ..blending.composition.compose import compose_on
         from ..blending.composition.survey import summary
         from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, gather, tile_spans
@@ -154,7 +154,7 @@ class SeamBlend(io.ComfyNode):
         plans, references = as_they_came(sizes, planned), _references(reference, method, len(planned))
         images, masks, pictures = [], [], []
         for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
-            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), method, trim[0], scale[0])
+            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), TABLE[method].window, trim[0], scale[0])
             stream = WatchedTiles(
                 lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, plan.batch, items[0].shape[-1])
             )
@@ -162,14 +162,13 @@ class SeamBlend(io.ComfyNode):
 
             def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
                 found.extend(findings)
-                stream.expect(rounds(findings, batch, items[0].shape[-1], pulled))
+                stream.expect(auto_rounds(findings, batch, items[0].shape[-1], pulled))
 
-            image = compose(
+            image = compose_on(
                 stream,
-                plan,
-                method,
+                mosaic,
+                TABLE[method].composer,
                 device=device,
-                mosaic=mosaic,
                 cut_feather=cut_feather[0],
                 reference_scale=reference_scale[0],
                 reference=like,
@@ -178,13 +177,13 @@ class SeamBlend(io.ComfyNode):
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
-            pictures.append(show(image, plan, lines + (summary(found) if method == "auto" else []), found))
+            pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), found))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 
 def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> list[torch.Tensor | None]:
     """One reference per layout; None for methods that have no use for one."""
-    if method not in USES_REFERENCE or not reference:
+    if not TABLE[method].uses_reference or not reference:
         return [None] * count
     checked = [check_image(picture, "reference") for picture in reference]
     if len(checked) not in (1, count):
@@ -194,9 +193,9 @@ def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> l
 
 def _rounds(method: str, pictures: int, channels: int) -> int:
     """How often the tiles are gone over: once to blend, and for a gradient as often as it says; of auto it is told later."""
-    from ..blending.composition.gradient import rounds
+    from ..blending.composition.gradient import correction_rounds
 
-    return 1 + (rounds(pictures, channels) if method == "gradient" else 0)
+    return 1 + (correction_rounds(pictures, channels) if method == GRADIENT else 0)
 
 
 class LatentSeamBlend(io.ComfyNode):
@@ -263,23 +262,23 @@ def _check_trim_cells(plan: TileLayout, trim: int) -> None:
         raise ValueError(f"trim {trim} is not a whole number of latent cells of {plan.unit} image pixels: use {low} or {low + plan.unit}")
 
 
-def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[Span]], mosaic: Mosaic) -> torch.Tensor:
+def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[PictureSpan]], mosaic: Mosaic) -> torch.Tensor:
     """Latents are blended plane by plane: batch, channels and frames all alike."""
     import comfy.model_management
 
-    from ..blending.composition.compose import compose
+    from ..blending.composition.compose import compose_on
     from ..blending.layout.regroup import gather
 
-    def planes(parts: list[Span]) -> torch.Tensor:
+    def planes(parts: list[PictureSpan]) -> torch.Tensor:
         tile = gather(items, parts)
         return tile.reshape(-1, *tile.shape[-2:], 1)
 
     stream = watched((planes(parts) for parts in spans), len(plan))
-    blended = compose(stream, plan, mosaic=mosaic, device=comfy.model_management.intermediate_device())
+    blended = compose_on(stream, mosaic, device=comfy.model_management.intermediate_device())
     return blended.reshape(-1, *items[spans[0][0].item].shape[1:-2], *mosaic.size)
 
 
-def _batch_index(tiles: list[dict], spans: list[Span]) -> list[int] | None:
+def _batch_index(tiles: list[dict], spans: list[PictureSpan]) -> list[int] | None:
     """The batch_index of the pictures of one tile, None where it cannot be put together."""
     index = []
     for span in spans:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..blending.color.settings import GAIN, METHODS, check_settings
-from ..blending.layout.regroup import Span, as_they_came, gather, tile_spans
+from ..blending.color.settings import GAIN, MATCH_METHODS, check_settings
+from ..blending.layout.regroup import PictureSpan, as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.picture import check_finite
 from .types import Layout, Least, check_image, check_layout, watched
@@ -55,7 +55,7 @@ class ColorMatch(io.ComfyNode):
                     "images",
                     tooltip="The pictures to change, or with a layout the processed tiles, in the order Tile Split gave them and at any scale.",
                 ),
-                io.Combo.Input("method", options=list(METHODS), default=METHODS[0], tooltip=METHOD_TIP),
+                io.Combo.Input("method", options=list(MATCH_METHODS), default=MATCH_METHODS[0], tooltip=METHOD_TIP),
                 io.Float.Input(
                     "strength",
                     default=1.0,
@@ -248,7 +248,7 @@ def _said(settings: tuple, before: list[torch.Tensor], after: list[torch.Tensor]
     return f"{', '.join(parts)}: {changed} of {len(before)} {what} changed"
 
 
-def _hand_out(pieces: list[list[tuple[torch.Tensor, bool]]], parts: list[Span], tile: torch.Tensor, changed: bool) -> None:
+def _hand_out(pieces: list[list[tuple[torch.Tensor, bool]]], parts: list[PictureSpan], tile: torch.Tensor, changed: bool) -> None:
     """Put the pictures of one tile back to the items they came from."""
     start = 0
     for span in parts:

@@ -18,7 +18,7 @@ def _no_threshold(value: float) -> str:
     return f"threshold {value} is no change between {LEAST_CHANGE} and {LEVELS} levels: use 0.5"
 
 
-class ReceptiveField(io.ComfyNode):
+class MeasureReceptiveField(io.ComfyNode):
     """UPSCALE_MODEL or VAE -> radius, overlap, trim, report, picture."""
 
     @classmethod

@@ -1,6 +1,6 @@
 """Everything that one run of a sampler has to remember, and nothing else does.
 
-Wrappers are shared by all clones of a model, so they may hold no state. A `TiledRun` is
+Wrappers are shared by all clones of a model, so they may hold no state. A `SamplingRun` is
 born when a sampler starts, travels in that run's own model options, and dies with it.
 """
 
@@ -70,7 +70,7 @@ class CanvasTiles:
         return offsets(self.seed, step, strides, (self.patch, self.patch))
 
 
-class TiledRun:
+class SamplingRun:
     """The state of one run of a sampler.
 
     Args:

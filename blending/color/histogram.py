@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..pixels.chunks import strips
+from ..pixels.chunks import row_chunks
 
 NODES = 65_536
 _PIXELS_AT_ONCE = 1 << 17  # what is made of them on the way stays in the cache
@@ -88,7 +88,7 @@ def _range(colour: torch.Tensor, weight: torch.Tensor | None) -> tuple[torch.Ten
             values = [values, values]
         return values[0].amin(0), values[1].amax(0)
 
-    found = [pair for parts in strips(colour, weight) if (pair := ends(*parts)) is not None]
+    found = [pair for parts in row_chunks(colour, weight) if (pair := ends(*parts)) is not None]
     lows, highs = zip(*found, strict=True)
     return torch.stack(lows).amin(0).float(), torch.stack(highs).amax(0).float()
 
@@ -145,7 +145,7 @@ def histograms(colour: torch.Tensor, weight: torch.Tensor | None) -> list[Histog
 def _counted(colour: torch.Tensor, lows: list[float], highs: list[float]) -> torch.Tensor:
     """Mass per channel and node where all pixels count alike: float64 [C, NODES]."""
     counts = [_Counts(colour.device) for _ in lows]
-    for (part,) in strips(colour, pixels=_PIXELS_AT_ONCE):
+    for (part,) in row_chunks(colour, pixels=_PIXELS_AT_ONCE):
         for own, channel, low, high in zip(counts, part.unbind(-1), lows, highs, strict=True):
             if _flat(low, high):
                 own.mass[0] += channel.numel()
@@ -159,7 +159,7 @@ def _counted(colour: torch.Tensor, lows: list[float], highs: list[float]) -> tor
 def _weighed(colour: torch.Tensor, weight: torch.Tensor, lows: list[float], highs: list[float]) -> torch.Tensor:
     """Mass per channel and node where pixels have weights: float64 [C, NODES]."""
     mass = torch.zeros(len(lows), NODES, dtype=torch.float64, device=colour.device)
-    for part, w in strips(colour, weight):
+    for part, w in row_chunks(colour, weight):
         share = w.reshape(-1).double()
         for own, channel, low, high in zip(mass, part.unbind(-1), lows, highs, strict=True):
             if _flat(low, high):
@@ -187,7 +187,7 @@ def tables(source: list[Histogram], target: list[Histogram]) -> list[torch.Tenso
     return [torch.from_numpy(_quantiles(b, a.cumulative)).float() for a, b in zip(source, target, strict=True)]
 
 
-def read(values: torch.Tensor, source: Histogram, table: torch.Tensor, inside: bool = False) -> torch.Tensor:
+def read_table(values: torch.Tensor, source: Histogram, table: torch.Tensor, inside: bool = False) -> torch.Tensor:
     """Values [n] through a table, float32; those outside the source's range are moved as far as its end is.
 
     Args:

@@ -13,7 +13,7 @@ import math
 import torch
 
 
-def levels_for(size: float) -> int:
+def blur_count(size: float) -> int:
     """How many levels leave only what is larger than details of a picture or tile `size` pixels long: round(log2(size / 2))."""
     return max(1, round(math.log2(max(size, 2) / 2)))
 

@@ -24,11 +24,11 @@ import torch
 from ..layout.reference import check_scene, clear_of_hidden, part_size, resized, tile_part
 from ..layout.tile_layout import TileLayout
 from ..pixels import lab
-from ..pixels.chunks import planar, strips
+from ..pixels.chunks import planar, row_chunks
 from ..pixels.memory import empty
 from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels, joint_weight, visible
-from .histogram import histograms, read, tables
-from .low_frequency import levels_for, weighted_low_pass
+from .histogram import histograms, read_table, tables
+from .low_frequency import blur_count, weighted_low_pass
 from .moments import Moments, moments
 from .settings import GAIN, LOW_FREQUENCY, NothingToMeasureError, check_settings
 from .transport import transport
@@ -53,13 +53,13 @@ def affine(pixels: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor, out:
     """
     matrix, shift = matrix.float().to(pixels.device), shift.float().to(pixels.device)
     if matrix.ndim == 2:
-        for part, target in strips(pixels, out):
+        for part, target in row_chunks(pixels, out):
             target.copy_(torch.addmm(shift, part.reshape(-1, len(shift)).float(), matrix.T).view(target.shape))
         return
     # As rows of width * C numbers: three by three they would be worked on one pixel at a time.
     width = pixels.shape[1]
     matrix, shift = matrix.repeat(width), shift.repeat(width)
-    for part, target in strips(pixels, out, pixels=_AFFINE_AT_ONCE):
+    for part, target in row_chunks(pixels, out, pixels=_AFFINE_AT_ONCE):
         flat = part.reshape(part.shape[0], -1).float()
         if target.is_contiguous():
             torch.addcmul(shift, flat, matrix, out=target.view(flat.shape))
@@ -107,7 +107,7 @@ class _Match:
         matrix = torch.linalg.solve(to_lab, _gains(*in_lab, _VARIANCE_FLOOR["lab"])[:, None] * to_lab)
         # In float64: a and b are differences of f times 500, and a rounded shift would be off alike everywhere.
         shift = (aim.mean - matrix @ own.mean)[:, None]
-        for part, target in strips(pixels, out):
+        for part, target in row_chunks(pixels, out):
             source = planar(part)
             made = lab.from_f((matrix @ lab.to_f(source).double() + shift).float())
             target.copy_(self._mixed(source, made).T.reshape(target.shape))
@@ -118,9 +118,9 @@ class _Match:
         if all(a.same_as(b) for a, b in zip(own, aim, strict=True)):
             return False
         lookups = [table.to(pixels.device) for table in tables(own, aim)]
-        for part, target in strips(pixels, out, pixels=_LOOKED_UP_AT_ONCE):
+        for part, target in row_chunks(pixels, out, pixels=_LOOKED_UP_AT_ONCE):
             for channel, source in enumerate(planar(part)):
-                made = self._mixed(source, read(source, own[channel], lookups[channel], inside=weight is None))
+                made = self._mixed(source, read_table(source, own[channel], lookups[channel], inside=weight is None))
                 target[..., channel].copy_(made.view(target.shape[:2]))
         return True
 
@@ -130,7 +130,7 @@ class _Match:
         seen = difference if weight is None else difference[weight > 0]
         if not seen.any():
             return False
-        levels = levels_for(self.scale or min(pixels.shape[:2]))
+        levels = blur_count(self.scale or min(pixels.shape[:2]))
         torch.add(pixels, weighted_low_pass(difference, weight, levels), alpha=self.strength, out=out)
         return True
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..pixels.chunks import planar, strips
+from ..pixels.chunks import planar, row_chunks
 
 # Moments this close would change no value by more than float32 can tell; what is left is the order of sums.
 _SAME_RELATIVE = 1e-7
@@ -58,7 +58,7 @@ def moments(
         w = w.reshape(-1).double()
         return float(w.sum()), (y * w).sum(1), (y * w) @ y.T
 
-    totals, firsts, seconds = zip(*(sums(*parts) for parts in strips(pixels, weight)), strict=True)
+    totals, firsts, seconds = zip(*(sums(*parts) for parts in row_chunks(pixels, weight)), strict=True)
     total, first, second = sum(totals), torch.stack(firsts).sum(0), torch.stack(seconds).sum(0)
     if total <= 0:
         return Moments(0.0, torch.zeros_like(first), torch.zeros_like(second))

@@ -6,7 +6,7 @@ import math
 
 GAIN = "gain compensation"
 LOW_FREQUENCY = "low frequency"
-METHODS = ("mean-std", "lab", "mkl", "histogram", LOW_FREQUENCY, GAIN)
+MATCH_METHODS = ("mean-std", "lab", "mkl", "histogram", LOW_FREQUENCY, GAIN)
 
 
 class NothingToMeasureError(ValueError):
@@ -15,8 +15,8 @@ class NothingToMeasureError(ValueError):
 
 def check_settings(method: str, strength: float, unchanged_only: float) -> None:
     """Raise ValueError for a method that is not one of METHODS, and for numbers out of range."""
-    if method not in METHODS:
-        raise ValueError(f"color match method {method!r} is not known: use one of {', '.join(METHODS)}")
+    if method not in MATCH_METHODS:
+        raise ValueError(f"color match method {method!r} is not known: use one of {', '.join(MATCH_METHODS)}")
     if not math.isfinite(strength) or strength < 0:
         raise ValueError(f"strength {strength} is not a strength: use 0 (unchanged) to 1 (fully matched)")
     if not math.isfinite(unchanged_only) or unchanged_only < 0:

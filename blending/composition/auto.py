@@ -14,16 +14,15 @@ import torch
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
 from .cut_rows import CutRows
-from .gradient import correct
-from .gradient import rounds as corrections
+from .gradient import correct, correction_rounds
 from .over_alpha import over_alpha
-from .survey import CONTENT, TONE, Finding
+from .survey import CONTENT, TONE, OverlapFinding
 
 
 class Choices:
     """What was chosen for each overlap, in the form that composition asks for it."""
 
-    def __init__(self, mosaic: Mosaic, findings: Sequence[Finding]) -> None:
+    def __init__(self, mosaic: Mosaic, findings: Sequence[OverlapFinding]) -> None:
         self.mosaic = mosaic
         self.columns = len(mosaic.windows[1])
         self.chosen = {(f.second, f.beside): f.choice for f in findings}
@@ -59,7 +58,7 @@ def mend(
     out: torch.Tensor,
     tiles: Sequence[torch.Tensor],
     mosaic: Mosaic,
-    findings: Sequence[Finding],
+    findings: Sequence[OverlapFinding],
     feather: float,
     length: float,
     reference: torch.Tensor | None = None,
@@ -96,7 +95,7 @@ def _cut(out: torch.Tensor, tiles: Iterator[torch.Tensor], mosaic: Mosaic, choic
     composer.finish()
 
 
-def rounds(findings: Sequence[Finding], pictures: int, channels: int, reference: bool) -> int:
+def auto_rounds(findings: Sequence[OverlapFinding], pictures: int, channels: int, reference: bool) -> int:
     """How often the tiles are gone over, at most: once to blend, and as often as `mend` says."""
     by_picture = [{f.choice for f in findings if (f.picture or 0) == picture} for picture in range(pictures)]
-    return 1 + sum((CONTENT in chosen) + corrections(1, channels) * (TONE in chosen or reference) for chosen in by_picture)
+    return 1 + sum((CONTENT in chosen) + correction_rounds(1, channels) * (TONE in chosen or reference) for chosen in by_picture)

@@ -20,19 +20,19 @@ from typing import NamedTuple
 
 import torch
 
-from ..layout.cutting import mirrored
 from ..layout.mosaic import Mosaic, smallest_overlap
+from ..pixels.taps import mirrored
 
 _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
-LEAST_OVERLAP = 8  # a band more would reach further than a tile does
+LEAST_BAND_OVERLAP = 8  # a band more would reach further than a tile does
 
 
-def levels_for(overlap: int | None) -> int:
+def band_count(overlap: int | None) -> int:
     """Bands below the finest that fit an overlap of that many output pixels: floor(log2(overlap / 6)), at least 1; 0 below 8 px.
 
     Level k reaches about 3 * 2^k pixels to either side of the cut.
     """
-    if overlap is None or overlap < LEAST_OVERLAP:
+    if overlap is None or overlap < LEAST_BAND_OVERLAP:
         return 0
     return max(1, int(math.log2(overlap / 6)))
 
@@ -142,7 +142,7 @@ class Bands:
 
     def __init__(self, mosaic: Mosaic, target: torch.Tensor, levels: int | None = None) -> None:
         self.target = target.zero_()
-        self.levels = levels_for(smallest_overlap(mosaic)) if levels is None else levels
+        self.levels = band_count(smallest_overlap(mosaic)) if levels is None else levels
         self.axes = [
             stretches(windows, middle_cuts(windows), size, self.levels) for windows, size in zip(mosaic.windows, mosaic.size, strict=True)
         ]

@@ -12,27 +12,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
-from ..layout.checked_tiles import CheckedTiles, describe
+from ..layout.checked_tiles import CheckedTiles, size_in_words
 from ..layout.grid import MAX_LENGTH
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
 from ..layout.tile_layout import TileLayout
-from ..layout.windows import METHODS as WINDOWS
-from ..layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
 from ..pixels.memory import empty
 from .auto import mend
-from .bands import LEAST_OVERLAP, Bands, smallest_overlap
-from .cut_rows import LEAST_OVERLAP as LEAST_CUT
-from .cut_rows import CutRows
+from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
+from .cut_rows import LEAST_CUT_OVERLAP, CutRows
 from .gradient import check_reference, correct
+from .methods import AUTO, BANDS, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
-from .survey import Finding, Survey
+from .survey import OverlapFinding, Survey
 
-METHODS = (*WINDOWS, *METHODS_OVER_WINDOWS)
 LEAST_LENGTH = 1e-3
 
 
@@ -52,98 +49,127 @@ class Composer(Protocol):
 def compose(
     tiles: Iterable[torch.Tensor],
     layout: TileLayout,
-    method: str | None = None,
+    method: str = "hann",
     trim: int = 0,
     scale: float | Fraction = 0,
-    out: torch.Tensor | None = None,
-    device: torch.device | str | None = None,
-    mosaic: Mosaic | None = None,
-    cut_feather: float = 0,
-    reference_scale: float = 0,
-    reference: torch.Tensor | None = None,
-    tell: Callable[[Sequence[Finding]], None] | None = None,
+    **more: Any,
 ) -> torch.Tensor:
     """Blend tiles into one picture.
+
+        >>> layout = TileLayout.grid(96, 96, 64, 64, overlap=16)
+        >>> bool((compose(cut(torch.ones(1, 96, 96, 3), layout), layout) == 1).all())
+        True
 
     Args:
         tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient" and
             "auto", which go over them again and keep them; the others let each go before they ask for the next.
             P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
-            C = 4 is RGBA, whose colour is weighted by alpha (`alpha.py`).
+            C = 4 is RGBA, whose colour is weighted by alpha (`over_alpha.py`).
         layout: where they belong.
-        method: one of METHODS; where None that of `mosaic`, else "hann".
+        method: one of METHODS.
         trim: source pixels to disregard at sides that face a neighbour: the receptive radius of the model in between.
         scale: output pixels per source pixel; 0 takes it from the tiles.
-        out: float32 [P, H, W, C] to write to; made here where None.
-        device: where to make it; the first tile's device where None.
-        mosaic: the geometry, where the caller has worked it out; layout, method, trim and scale are then those it was made with,
-            and what is asked for beside it must not be another.
-        cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
-        reference_scale: source pixels; "gradient" and "auto" keep structure longer than this from the reference, or from the
-            windowed blend where there is none. 0 is the longer side of the tile.
-        reference: [P or 1, h, w, C'] of the same scene, any size, for "gradient" and "auto".
-        tell: is given what "auto" found at every overlap, before it cuts or corrects anything.
+        more: as for `compose_on`.
 
     Returns:
         float32 [P, H, W, C], whatever the tiles' dtype; round(size * scale) per side.
 
     Raises:
         ValueError: for tiles that are missing, too many, of different sizes, not finite or of another layout,
-            and for a method, trim, scale, feather, reference, mosaic or `out` that does not fit.
+            and for a method, trim, scale, feather, reference or `out` that does not fit.
     """
-    if mosaic is not None:
-        mosaic.check_asked(layout, method, trim, scale)
-    if method is None:
-        method = mosaic.method if mosaic is not None else "hann"
-    if method not in METHODS:
-        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(METHODS)}")
-    if method in USES_REFERENCE and not isinstance(tiles, Sequence):
-        tiles = list(tiles)
-    composer = None
-    columns = len(layout.axes[1].origins)
+    chosen = method_named(method)
+    tiles = tiles if isinstance(tiles, Sequence) or not chosen.again else list(tiles)
+
+    def planned(tile: torch.Tensor) -> Mosaic:
+        return Mosaic(layout, tuple(tile.shape[1:3]), chosen.window, trim, scale)
+
+    return _compose(tiles, layout, planned, chosen.composer, **more)
+
+
+def compose_on(tiles: Iterable[torch.Tensor], mosaic: Mosaic, composer: str = WINDOWED, **more: Any) -> torch.Tensor:
+    """Blend tiles into one picture, where the caller has worked out the geometry: layout, window, trim and scale are the mosaic's.
+
+    Args:
+        tiles: as for `compose`; a sequence for GRADIENT and AUTO.
+        mosaic: the geometry.
+        composer: what is done beside the mosaic's windows: WINDOWED, CUT, BANDS, GRADIENT or AUTO of `methods.py`.
+        out: float32 [P, H, W, C] to write to; made here where None.
+        device: where to make it; the first tile's device where None.
+        cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
+        reference_scale: source pixels; GRADIENT and AUTO keep structure longer than this from the reference, or from the
+            windowed blend where there is none. 0 is the longer side of the tile.
+        reference: [P or 1, h, w, C'] of the same scene, any size, for GRADIENT and AUTO.
+        tell: is given what AUTO found at every overlap, before it cuts or corrects anything.
+
+    Raises:
+        ValueError: as `compose` does.
+    """
+
+    def planned(tile: torch.Tensor) -> Mosaic:
+        if mosaic.tile_size != tuple(tile.shape[1:3]):
+            raise ValueError(f"the tiles are {size_in_words(tile.shape)} and the composition was planned for {mosaic.tile_size}")
+        return mosaic
+
+    return _compose(tiles, mosaic.layout, planned, composer, **more)
+
+
+def _compose(
+    tiles: Iterable[torch.Tensor],
+    layout: TileLayout,
+    planned: Callable[[torch.Tensor], Mosaic],
+    composer: str,
+    *,
+    out: torch.Tensor | None = None,
+    device: torch.device | str | None = None,
+    cut_feather: float = 0,
+    reference_scale: float = 0,
+    reference: torch.Tensor | None = None,
+    tell: Callable[[Sequence[OverlapFinding]], None] | None = None,
+) -> torch.Tensor:
+    taker = mosaic = None
     checked = CheckedTiles(tiles, layout)
     for index, tile in enumerate(checked):
-        if composer is None:
-            mosaic = mosaic or Mosaic(layout, tuple(tile.shape[1:3]), method, trim, scale)
-            if mosaic.tile_size != tuple(tile.shape[1:3]):
-                raise ValueError(f"the tiles are {describe(tile.shape)} and the composition was planned for {mosaic.tile_size}")
-            feather = _feather(cut_feather, method, mosaic)
+        if taker is None:
+            mosaic = planned(tile)
+            columns = len(mosaic.windows[1])
+            feather = _feather(cut_feather, composer, mosaic)
             shape = (tile.shape[0], *mosaic.size, tile.shape[3])
             length = _length(reference_scale, mosaic)
             check_reference(reference, shape)
             reference = None if reference is None else reference.detach()
             out = _output(out, shape, device or tile.device)
-            composer = _composer(method, mosaic, out, feather)
+            taker = _composer(composer, mosaic, out, feather)
         row, column = divmod(index, columns)
-        composer.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
-    composer.finish()
-    if method == "gradient":
+        taker.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
+    taker.finish()
+    if composer == GRADIENT:
         correct(out, lambda: tiles, mosaic, length, reference)
-    elif method == "auto":
+    elif composer == AUTO:
         if tell is not None:
-            tell(composer.findings)
-        mend(out, tiles, mosaic, composer.findings, feather, length, reference)
+            tell(taker.findings)
+        mend(out, tiles, mosaic, taker.findings, feather, length, reference)
     return out
 
 
-def _composer(method: str, mosaic: Mosaic, out: torch.Tensor, feather: float) -> Composer:
-    """Whoever takes the tiles in and leaves the picture in `out`."""
-    if method == "multiband" and (smallest_overlap(mosaic) or 0) >= LEAST_OVERLAP:
+def _composer(composer: str, mosaic: Mosaic, out: torch.Tensor, feather: float) -> Composer:
+    """What takes the tiles in and leaves the picture in `out`."""
+    if composer == BANDS and (smallest_overlap(mosaic) or 0) >= LEAST_BAND_OVERLAP:
         return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
-    if method == "optimal seam":
+    if composer == CUT:
         return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
-    if method == "auto":
+    if composer == AUTO:
         return Survey(mosaic, out)
     return by_windows(mosaic, out)
 
 
-def _feather(cut_feather: float, method: str, mosaic: Mosaic) -> float:
+def _feather(cut_feather: float, composer: str, mosaic: Mosaic) -> float:
     """`cut_feather` in output pixels, or ValueError."""
     if not 0 <= cut_feather < math.inf:
         raise ValueError(f"cut_feather {cut_feather} is not a width: use 0 to take it from the overlap, or a few pixels, for example 8")
     feather, overlap = cut_feather * float(mosaic.scale), smallest_overlap(mosaic)
-    if method in ("optimal seam", "auto") and feather and overlap is not None and feather > max(overlap - 2, 0):
-        if overlap < LEAST_CUT:
+    if composer in (CUT, AUTO) and feather and overlap is not None and feather > max(overlap - 2, 0):
+        if overlap < LEAST_CUT_OVERLAP:
             raise ValueError(f"cut_feather {cut_feather:g} has no overlap to lie in: split with an overlap of 16 or more, or set it to 0")
         raise ValueError(
             f"cut_feather {cut_feather:g} does not fit into the overlap: at scale {float(mosaic.scale):g} it is {feather:g} px and the "

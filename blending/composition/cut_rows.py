@@ -22,7 +22,7 @@ from .minimum_cut import cut_ramp, minimum_cut
 from .rows import RowBlend
 
 MOST_FEATHER = 8
-LEAST_OVERLAP = 4  # narrower than this there is no room to cut in
+LEAST_CUT_OVERLAP = 4  # narrower than this there is no room to cut in
 _GRADIENT_SHARE = 0.5
 _ORDINARY = 8 / 255  # how far grain and soft detail stray from the tone around them
 
@@ -150,7 +150,7 @@ class CutRows(RowBlend):
             return  # shrunk so far that no output pixel sees this tile
         difference = ours - theirs
         wide = window[:, None]
-        if length < LEAST_OVERLAP:
+        if length < LEAST_CUT_OVERLAP:
             theirs.addcmul_(difference, wide)
             return
         narrow = self._narrow(difference[..., self.seen], length)

@@ -27,12 +27,12 @@ from .poisson import screening, solve
 Tiles = Callable[[], Iterable[torch.Tensor]]
 
 
-COLOURS = 3
+COLOR_CHANNELS = 3
 
 
-def rounds(pictures: int, channels: int) -> int:
+def correction_rounds(pictures: int, channels: int) -> int:
     """How often `correct` goes over the tiles: once for each channel of colour of each picture."""
-    return pictures * min(channels, COLOURS)
+    return pictures * min(channels, COLOR_CHANNELS)
 
 
 def correct(
@@ -61,7 +61,7 @@ def correct(
     lam = screening(length)
     field = AlphaJumpField(mosaic, out, flags) if out.shape[3] == 4 else JumpField(mosaic, flags)
     plane = empty(out.shape[1:3])
-    for channel in range(min(out.shape[3], COLOURS)):
+    for channel in range(min(out.shape[3], COLOR_CHANNELS)):
         for picture in range(out.shape[0]):
             _pull(plane, out[picture, ..., channel], _plane_of(reference, picture, channel, plane.shape), lam)
             # A divergence adds up to nothing, but for rounding, which a small lam would make a tint of.

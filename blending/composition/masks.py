@@ -9,17 +9,17 @@ import torch
 
 from ..layout.mosaic import Mosaic
 from ..layout.noise_mask import tile_mask_size
-from ..layout.regroup import Span, gather
+from ..layout.regroup import PictureSpan, gather
 from ..layout.tile_layout import TileLayout
-from .compose import compose
+from .compose import compose_on
 
 
 def compose_masks(
     masks: Sequence[torch.Tensor | None],
     sizes: Sequence[int],
-    tiles: Sequence[Sequence[Span]],
+    tiles: Sequence[Sequence[PictureSpan]],
     layout: TileLayout,
-    method: str,
+    window: str,
     trim: int = 0,
 ) -> torch.Tensor | None:
     """Blend the tiles' noise masks into one, at the resolution they were cut from.
@@ -32,7 +32,7 @@ def compose_masks(
         sizes: the batch size of every item.
         tiles: which pictures of which items make up each tile (`regroup.tile_spans`).
         layout: where they belong; its `mask_size` is the resolution they were cut from.
-        method: one of `windows.METHODS`.
+        window: one of `windows.WINDOWS`.
         trim: source pixels.
 
     Returns:
@@ -56,8 +56,8 @@ def compose_masks(
         parts = (gather(planes, spans) for spans in tiles)
     else:
         parts = (planes[spans[0].item] for spans in tiles)
-    mosaic = Mosaic(layout, tile_size, method, trim, size=size)
-    blended = compose((part.flatten(0, 1)[..., None] for part in parts), layout, mosaic=mosaic)[..., 0]
+    mosaic = Mosaic(layout, tile_size, window, trim, size=size)
+    blended = compose_on((part.flatten(0, 1)[..., None] for part in parts), mosaic)[..., 0]
     template = max(present, key=lambda mask: mask.ndim)
     if template.ndim == 2 and len(blended) == 1:
         return blended[0]

@@ -39,7 +39,7 @@ _ENOUGH = 1 << 15
 _SPARSE = 4
 
 
-class Finding(NamedTuple):
+class OverlapFinding(NamedTuple):
     """What one overlap showed.
 
     Attributes:
@@ -118,7 +118,7 @@ def _examine(first: torch.Tensor, second: torch.Tensor, weights: Callable[[int],
         weights: step -> those of one row in `step`.
 
     Returns:
-        (choice, tone, detail, unlike) as in `Finding`.
+        (choice, tone, detail, unlike) as in `OverlapFinding`.
     """
     step = max(1, min(first.numel() // _ENOUGH, _SPARSE))
     glance = _difference(first[::step], second[::step])
@@ -165,7 +165,7 @@ class Overlaps:
     def __init__(self, mosaic: Mosaic, channels: int) -> None:
         self.windows, self.channels = mosaic.windows, channels
         self.weights = OverlapWeights(mosaic)
-        self.findings: list[Finding] = []
+        self.findings: list[OverlapFinding] = []
 
     def beside(self, row: int, column: int, last: torch.Tensor, pixels: torch.Tensor) -> None:
         """The tile at (row, column), `pixels` [P, h, w, C], comes to lie beside `last`."""
@@ -186,7 +186,9 @@ class Overlaps:
         tile = row * in_row + column
         for picture, pair in enumerate(zip(first, second, strict=True)):
             found = _examine(*pair, lambda step: self.weights.of(row, column, beside, step))
-            self.findings.append(Finding(tile - (1 if beside else in_row), tile, beside, *found, picture if len(first) > 1 else None))
+            self.findings.append(
+                OverlapFinding(tile - (1 if beside else in_row), tile, beside, *found, picture if len(first) > 1 else None)
+            )
 
 
 class Survey:
@@ -212,12 +214,12 @@ class Survey:
         self.inner.finish()
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[OverlapFinding]:
         """Of every overlap, in the order of the second tile."""
         return sorted(self.overlaps.findings, key=lambda f: (f.second, not f.beside, f.picture or 0))
 
 
-def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
+def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[OverlapFinding]:
     """Examine every overlap of neighbouring tiles of the grid, in the order of the second tile.
 
     Args:
@@ -236,7 +238,7 @@ def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[Finding]:
     return looking.findings
 
 
-def summary(findings: Sequence[Finding]) -> list[str]:
+def summary(findings: Sequence[OverlapFinding]) -> list[str]:
     """A line for each kind that was found, with the case that shows it best."""
     if not findings:
         return ["no overlaps: nothing to decide"]

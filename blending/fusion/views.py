@@ -14,7 +14,7 @@ from .fuse import fusion_windows
 from .jitter import shifted
 
 
-class Span(NamedTuple):
+class WindowSpan(NamedTuple):
     """One tile's window along one axis; float32 [n], from canvas cell `start` on.
 
     Attributes:
@@ -42,8 +42,8 @@ class RectView:
 
     index: int
     rect: Rect
-    y: Span
-    x: Span
+    y: WindowSpan
+    x: WindowSpan
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,14 +70,14 @@ class RectView:
         there.lerp_(counts.to(total.dtype), self.share())
 
 
-def _spans(windows: list[tuple[int, torch.Tensor]], size: int, device: torch.device | str) -> list[Span]:
+def _spans(windows: list[tuple[int, torch.Tensor]], size: int, device: torch.device | str) -> list[WindowSpan]:
     done = torch.zeros(size, dtype=torch.float64)
     spans = []
     for start, weight in windows:
         at = slice(start, start + len(weight))
         before = done[at].clone()
         done[at] += weight
-        spans.append(Span(start, *(part.float().to(device) for part in (weight, before, done[at]))))
+        spans.append(WindowSpan(start, *(part.float().to(device) for part in (weight, before, done[at]))))
     return spans
 
 

@@ -37,7 +37,7 @@ class CheckedTiles:
             shape = shape or tile.shape
             if tile.shape != shape:
                 raise ValueError(
-                    f"tile {self.count} is {describe(tile.shape)} and tile 0 is {describe(shape)}: all tiles must come back alike; "
+                    f"tile {self.count} is {size_in_words(tile.shape)} and tile 0 is {size_in_words(shape)}: all tiles must come back alike; "
                     "look for a node between split and blend that treats tiles differently"
                 )
             self.tile, self.looked = tile.detach(), 0
@@ -58,6 +58,6 @@ class CheckedTiles:
             self.looked = rows
 
 
-def describe(shape: torch.Size) -> str:
+def size_in_words(shape: torch.Size) -> str:
     batch, height, width, channels = shape
     return f"{width} x {height} with {channels} channels, batch {batch}"

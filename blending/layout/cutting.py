@@ -11,18 +11,9 @@ from collections.abc import Iterator
 
 import torch
 
+from ..pixels.taps import mirrored
 from .grid import Rect
 from .tile_layout import TileLayout
-
-
-def mirrored(start: int, length: int, size: int) -> torch.Tensor:
-    """Indices start..start+length of a line of `size` pixels mirrored at its ends without end; int64 [length].
-
-    The end pixel is not doubled; a line of one pixel is repeated.
-    """
-    period = max(2 * (size - 1), 1)
-    at = torch.arange(start, start + length) % period
-    return torch.minimum(at, (period - at) % period) if size > 1 else torch.zeros_like(at)
 
 
 def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int]) -> torch.Tensor:

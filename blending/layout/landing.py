@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..pixels.alpha import weighted_by_alpha
+from ..pixels.taps import weighted_taps
 from .mosaic import Mosaic
 from .placement import Placement
 from .windows import AxisWindow
@@ -18,12 +19,7 @@ def _resample(pixels: torch.Tensor, placed: Placement, index: int, window: AxisW
     if window.start == window.stop:
         return pixels.narrow(dim, 0, 0)  # shrunk so far that no output pixel sees this tile
     indices, weights = placed.taps(index, window.start, window.stop)
-    shape = [1, 1, 1, 1]
-    shape[dim] = -1
-    out = None
-    for tap, weight in zip(indices.to(pixels.device), weights.to(pixels.device), strict=True):
-        part = pixels.index_select(dim, tap).mul_(weight.view(shape))
-        out = part if out is None else out.add_(part)
+    out = weighted_taps(pixels, indices, weights, dim)
     # The kernel overshoots at hard edges; nothing may become brighter or darker than the tile is.
     return out.clamp_(*pixels.aminmax()) if pixels.numel() else out
 

@@ -10,7 +10,7 @@ import torch
 from ..pixels.memory import empty
 from .placement import check_scale, find_scale, place_axis, read_scale
 from .tile_layout import TileLayout
-from .windows import axis_windows, check_trim, shared, window_of
+from .windows import axis_windows, check_trim, shared
 
 
 class Mosaic:
@@ -19,7 +19,7 @@ class Mosaic:
     Args:
         layout: where the tiles are.
         tile_size: (height, width) of the processed tiles, in cells.
-        method: one of `canvas.METHODS`.
+        window: one of `windows.WINDOWS`.
         trim: source pixels to disregard at sides that face a neighbour.
         scale: output cells per planned cell; 0 takes it from the tiles.
         size: (height, width) of the output in cells, where it is known and need not follow from one scale.
@@ -27,7 +27,7 @@ class Mosaic:
     Attributes:
         scale: the exact fraction (of the height, where `size` was given).
         size: (height, width) of the output, in cells.
-        method, trim: as they were given.
+        window, trim: as they were given.
 
     Raises:
         ValueError: for a trim or scale that does not fit, in words for the user.
@@ -37,13 +37,13 @@ class Mosaic:
         self,
         layout: TileLayout,
         tile_size: tuple[int, int],
-        method: str = "hann",
+        window: str = "hann",
         trim: int = 0,
         scale: float | Fraction = 0,
         size: tuple[int, int] | None = None,
     ) -> None:
         check_trim(layout, trim)
-        self.layout, self.method, self.trim = layout, method, trim
+        self.layout, self.window, self.trim = layout, window, trim
         self.tile_size = tuple(tile_size)
         if size is None:
             self.scale = self._find_scale(scale)
@@ -57,7 +57,7 @@ class Mosaic:
         )
         self.size = (self.places[0].size, self.places[1].size)
         self.windows = tuple(
-            axis_windows(axis, placed.centres, method, trim) for axis, placed in zip(layout.axes, self.places, strict=True)
+            axis_windows(axis, placed.centres, window, trim) for axis, placed in zip(layout.axes, self.places, strict=True)
         )
 
     def _find_scale(self, scale: float | Fraction) -> Fraction:
@@ -67,26 +67,6 @@ class Mosaic:
         scale = scale if isinstance(scale, Fraction) else read_scale(scale)
         check_scale(scale, planned, self.tile_size)
         return scale
-
-    def check_asked(self, layout: TileLayout, method: str | None, trim: int, scale: float | Fraction) -> None:
-        """Raise ValueError where a composition asks for another geometry than this one; None and 0 ask for nothing."""
-        if (layout.canvas, layout.tiles) != (self.layout.canvas, self.layout.tiles):
-            raise ValueError("the mosaic was made for another layout than the one it is composed by: make it with that layout")
-        if method is not None and window_of(method) != window_of(self.method):
-            raise ValueError(
-                f"the mosaic was made for method {self.method!r} and {method!r} is asked for beside it, which is another window: "
-                "make the mosaic with that method, or ask for none"
-            )
-        if trim and trim != self.trim:
-            raise ValueError(
-                f"the mosaic was made for trim {self.trim} and {trim} is asked for beside it: make it with that trim, or leave it 0"
-            )
-        asked = scale if isinstance(scale, Fraction) or not scale else read_scale(scale)
-        if asked and asked != self.scale:
-            raise ValueError(
-                f"the mosaic was made for scale {float(self.scale):g} and {float(scale):g} is asked for beside it: "
-                "make it with that scale, or leave it 0"
-            )
 
     @property
     def shared(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,7 +12,8 @@ from fractions import Fraction
 
 import torch
 
-from .cutting import crop, mirrored
+from ..pixels.taps import mirrored, weighted_taps
+from .cutting import crop
 from .grid import Axis, Rect
 from .tile_layout import TileLayout
 
@@ -45,10 +46,7 @@ def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int]]) 
         mask = mask.narrow(dim, begin, int(line.max()) - begin + 1)
         taps.append((dim, line - begin, low.long() - first, at - low))
     for dim, line, left, share in taps:
-        shape = [1] * mask.ndim
-        shape[dim] = -1
-        a, b = (mask.index_select(dim, line[at].to(mask.device)) for at in (left, left + 1))
-        mask = torch.lerp(a, b, share.to(mask.dtype).to(mask.device).view(shape))
+        mask = weighted_taps(mask, line[torch.stack((left, left + 1))], torch.stack((1 - share, share)), dim)
     return mask
 
 

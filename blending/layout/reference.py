@@ -13,6 +13,7 @@ import math
 import torch
 
 from ..pixels.alpha import weighted_by_alpha
+from ..pixels.taps import mirrored_places, weighted_taps
 from .cutting import crop
 from .grid import Rect
 from .tile_layout import TileLayout
@@ -22,13 +23,6 @@ _ASPECT_TOLERANCE = 0.02
 # And how many pixels of the shortest side on top: what rounding makes of the sides of a small preview stays below.
 _ROUNDING = 1.5
 _LEAST_VISIBLE = 1 / 1024
-
-
-def _mirror(at: torch.Tensor, size: int) -> torch.Tensor:
-    """Indices brought inside 0..size by mirroring at the ends, as `cutting.mirrored` does."""
-    period = max(2 * (size - 1), 1)
-    at = at % period
-    return torch.minimum(at, (period - at) % period) if size > 1 else torch.zeros_like(at)
 
 
 def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim: int) -> torch.Tensor:
@@ -42,14 +36,7 @@ def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim
     steps = torch.arange(math.ceil(2 * radius) + 1, dtype=torch.float64)[:, None]
     weights = (1 - (base + steps - centres).abs() / radius).clamp_min(0)
     weights = (weights / weights.sum(0)).float()
-    indices = _mirror((base + steps).long(), pixels.shape[dim])
-    shape = [1] * pixels.ndim
-    shape[dim] = -1
-    out = None
-    for tap, weight in zip(indices.to(pixels.device), weights.to(pixels.device), strict=True):
-        part = pixels.index_select(dim, tap).mul_(weight.view(shape))
-        out = part if out is None else out.add_(part)
-    return out
+    return weighted_taps(pixels, mirrored_places((base + steps).long(), pixels.shape[dim]), weights, dim)
 
 
 def sample(pixels: torch.Tensor, box: tuple[float, float, float, float], size: tuple[int, int]) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from .tile_layout import TileLayout
 
 
-class Span(NamedTuple):
+class PictureSpan(NamedTuple):
     """Pictures start..stop of item `item`."""
 
     item: int
@@ -48,7 +48,7 @@ def _planned(layouts: Sequence[TileLayout]) -> int:
     return sum(len(layout) * layout.batch for layout in layouts)
 
 
-def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list[list[Span]]]:
+def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list[list[PictureSpan]]]:
     """Which parts of the items make up each tile of each layout.
 
     Args:
@@ -72,14 +72,14 @@ def _walk(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield item, picture
 
 
-def _take(walk: Iterator[tuple[int, int]], count: int) -> list[Span]:
-    spans: list[Span] = []
+def _take(walk: Iterator[tuple[int, int]], count: int) -> list[PictureSpan]:
+    spans: list[PictureSpan] = []
     for _ in range(count):
         item, picture = next(walk)
         if spans and spans[-1].item == item:
-            spans[-1] = Span(item, spans[-1].start, picture + 1)
+            spans[-1] = PictureSpan(item, spans[-1].start, picture + 1)
         else:
-            spans.append(Span(item, picture, picture + 1))
+            spans.append(PictureSpan(item, picture, picture + 1))
     return spans
 
 
@@ -110,7 +110,7 @@ def _uneven(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> str:
     return f", or the same number for each tile: tile 0 came back with {sizes[0]} and tile {odd} with {sizes[odd]}"
 
 
-def gather(items: Sequence[torch.Tensor], spans: Sequence[Span]) -> torch.Tensor:
+def gather(items: Sequence[torch.Tensor], spans: Sequence[PictureSpan]) -> torch.Tensor:
     """The pictures of `spans` as one tensor; a view where they lie in one item.
 
     Raises:

@@ -24,13 +24,7 @@ import torch
 from .grid import Axis
 from .tile_layout import TileLayout
 
-METHODS = ("hann", "linear", "gaussian", "average", "none")
-
-# Methods that are more than a window, and still change tone over by one.
-METHODS_OVER_WINDOWS = ("optimal seam", "multiband", "gradient", "auto")
-
-# Those that can take the tone of a reference, and go over the tiles several times.
-USES_REFERENCE = ("gradient", "auto")
+WINDOWS = ("hann", "linear", "gaussian", "average", "none")
 
 # The Gaussian-integral ramp's sigma, as a share of the overlap: wide enough to stay below
 # linear's steepness times 1.2, narrow enough that its jump where the tile ends is 0.6 % of a step.
@@ -60,26 +54,13 @@ class AxisWindow(NamedTuple):
         return self.start + len(self.weight)
 
 
-def _rise(method: str, u: torch.Tensor) -> torch.Tensor:
+def _rise(window: str, u: torch.Tensor) -> torch.Tensor:
     """The ramp from 0 to 1 as u goes from 0 to 1; rise(u) + rise(1 - u) = 1."""
-    if method == "hann":
+    if window == "hann":
         return torch.sin(u * (math.pi / 2)).square()
-    if method == "linear":
+    if window == "linear":
         return u
     return 0.5 * (1 + torch.erf((u - 0.5) / (GAUSSIAN_SIGMA * math.sqrt(2))))
-
-
-def check_method(method: str) -> None:
-    """Raise ValueError unless `method` is one of METHODS or METHODS_OVER_WINDOWS."""
-    known = (*METHODS, *METHODS_OVER_WINDOWS)
-    if method not in known:
-        raise ValueError(f"blend method {method!r} is not known: use one of {', '.join(known)}")
-
-
-def window_of(method: str) -> str:
-    """The window, one of METHODS, by which `method` changes over from tile to tile."""
-    check_method(method)
-    return "hann" if method in METHODS_OVER_WINDOWS else method
 
 
 def check_trim(layout: TileLayout, trim: int) -> None:
@@ -95,23 +76,27 @@ def check_trim(layout: TileLayout, trim: int) -> None:
             )
 
 
-def axis_windows(axis: Axis, centres: torch.Tensor, method: str, trim: int = 0) -> list[AxisWindow]:
+def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) -> list[AxisWindow]:
     """Every tile's window along `axis`, at the given output pixel centres.
 
     Args:
         axis: the grid along this direction.
         centres: float64 [n], increasing, in source pixels (pixel k of the source is centred on k + 1/2).
-        method: "average" weighs all tiles alike, "none" cuts in the middle of each overlap; METHODS_OVER_WINDOWS take "hann".
+        window: one of WINDOWS; "average" weighs all tiles alike, "none" cuts in the middle of each overlap.
         trim: source pixels to disregard at each side that faces a neighbour.
 
     Returns:
         one window per tile, in order.
+
+    Raises:
+        ValueError: for a window that is not one of WINDOWS.
     """
-    method = window_of(method)
+    if window not in WINDOWS:
+        raise ValueError(f"window {window!r} is not known: use one of {', '.join(WINDOWS)}")
     lows = [float(o + trim) for o in axis.origins]
     highs = [float(o + axis.tile - trim) for o in axis.origins]
     lows[0], highs[-1] = -math.inf, math.inf
-    if method == "none":
+    if window == "none":
         cuts = [(high + low) / 2 for high, low in zip(highs, lows[1:], strict=False)]
         lows, highs = [-math.inf, *cuts], [*cuts, math.inf]
     raw: list[tuple[int, torch.Tensor]] = []
@@ -120,11 +105,11 @@ def axis_windows(axis: Axis, centres: torch.Tensor, method: str, trim: int = 0) 
         first, last = torch.searchsorted(centres, torch.tensor([low, high], dtype=centres.dtype)).tolist()
         at = centres[first:last]
         weight = torch.ones_like(at)
-        if method not in ("average", "none"):
+        if window not in ("average", "none"):
             if i > 0 and highs[i - 1] > low:
-                weight *= _rise(method, ((at - low) / (highs[i - 1] - low)).clamp(0, 1))
+                weight *= _rise(window, ((at - low) / (highs[i - 1] - low)).clamp(0, 1))
             if i + 1 < len(lows) and high > lows[i + 1]:
-                weight *= _rise(method, ((high - at) / (high - lows[i + 1])).clamp(0, 1))
+                weight *= _rise(window, ((high - at) / (high - lows[i + 1])).clamp(0, 1))
         inside = torch.nonzero(weight > 0).flatten()
         if len(inside):
             first, weight = first + int(inside[0]), weight[int(inside[0]) : int(inside[-1]) + 1]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..composition.compose import compose
+from ..composition.compose import compose, compose_on
 from ..layout.cutting import crop
 from ..layout.grid import Rect
 from ..layout.mosaic import Mosaic
@@ -132,13 +132,12 @@ class TiledRun:
         mosaic = Mosaic(layout, (round(height * self.scale), round(width * self.scale)), "hann", self.trim, self.scale)
         if out is None:
             out = empty((image.shape[0], *mosaic.size, self.channels.result))
-        single = _one_picture(layout)
         for number, frame in enumerate(image):
             self.frame, self.statistics, self.frames_left = frame, None, len(image) - number
             self.channels.begin(frame)
             if self._in_parts:
                 self._pool()
-            compose(self._results(), single, trim=self.trim, mosaic=mosaic, out=out[number : number + 1])
+            compose_on(self._results(), mosaic, out=out[number : number + 1])
         self.clipped = outside(out)
         return out.clamp_(0, 1)
 
@@ -350,11 +349,6 @@ def _extended(result: torch.Tensor, size: Sequence[int], scale: Fraction) -> tor
 def _cut_off(rect: Rect, height: int, width: int) -> Rect:
     """What of `rect` lies in a tile of `height` x `width`."""
     return rect._replace(height=min(rect.height, height - rect.y), width=min(rect.width, width - rect.x))
-
-
-def _one_picture(layout: TileLayout) -> TileLayout:
-    """The same places, for one picture of the batch."""
-    return TileLayout(layout.canvas, layout.tiles)
 
 
 def _said(shape: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ import torch
 _PIXELS_AT_ONCE = 1 << 18
 
 
-def strips(*planes: torch.Tensor | None, pixels: int = _PIXELS_AT_ONCE) -> list[tuple[torch.Tensor | None, ...]]:
+def row_chunks(*planes: torch.Tensor | None, pixels: int = _PIXELS_AT_ONCE) -> list[tuple[torch.Tensor | None, ...]]:
     """The same rows of several tensors [h, w, ...], in order, about `pixels` pixels at a time; None stays None."""
     height, width = planes[0].shape[:2]
     rows = max(1, pixels // width)

@@ -59,13 +59,13 @@ def replaced(kind: str, base: Tensor, other: Tensor, window: Window) -> Tensor:
     inside = base[..., top:bottom, left:right]
     height, width = base.shape[-2:]
     if kind == MIRRORED:
-        return inside[..., mirrored(height, top, bottom), :][..., mirrored(width, left, right)]
+        return inside[..., reflected(height, top, bottom), :][..., reflected(width, left, right)]
     out = torch.zeros_like(base) if kind == NOTHING else other.clone()
     out[..., top:bottom, left:right] = inside
     return out
 
 
-def mirrored(size: int, start: int, stop: int) -> Tensor:
+def reflected(size: int, start: int, stop: int) -> Tensor:
     """For each position of an axis, where in the window its mirror image lies (the border pixel twice)."""
     length = stop - start
     place = torch.remainder(torch.arange(size) - start, 2 * length)

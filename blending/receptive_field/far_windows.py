@@ -16,7 +16,7 @@ from torch import Tensor
 from .border_distance import axis_distance, profile, reach
 from .endless_influence import quiet_depth
 from .probed_model import ProbedModel
-from .tile_lattice import STEPS, USUAL, find_lattice
+from .tile_lattice import SHIFTS, USUAL, find_lattice
 
 # What replaces one half of a strip is made so dark, because traces are looked for.
 DARKENED = 0.25
@@ -102,7 +102,7 @@ def _cut(model: ProbedModel, turn: Callable[[Tensor], Tensor], base: Tensor, bef
 
 def _lattice(model: ProbedModel, base: Tensor, before: Tensor, rounding: float) -> int:
     """Found in the middle of a tile of one length that is cut out farther and farther to the right."""
-    length, longest = base.shape[-1], STEPS[-1]
+    length, longest = base.shape[-1], SHIFTS[-1]
     tile = length - longest
     if tile < 2 * longest:
         return math.lcm(USUAL, model.step)
@@ -124,7 +124,7 @@ def strip_length(model: ProbedModel, high: int, longest: int, known_to: int) -> 
     return length if length // 2 > known_to else 0
 
 
-def strips(model: ProbedModel, high: int, length: int, known_to: int, rounding: float) -> tuple[int, bool, bool]:
+def far_strips(model: ProbedModel, high: int, length: int, known_to: int, rounding: float) -> tuple[int, bool, bool]:
     """(full radius, whether an end was seen, whether there is none) from one long strip for each side."""
     length = length // (2 * model.step) * 2 * model.step
     model.expect(6)

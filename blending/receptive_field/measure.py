@@ -25,7 +25,7 @@ from torch.nn import functional
 from ..whole_picture.suspects import ATTENTION, safe_modules, statistics_modules
 from .border_distance import MIRRORED, NOTHING, OTHER_PICTURE, Window, axis_distance, profile, reach, replaced
 from .endless_influence import EndlessInfluence, lasts, quiet_depth
-from .far_windows import STRIP_HEIGHT, FarWindows, far_cost, far_windows, strip_length, strips
+from .far_windows import STRIP_HEIGHT, FarWindows, far_cost, far_strips, far_windows, strip_length
 from .probe_picture import probe_picture
 from .probed_model import Content, ProbedModel, Run, Watch
 from .tile_lattice import USUAL, find_lattice
@@ -350,7 +350,7 @@ class _Probe:
         """(full radius, whether an end was seen, whether there is none), where it is more than the windows show."""
         high = min(STRIP_HEIGHT, self.size) // self.step * self.step
         length = strip_length(self.model, high, self.strip, known_to) if self.strip else 0
-        return strips(self.model, high, length, known_to, self.rounding) if length else (known_to, False, False)
+        return far_strips(self.model, high, length, known_to, self.rounding) if length else (known_to, False, False)
 
 
 def _named(network: torch.nn.Module | None, everything: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -9,7 +9,7 @@ LEVELS = 255
 PASS = 256 * 256
 
 
-def describe(field: ReceptiveField, name: str, remedy: str, output: str = "levels of 255") -> str:
+def report_text(field: ReceptiveField, name: str, remedy: str, output: str = "levels of 255") -> str:
     """The report, a few paragraphs of plain text.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-STEPS = (1, 2, 4, 8, 16, 32, 64)
+SHIFTS = (1, 2, 4, 8, 16, 32, 64)
 USUAL = 8
 
 
@@ -21,7 +21,7 @@ def find_lattice(shifted: Callable[[int], float], longest: int, step: int, round
     """
     longest = longest // step * step
     unshifted = shifted(longest)
-    for shift in (one for one in STEPS if one % step == 0 and one < longest):
+    for shift in (one for one in SHIFTS if one % step == 0 and one < longest):
         if not affords():
             return math.lcm(USUAL, step)
         if shifted(shift) <= 2 * unshifted + rounding:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from .controls import z_score
-from .steps import EVERYWHERE, Finding, strongest
+from .steps import EVERYWHERE, Response, strongest
 from .surroundings import Strip
 
 FLOOR = 0.25
@@ -26,7 +26,7 @@ CLEAR = 2  # columns between the line and its sides
 PEAKED = 0.6  # of the peak that a break of that contrast has over the columns beside it (as logarithms)
 
 
-def detail_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> Finding:
+def detail_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> Response:
     """Whether texture breaks off at a line: how much rougher the line is than its sides, against the controls'.
 
     Args:

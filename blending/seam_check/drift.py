@@ -18,7 +18,7 @@ import torch
 
 from .boundaries import Boundary
 from .controls import normal
-from .steps import MOST_Z, Finding, along, opponent
+from .steps import MOST_Z, Response, along, opponent
 from .surroundings import Strip
 
 LEAST_BAND = 8
@@ -72,7 +72,7 @@ class Drift(NamedTuple):
         shaped: bool [N, P], whether it is centred on the overlap, and flat on both sides of it.
     """
 
-    finding: Finding
+    finding: Response
     z: torch.Tensor
     size: torch.Tensor
     where: torch.Tensor
@@ -117,7 +117,7 @@ def tone_test(strip: Strip, boundary: Boundary, content_free: bool) -> Drift | N
     best = torch.where(counts, z + 2 * MOST_Z, z).argmax(1, keepdim=True)
     where = per_segment[..., at].gather(1, best[..., None].expand(-1, -1, per_segment.shape[2]))[:, 0]
     z, size, counts = (part.gather(1, best)[:, 0] for part in (z, size, counts))
-    return Drift(Finding("tone drift", z, size, torch.zeros_like(best[:, 0]), counts, where), *drift)
+    return Drift(Response("tone drift", z, size, torch.zeros_like(best[:, 0]), counts, where), *drift)
 
 
 def _flat_beside(mean: torch.Tensor, at: int, band: int, strip: int, size: torch.Tensor) -> torch.Tensor:

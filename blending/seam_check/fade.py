@@ -7,7 +7,7 @@ import torch
 from .boundaries import Boundary
 from .controls import normal
 from .drift import EVEN, LEAST_PLACES, PLAIN_BAND, VISIBLE_DRIFT
-from .steps import MOST_Z, Finding
+from .steps import MOST_Z, Response
 from .surroundings import Strip
 
 FINE_FLOOR = 0.1
@@ -17,7 +17,7 @@ PLACED = 16  # the place of a fade is known to this fraction of its width,
 PLACED_SEGMENT = 12  # and in a segment to this one
 
 
-def fade_test(strip: Strip, boundary: Boundary, reference: Strip | None = None) -> Finding | None:
+def fade_test(strip: Strip, boundary: Boundary, reference: Strip | None = None) -> Response | None:
     """Fine detail that is weaker in the overlap than on both sides of it; None where there is too little picture beside it."""
     a, b = (edge - strip.left - strip.core[0] for edge in (min(boundary.band), max(boundary.band)))
     middle = (a + b) // 2
@@ -35,7 +35,7 @@ def fade_test(strip: Strip, boundary: Boundary, reference: Strip | None = None) 
     if not found:
         return None
     z = torch.stack([torch.where(f.counts, f.z + 2 * MOST_Z, f.z) for f in found], 1).argmax(1)
-    return Finding(*(found[0].test, *(_choose([getattr(f, name) for f in found], z) for name in Finding._fields[1:])))
+    return Response(*(found[0].test, *(_choose([getattr(f, name) for f in found], z) for name in Response._fields[1:])))
 
 
 def _choose(parts: list[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def _choose(parts: list[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
     return stacked[torch.arange(len(index), device=index.device), index]
 
 
-def _fade(energy: torch.Tensor, middle: int, width: int, overlap: int, edges: list[int]) -> Finding | None:
+def _fade(energy: torch.Tensor, middle: int, width: int, overlap: int, edges: list[int]) -> Response | None:
     """One width of band: its mean log energy against windows of the same width beside it."""
     count = energy.shape[-1]
     total = torch.nn.functional.pad(energy.double().cumsum(-1), (1, 0))
@@ -70,7 +70,7 @@ def _fade(energy: torch.Tensor, middle: int, width: int, overlap: int, edges: li
     # In levels: how much of the detail's own height is gone.
     size = (usual.median / 2).exp() - (values[:, here] / 2).exp()
     counts &= (size > VISIBLE_DRIFT / 2) & _in_place(windows, here, width)
-    return Finding("faded detail", z, size, torch.zeros_like(z, dtype=torch.int64), counts, -fall)
+    return Response("faded detail", z, size, torch.zeros_like(z, dtype=torch.int64), counts, -fall)
 
 
 def _in_place(windows: torch.Tensor, here: int, width: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Seam Check for a folder of pictures, from the command line.
 
-    python -m blending.seam_check.folder FOLDER LAYOUT.json [--reference FOLDER] [--threshold 5]
+    python -m blending.check_folder FOLDER LAYOUT.json [--reference FOLDER] [--threshold 5]
 
 Run it in the pack's folder. LAYOUT.json is what `TileLayout.to_json` writes; all pictures of the folder were tiled by
 it (at any one scale each). A reference is looked for under the picture's own name, whatever its extension.
@@ -131,9 +131,7 @@ def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m blending.seam_check.folder", description="Look for seams in every picture of a folder."
-    )
+    parser = argparse.ArgumentParser(prog="python -m blending.check_folder", description="Look for seams in every picture of a folder.")
     parser.add_argument("folder", type=Path, help="the pictures")
     parser.add_argument("layout", type=Path, help="JSON file of the layout they were tiled by")
     parser.add_argument("--reference", type=Path, help="folder of the same pictures before they were tiled, by the same names")
@@ -149,7 +147,3 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(str(error))
         return BAD
     return max(check_one(path, layout, references, asked.threshold) for path in paths)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

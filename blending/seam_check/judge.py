@@ -13,13 +13,13 @@ from .boundaries import Boundary
 from .drift import LEAST_BAND, Drift
 from .report import CLEAN, EITHER, SEAM, THRESHOLD, UNJUDGED, SeamRow
 from .step_filters import SHARP, steps
-from .steps import MOST_Z, Finding, along, opponent
+from .steps import MOST_Z, Response, along, opponent
 from .surroundings import Strip
 from .tiles_apart import CLEAR_DRIFT, VISIBLE_GHOST, Apart
 
 EDGE_STEP = 12.0  # levels; most tiles drift less, most edges of a scene are stronger
-STEPS = ("step", "wavering step")
-TONES = (*STEPS, "tone drift")
+STEP_TESTS = ("step", "wavering step")
+TONES = (*STEP_TESTS, "tone drift")
 TRACE = 0.1  # of the edge in the reference
 
 
@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
 
     strip: Strip
     plain: Strip
-    findings: list[Finding]
+    findings: list[Response]
     drift: Drift | None = None
 
 
@@ -89,7 +89,7 @@ def _nearest(tests: list[FiredTest]) -> FiredTest:
 
 
 class FiredTest(NamedTuple):
-    """One test on one picture: see `Finding`."""
+    """One test on one picture: see `Response`."""
 
     name: str
     z: float
@@ -98,11 +98,11 @@ class FiredTest(NamedTuple):
     counts: bool
 
 
-def _ghost_finding(evidence: Evidence, tiles: Apart) -> Finding:
+def _ghost_finding(evidence: Evidence, tiles: Apart) -> Response:
     """The ghost has no controls: its z is the usual threshold where it begins to be seen."""
     where = evidence.strip.rough.mean(-1)
     z = tiles.ghost * (THRESHOLD / VISIBLE_GHOST)
-    return Finding("ghost", z, tiles.ghost, torch.zeros_like(z, dtype=torch.int64), tiles.ghostly, where)
+    return Response("ghost", z, tiles.ghost, torch.zeros_like(z, dtype=torch.int64), tiles.ghostly, where)
 
 
 def _shown_drift(evidence: Evidence, tiles: Apart, picture: int) -> FiredTest | None:
@@ -127,7 +127,7 @@ def _verdict(evidence: Evidence, test: FiredTest, compared: bool, tiles: Apart |
         return SEAM, ""
     if compared:
         return (CLEAN, "a trace of an edge that the reference has") if _is_trace(evidence, test, picture, line) else (SEAM, "")
-    if test.name not in STEPS:
+    if test.name not in STEP_TESTS:
         return (EITHER if tiles is None else SEAM), ""
     explained = None if tiles is None else tiles.explains(picture, line, opponent(_colour_step(evidence, picture, line)[None])[0])
     if explained:
@@ -142,7 +142,7 @@ def _is_trace(evidence: Evidence, test: FiredTest, picture: int, line: int) -> b
     """
     left_over = _colour_step(evidence, picture, line)
     plain = Evidence(evidence.plain, evidence.plain, [])
-    size = float(left_over.abs().max()) if test.name in STEPS else abs(test.size)
+    size = float(left_over.abs().max()) if test.name in STEP_TESTS else abs(test.size)
     return size < TRACE * float((_colour_step(plain, picture, line) - left_over).abs().max())
 
 
@@ -167,7 +167,7 @@ def _delta_e(evidence: Evidence, picture: int, line: int, test: FiredTest) -> fl
         return 0.0
     at = line - evidence.plain.left
     colour = evidence.plain.mean[picture][..., max(at - 4, 0) : at + 4].mean((1, 2))
-    step = _colour_step(evidence, picture, line) if test.name in STEPS else torch.full_like(colour, test.size)
+    step = _colour_step(evidence, picture, line) if test.name in STEP_TESTS else torch.full_like(colour, test.size)
     pair = [srgb_to_lab((colour + sign * step / 2) / 255) for sign in (-1, 1)]
     return float(ciede2000(*pair))
 

@@ -34,7 +34,7 @@ MOST_SAYS = 3.0
 STILL = 0.5  # levels: quieter segments count alike
 
 
-class Finding(NamedTuple):
+class Response(NamedTuple):
     """What one test found on N pictures.
 
     Attributes:
@@ -90,7 +90,7 @@ def in_agreement(segments: torch.Tensor, columns: torch.Tensor) -> tuple[torch.T
     return (z * weight[..., None]).sum(-2), (z.abs_() * weight[..., None]).sum(-2)
 
 
-def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> list[Finding]:
+def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> list[Response]:
     """The signed step test, and its sibling for steps that change their sign along the line.
 
     Args:
@@ -120,11 +120,11 @@ def step_test(strip: Strip, lines: tuple[int, ...], columns: torch.Tensor) -> li
     return [*found, strongest("wavering step", wavered)] if sharp.shape[-2] >= WAVER_SEGMENTS else found
 
 
-def strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Finding:
+def strongest(test: str, results: list[tuple[torch.Tensor, ...]]) -> Response:
     """The line and plane with the largest z that counts; [N, P] (and [N, P, S]) each."""
     z, size, counts, where = (torch.stack(part, 1).flatten(1, 2) for part in zip(*results, strict=True))
     best = torch.where(counts, z + 2 * MOST_Z, z).argmax(1, keepdim=True)
     planes = results[0][0].shape[1]
     segments = where.gather(1, best[..., None].expand(-1, -1, where.shape[-1]))[:, 0]
     pick = [part.gather(1, best)[:, 0] for part in (z, size, counts)]
-    return Finding(test, pick[0], pick[1], best[:, 0] // planes, pick[2], segments)
+    return Response(test, pick[0], pick[1], best[:, 0] // planes, pick[2], segments)

@@ -23,7 +23,7 @@ from .step_filters import SHARP, steps
 from .steps import along, opponent
 from .surroundings import SEGMENT, levels, luminance
 
-LEAST_OVERLAP = 8
+LEAST_JUDGED_OVERLAP = 8
 VISIBLE_GHOST = 3.0  # levels of detail seen twice
 DISAGREEMENT = 0.7  # of the detail's own height
 SURE_SHIFT = 0.15
@@ -84,7 +84,7 @@ class TilesApart:
 
     def pair(self, boundary: Boundary, part: slice) -> Apart | None:
         """What the two tiles of a boundary say, for the pictures `part`; None where they share too little."""
-        if boundary.band[1] - boundary.band[0] < LEAST_OVERLAP:
+        if boundary.band[1] - boundary.band[0] < LEAST_JUDGED_OVERLAP:
             return None
         rows = (boundary.along[0], min(boundary.along[1], boundary.along[0] + _ALONG_AT_ONCE))
         first, second = (self._piece(index, boundary, part, boundary.band, rows) for index in boundary.tiles)

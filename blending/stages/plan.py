@@ -180,7 +180,7 @@ def trace(steps: Sequence[Step], sample: torch.Tensor) -> list[int]:
     return channels
 
 
-def cores(whole: Region, tile: tuple[int, int]) -> list[Region]:
+def stage_cores(whole: Region, tile: tuple[int, int]) -> list[Region]:
     """`whole` cut into evenly spread parts of at most `tile` (height, width), row by row."""
     rows = _even(whole.top, whole.bottom, tile[0])
     columns = _even(whole.left, whole.right, tile[1])

@@ -20,7 +20,7 @@ import torch
 from ..pixels.memory import empty
 from ..whole_picture.pooled_moments import PooledMoments
 from .attention import KeysValues
-from .plan import Pass, StagePlan, cores, settled
+from .plan import Pass, StagePlan, settled, stage_cores
 from .pooled_norm import add_core, normalise
 from .steps import Add, Attention, Keep, Local, Norm, Region
 
@@ -172,13 +172,13 @@ class StageRun:
 
     def _sweep(self, one: Pass, work: Callable[[Region], None]) -> None:
         """Do `work` for every core of a pass; smaller ones from where the memory runs out. What is finished stays."""
-        todo = deque(cores(self._whole(1), self.plan.tile(one, self.tile)))
+        todo = deque(stage_cores(self._whole(1), self.plan.tile(one, self.tile)))
         while todo:
             self.place.watch(self.done, self.total)
             if self._fits(partial(work, todo[0])):
                 self.done += self._work(one, todo.popleft())
             else:
-                todo = deque(part for core in todo for part in cores(core, self.plan.tile(one, self.tile)))
+                todo = deque(part for core in todo for part in stage_cores(core, self.plan.tile(one, self.tile)))
         self.place.watch(self.done, self.total)
 
     def _fits(self, work: Callable[[], None]) -> bool:
@@ -286,7 +286,7 @@ class StageRun:
         row, column = (int(at) for at in bad.nonzero()[0][-2:])
         row, column = region.top + row, region.left + column
         y, x = row // self.plan.scale[0], column // self.plan.scale[0]
-        tiles = enumerate(cores(self._whole(1), self.tile))
+        tiles = enumerate(stage_cores(self._whole(1), self.tile))
         index = next(i for i, one in tiles if one.top <= y < one.bottom and one.left <= x < one.right)
         what = "NaN" if torch.isnan(values).any() else "Inf"
         return f"{what} ({int(bad.sum())} values) in tile {index}, the first at row {row}, column {column}: look at the node that made it"

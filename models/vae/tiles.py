@@ -12,7 +12,7 @@ from ...blending.layout.grid import Rect
 from ...blending.layout.tile_layout import TileLayout
 from ...blending.networks.back_off import BackOff
 from ...blending.networks.tile_plan import Needs, TilePlan, plan_tiles
-from ...blending.stages.plan import Region, cores
+from ...blending.stages.plan import Region, stage_cores
 from ..memory import fit_for_vae, free_after_loading, is_out_of_memory
 
 MODES = ("exact", "statistics", "fast")
@@ -184,14 +184,14 @@ def load(vae: Any, decode: bool, tile: tuple[int, int], beside: float = 0.0) -> 
 
 
 def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> TileLayout:
-    """The tiles that `stage_plan.cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
+    """The tiles that `stage_plan.stage_cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
 
     Args:
         size, tile: (height, width) in image pixels.
         ratio: image pixels per cell.
     """
     height, width = (side // ratio for side in size)
-    parts = cores(Region(0, height, 0, width), (tile[0] // ratio, tile[1] // ratio))
+    parts = stage_cores(Region(0, height, 0, width), (tile[0] // ratio, tile[1] // ratio))
     rows, columns = (max(part.bottom - part.top for part in parts), max(part.right - part.left for part in parts))
     return TileLayout(size, tuple(Rect(part.top * ratio, part.left * ratio, rows * ratio, columns * ratio) for part in parts))
 

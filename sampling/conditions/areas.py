@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ...blending.layout.cutting import mirrored
 from ...blending.layout.grid import Rect
-from .planes import cut, whole
+from ...blending.pixels.taps import mirrored
+from .planes import cut_plane, whole
 
 # The host's own: so many cells, or a quarter of the area where that is less.
 FADE_CELLS = 8
@@ -90,6 +90,6 @@ def tile_mask(cond: dict[str, Any], canvas: tuple[int, ...], view: Rect, device:
             f"a condition's mask is {mask.shape[-1]} x {mask.shape[-2]} cells and the latent {canvas[-1]} x {canvas[-2]}: "
             "it cannot be cut into tiles; set the mask again with Conditioning (Set Mask)"
         )
-    mask = cut(mask, view)
+    mask = cut_plane(mask, view)
     # The host fades no area that has a mask.
     return mask if area is None else mask * _area_weight(area, canvas, view, False).to(mask)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import comfy.utils
 import torch
 
-from ...blending.layout.cutting import mirrored
 from ...blending.layout.grid import Rect
-from .planes import cut, pick
+from ...blending.pixels.taps import mirrored
+from .planes import cut_plane, pick
 
 NEAREST = "nearest-exact"
 
@@ -54,4 +54,4 @@ def cut_hint(hint: torch.Tensor, rect: Rect, size: tuple[int, int], algorithm: s
     if key not in resized:
         # The hint is kept beside the result, so that no other tensor can get its id.
         resized[key] = (hint, comfy.utils.common_upscale(hint, size[1], size[0], algorithm, "center"))
-    return cut(resized[key][1], rect)
+    return cut_plane(resized[key][1], rect)

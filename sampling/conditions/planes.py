@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 
-from ...blending.layout.cutting import mirrored
 from ...blending.layout.grid import Rect
+from ...blending.pixels.taps import mirrored
 
 
 def whole(canvas: tuple[int, ...]) -> Rect:
@@ -64,7 +64,7 @@ def pick(plane: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torc
     return plane
 
 
-def cut(plane: torch.Tensor, rect: Rect) -> torch.Tensor:
+def cut_plane(plane: torch.Tensor, rect: Rect) -> torch.Tensor:
     """`plane` [..., h, w] inside `rect` (its own pixels), mirrored outside of it; a view where nothing is outside."""
     height, width = plane.shape[-2:]
     if rect.y >= 0 and rect.x >= 0 and rect.y + rect.height <= height and rect.x + rect.width <= width:
@@ -74,7 +74,7 @@ def cut(plane: torch.Tensor, rect: Rect) -> torch.Tensor:
 
 def cut_scaled(plane: torch.Tensor, view: Rect, canvas: tuple[int, ...]) -> torch.Tensor:
     """The part of `plane` that belongs to `view`, where the plane stands for `canvas` at any scale."""
-    return cut(plane, scaled(view, tuple(canvas[-2:]), tuple(plane.shape[-2:])))
+    return cut_plane(plane, scaled(view, tuple(canvas[-2:]), tuple(plane.shape[-2:])))
 
 
 def is_canvas(plane: torch.Tensor, canvas: tuple[int, ...]) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 import comfy.conds
 import torch
 
-from ...blending.layout.cutting import mirrored
 from ...blending.layout.grid import Rect
+from ...blending.pixels.taps import mirrored
 from .notices import Notices
 from .own_pictures import CANVAS, TILE, OwnTile
 from .planes import cut_scaled, has_proportions, is_canvas, within

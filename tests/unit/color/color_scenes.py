@@ -1,10 +1,10 @@
 """Pictures and figures that the tests of colour matching share."""
 
 import torch
-from tilework.blending.color.settings import METHODS
+from tilework.blending.color.settings import MATCH_METHODS
 from tilework.blending.pixels.lab import rgb_to_lab
 
-PLAIN = METHODS[:-1]
+PLAIN = MATCH_METHODS[:-1]
 STATISTICS = PLAIN[:-1]
 
 

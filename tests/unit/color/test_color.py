@@ -6,9 +6,9 @@ from kornia.color import lab_to_rgb as kornia_lab_to_rgb
 from kornia.color import rgb_to_lab as kornia_rgb_to_lab
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.color.gain import compensate
-from tilework.blending.color.low_frequency import levels_for, low_pass
+from tilework.blending.color.low_frequency import blur_count, low_pass
 from tilework.blending.color.match import match, match_tiles
-from tilework.blending.color.settings import METHODS
+from tilework.blending.color.settings import MATCH_METHODS
 from tilework.blending.pixels.lab import lab_to_rgb, rgb_to_lab
 from tilework.tests.unit.color.color_scenes import PLAIN, STATISTICS, covariance, gradient, lab_of, rows, scene, seeded
 
@@ -31,7 +31,7 @@ def test_the_same_colours_elsewhere_change_nothing(method):
     assert float((match(image, image.flip(1), method) - image).abs().max()) <= 1e-6
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MATCH_METHODS)
 def test_a_gradient_cut_into_tiles_stays_as_it_is(method):
     image = gradient()
     layout = TileLayout.grid(777, 1000, 256, 256, 64, 8)
@@ -114,7 +114,7 @@ def test_low_frequency_keeps_the_details_and_takes_the_rest():
     aim, detail = scene(1), 0.05 * torch.randn(1, 300, 340, 3, generator=seeded(2))
     image = 0.8 * aim + 0.15 + detail
     out = match(image, aim, "low frequency")
-    levels = levels_for(300)
+    levels = blur_count(300)
     error = (out[0] - low_pass(aim[0], levels)) - (image[0] - low_pass(image[0], levels))
     means = [float((p.mean((1, 2)) - aim.mean((1, 2))).abs().max()) for p in (out, image)]
     print(f"high bands within {float(error.abs().max()):.1e}; mean off by {255 * means[0]:.3f} of 255, {255 * means[1]:.1f} before")
@@ -131,7 +131,7 @@ def test_low_frequency_per_tile_takes_the_level_of_its_own_part():
 
 
 def test_levels_follow_the_tile():
-    assert [levels_for(n) for n in (2, 64, 512, 1024)] == [1, 5, 8, 9]
+    assert [blur_count(n) for n in (2, 64, 512, 1024)] == [1, 5, 8, 9]
     line = torch.zeros(1, 65, 1)
     line[0, 32] = 1
     assert low_pass(line.expand(9, -1, -1), 1)[4, 30:35, 0].tolist() == [0, 0.25, 0.5, 0.25, 0]

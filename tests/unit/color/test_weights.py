@@ -5,7 +5,7 @@ import torch
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.color.gain import compensate
 from tilework.blending.color.match import match, match_tiles
-from tilework.blending.color.settings import METHODS, NothingToMeasureError
+from tilework.blending.color.settings import MATCH_METHODS, NothingToMeasureError
 from tilework.blending.layout.reference import resized, sample
 from tilework.tests.unit.color.color_scenes import PLAIN, STATISTICS, scene, seeded
 
@@ -115,7 +115,7 @@ def test_hidden_black_of_the_other_side_does_not_count_with_a_layout(method, sid
     assert moved <= 1e-6
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MATCH_METHODS)
 @pytest.mark.parametrize("factor", [0.5, 2, 1.37])
 def test_hidden_black_does_not_leak_into_a_reference_of_another_size(method, factor):
     """Cut-outs, and a reference without alpha that knows nothing of them."""

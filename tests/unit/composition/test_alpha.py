@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tilework.blending import METHODS, TileLayout, compose, cut
-from tilework.blending.layout.windows import METHODS as WINDOWS
+from tilework.blending.layout.windows import WINDOWS
 
 
 def disc(height, width, centre, radius, y0=0, x0=0, scale=1.0):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tilework.blending import METHODS, Mosaic, TileLayout, compose, cut
-from tilework.blending.composition.bands import levels_for
+from tilework.blending.composition.bands import band_count
 from tilework.blending.composition.survey import survey
 
 NEW = ["optimal seam", "multiband", "gradient", "auto"]
@@ -83,7 +83,7 @@ def step_in(out, layout, index):
 
 def test_auto_finds_out_what_each_overlap_needs_and_says_so():
     layout, tiles, _ = three_overlaps()
-    found = survey(tiles, Mosaic(layout, layout.tile_size, "auto"))
+    found = survey(tiles, Mosaic(layout, layout.tile_size))
     print(*found, sep="\n")
     assert [f.choice for f in found] == ["feather", "gradient", "cut"]
     assert [(f.first, f.second, f.beside) for f in found] == [(0, 1, True), (1, 2, True), (2, 3, True)]
@@ -150,7 +150,7 @@ def test_at_any_scale_and_after_a_trim(method):
 
 @pytest.mark.parametrize(("overlap", "levels"), [(None, 0), (0, 0), (7, 0), (8, 1), (24, 2), (32, 2), (64, 3), (128, 4), (256, 5)])
 def test_the_number_of_bands_follows_the_overlap(overlap, levels):
-    assert levels_for(overlap) == levels
+    assert band_count(overlap) == levels
 
 
 @pytest.mark.parametrize(

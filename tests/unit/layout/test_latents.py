@@ -6,7 +6,7 @@ from tilework.blending import TileLayout, compose, cut_cells
 from tilework.blending.composition.masks import compose_masks
 from tilework.blending.layout.noise_mask import cut_mask
 from tilework.blending.layout.regroup import tile_spans
-from tilework.blending.layout.windows import METHODS
+from tilework.blending.layout.windows import WINDOWS
 
 
 def noise(*shape, seed=0):
@@ -25,7 +25,7 @@ def test_untouched_latents_come_back(channels, frames, ratio):
     shape = (2, channels, 61, 90) if frames is None else (1, channels, frames, 61, 90)
     samples = noise(*shape)
     layout = TileLayout.grid(61 * ratio, 90 * ratio, 32 * ratio, 40 * ratio, 9 * ratio, 8, shape[0], ratio)
-    for method in METHODS:
+    for method in WINDOWS:
         assert float((blend(samples, layout, method) - samples).abs().max()) <= 1e-6
 
 
@@ -43,7 +43,7 @@ def test_masks_that_divide_come_back_exactly(size, shape):
     lead = {"HW": (), "1HW": (1,), "BHW": (2,), "1CHW": (1, 1), "BCHW": (2, 1), "BCTHW": (2, 1, 4), "3CHW": (3, 1)}[shape]
     mask = torch.rand(*lead, *size, generator=torch.Generator().manual_seed(1))
     layout = TileLayout.grid(480, 720, 240, 240, 80, 16, batch, 8, mask_size=size)
-    for method in METHODS:
+    for method in WINDOWS:
         out = masks_through(mask, layout, batch, method)
         assert out.shape == mask.shape
         assert float((out - mask).abs().max()) <= 1e-6

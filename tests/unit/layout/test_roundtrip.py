@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import METHODS, TileLayout, compose, cut
 from tilework.blending.layout.regroup import gather, tile_spans
-from tilework.blending.layout.windows import METHODS as WINDOWS
+from tilework.blending.layout.windows import WINDOWS
 
 BOUND = {method: 1e-6 for method in WINDOWS} | {"optimal seam": 1e-5, "multiband": 1e-5, "gradient": 1e-4, "auto": 1e-4}
 SIZES = [(1, 1), (1, 4096), (64, 64), (513, 512), (777, 1000), (600, 1200), (1024, 1024)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tilework.blending.layout.grid import Axis, plan_axis
 from tilework.blending.layout.mosaic import Mosaic
 from tilework.blending.layout.tile_layout import TileLayout
-from tilework.blending.layout.windows import METHODS, axis_windows, check_trim, shared
+from tilework.blending.layout.windows import WINDOWS, axis_windows, check_trim, shared
 
 
 def centres(size, scale=1.0):
@@ -27,7 +27,7 @@ def axes(draw):
 
 
 @settings(max_examples=300, deadline=None)
-@given(axes(), st.sampled_from(METHODS), st.floats(0.2, 4.0), st.floats(0, 1))
+@given(axes(), st.sampled_from(WINDOWS), st.floats(0.2, 4.0), st.floats(0, 1))
 def test_weights_sum_to_one_everywhere(axis, method, scale, share):
     at = centres(axis.size, scale)
     assume(len(at) > 0)
@@ -43,7 +43,7 @@ def test_weights_sum_to_one_everywhere(axis, method, scale, share):
 
 
 @settings(max_examples=200, deadline=None)
-@given(axes(), st.sampled_from(METHODS))
+@given(axes(), st.sampled_from(WINDOWS))
 def test_blending_one_after_another_is_the_weighted_mean(axis, method):
     at = centres(axis.size)
     windows = axis_windows(axis, at, method)
@@ -56,7 +56,7 @@ def test_blending_one_after_another_is_the_weighted_mean(axis, method):
     assert torch.allclose(mean, running, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WINDOWS)
 def test_the_image_border_has_no_ramp(method):
     windows = axis_windows(Axis(192, 80, (0, 56, 112)), centres(192), method)
     assert windows[0].weight[0] == 1 and windows[0].start == 0

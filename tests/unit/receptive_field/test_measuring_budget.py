@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tilework.blending.receptive_field.measure import measure
-from tilework.blending.receptive_field.report import describe, headline
+from tilework.blending.receptive_field.report import headline, report_text
 from torch import nn
 
 PASS = 256 * 256
@@ -97,7 +97,7 @@ def test_what_ends_far_away_is_followed_in_tiles_that_are_cut_out():
     field = measure(counted(net)[0], threshold=1e-6, budget=BUDGET, strip=768, largest=1024, dtype=torch.float64)
     assert (field.radius, field.sides, field.lattice) == (100, (100, 100, 100, 100), 1)
     assert field.radius_known and field.cut_only and len(field.profile) == 192
-    words = describe(field, "the model", "REMEDY")
+    words = report_text(field, "the model", "REMEDY")
     assert "cut out" in words and "at least" not in headline(field)
 
 
@@ -105,7 +105,7 @@ def test_an_end_that_the_budget_does_not_reach_is_said_to_be_farther():
     field = measure(counted(Fading(4))[0], threshold=1e-5, budget=1.4 * PASS, strip=768, largest=1024)
     assert not field.radius_known and not field.full_known and field.radius == 32
     assert headline(field).startswith("radius at least 32 px: ")
-    words = describe(field, "the model", "REMEDY")
+    words = report_text(field, "the model", "REMEDY")
     print(words)
     assert "at least 32 px into the tile" in words and "farther" in words and "equals untiled" not in words
     assert "Measured with 1.3 times the work of a picture of 256 x 256 px" in words
@@ -114,7 +114,7 @@ def test_an_end_that_the_budget_does_not_reach_is_said_to_be_farther():
 def test_where_all_influence_ends_is_taken_where_that_is_all_that_is_known():
     field = measure(counted(Fading(4))[0], threshold=1e-5, budget=2 * PASS, strip=768, largest=1024)
     assert not field.radius_known and field.full_known and field.trim == field.full_radius > field.radius
-    words = describe(field, "the model", "REMEDY")
+    words = report_text(field, "the model", "REMEDY")
     assert "at least 32 px" in words and "tiled then equals untiled" in words
 
 

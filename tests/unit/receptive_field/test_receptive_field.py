@@ -7,7 +7,7 @@ import torch
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.receptive_field.measure import THRESHOLD, measure
 from tilework.blending.receptive_field.probe_picture import probe_picture
-from tilework.blending.receptive_field.report import describe, headline
+from tilework.blending.receptive_field.report import headline, report_text
 from tilework.blending.whole_picture.frozen import FrozenStatistics
 from tilework.blending.whole_picture.suspects import statistics_modules
 from tilework.tests.pack.whole_map_layers import LAYERS
@@ -243,7 +243,7 @@ def test_whole_image_statistics_are_seen_and_named(module, name):
     assert field.sees_everything and field.floor > 0 and field.statistics == (name,)
     # Two convolutions of 3 x 3: the same radius as without it.
     assert field.radius == 2 and field.trim == 2
-    words = describe(field, "the model", "REMEDY")
+    words = report_text(field, "the model", "REMEDY")
     assert "Whole-image statistics: yes" in words and name in words and "REMEDY" in words and "whole picture" in headline(field)
 
 
@@ -252,7 +252,7 @@ def test_batch_norm_as_it_is_run_is_cleared():
     field = measure(runner(net), network=net)
     assert not field.sees_everything and field.floor == 0 and field.statistics == () and field.full_radius == 2
     assert field.cleared == ("BatchNorm with stored statistics (1)",)
-    words = describe(field, "the model", "REMEDY")
+    words = report_text(field, "the model", "REMEDY")
     assert "Whole-image statistics: none. Harmless: BatchNorm with stored statistics (1)." in words and "REMEDY" not in words
     # The very same module in training mode is another matter.
     net.train()
@@ -273,7 +273,7 @@ def test_what_no_known_module_explains_is_said_to_be_unexplained():
     net = with_inside(LessMean())
     field = measure(runner(net), network=net)
     assert field.sees_everything and field.statistics == () and field.radius == 2
-    assert "None of its modules is of a type that is known to do so" in describe(field, "the model", "REMEDY")
+    assert "None of its modules is of a type that is known to do so" in report_text(field, "the model", "REMEDY")
 
 
 def test_a_faint_trace_from_far_away_is_found_by_the_strips():

@@ -88,7 +88,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, mode, channels):
 @pytest.mark.parametrize(("step", "status"), [(0, 0), (8, 1)])
 def test_it_runs_in_a_plain_interpreter(folder, step, status):
     save(folder / "pictures" / "a.png", step=step)
-    command = [sys.executable, "-m", "blending.seam_check.folder", str(folder / "pictures"), str(folder / "layout.json")]
+    command = [sys.executable, "-m", "blending.check_folder", str(folder / "pictures"), str(folder / "layout.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert done.stderr == ""
@@ -113,7 +113,7 @@ def test_an_unknown_kind_of_pixel_is_refused(folder, capsys, monkeypatch):
 def test_a_name_that_cannot_be_shown_is_written_as_its_code(folder):
     name = b"caf\xe9.png"
     (folder / "pictures" / "a.png").rename(Path(str(folder / "pictures")) / name.decode("utf-8", "surrogateescape"))
-    command = [sys.executable, "-m", "blending.seam_check.folder", str(folder / "pictures"), str(folder / "layout.json")]
+    command = [sys.executable, "-m", "blending.check_folder", str(folder / "pictures"), str(folder / "layout.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"})
     assert done.returncode == 0 and b"Traceback" not in done.stderr and b"caf\\udce9.png: passed" in done.stdout
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending.stages import run as stage_canvas
-from tilework.blending.stages.plan import StagePlan, cores, trace
+from tilework.blending.stages.plan import StagePlan, stage_cores, trace
 from tilework.blending.stages.run import StageRun, Workplace
 from tilework.blending.stages.steps import Add, Attention, Keep, Local, Norm, Region, factors
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_is_said():
 
 
 def test_cores_cover_the_plane_once():
-    parts = cores(Region(3, 23, 5, 36), (6, 7))
+    parts = stage_cores(Region(3, 23, 5, 36), (6, 7))
     seen = torch.zeros(30, 40)
     for part in parts:
         part.of(seen).add_(1)

@@ -1,0 +1,40 @@
+"""Reading between pixels and beyond the ends of a picture: mirrored places, and sums of weighted taps along one side."""
+
+from __future__ import annotations
+
+import torch
+
+
+def mirrored(start: int, length: int, size: int) -> torch.Tensor:
+    """Places start..start+length of a line of `size` pixels that is mirrored at its ends; int64 [length]."""
+    return mirrored_places(torch.arange(start, start + length), size)
+
+
+def mirrored_places(at: torch.Tensor, size: int) -> torch.Tensor:
+    """Places on a line of `size` pixels that is mirrored at its ends without end; int64, of the shape of `at`.
+
+    The end pixel is not doubled; a line of one pixel is repeated.
+    """
+    period = max(2 * (size - 1), 1)
+    at = at % period
+    return torch.minimum(at, (period - at) % period) if size > 1 else torch.zeros_like(at)
+
+
+def weighted_taps(pixels: torch.Tensor, places: torch.Tensor, weights: torch.Tensor, dim: int) -> torch.Tensor:
+    """Along `dim`, the sum over the taps of `pixels` at the tap's places times its weights.
+
+    Args:
+        pixels: floating point, any shape.
+        places: int64 [taps, n], indices along `dim`.
+        weights: [taps, n].
+
+    Returns:
+        the shape of `pixels` with n along `dim`; one tap is held at a time.
+    """
+    shape = [1] * pixels.ndim
+    shape[dim] = -1
+    out = None
+    for tap, weight in zip(places.to(pixels.device), weights.to(pixels.device, pixels.dtype), strict=True):
+        part = pixels.index_select(dim, tap).mul_(weight.view(shape))
+        out = part if out is None else out.add_(part)
+    return out

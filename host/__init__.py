@@ -1,0 +1,1 @@
+"""What is ComfyUI's and all of the pack needs: once each."""
