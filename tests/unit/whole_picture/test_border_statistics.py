@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tilework.blending import TileLayout
-from tilework.blending.channels import Channels
-from tilework.blending.tiled_run import OutOfMemoryError, TiledRun
+from tilework.blending.networks.channels import Channels
+from tilework.blending.networks.tiled_run import OutOfMemoryError, TiledRun
 from tilework.tests.pack.cascaded_unets import CascadedUNets
 from tilework.tests.unit.test_whole_image import Call, Net, Squeeze, half_bright, untiled
 
