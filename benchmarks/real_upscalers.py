@@ -149,7 +149,7 @@ def core(subject: Subject, picture: torch.Tensor) -> tuple[torch.Tensor, Any]:
     height, width = picture.shape[1:3]
     places = [range(0, max(size - CORE_OVERLAP, 1), TILE - CORE_OVERLAP) for size in (height, width)]
     rects = tuple(layouts.Rect(y, x, TILE, TILE) for y in places[0] for x in places[1])
-    return came, layouts.TileLayout((height, width), rects)
+    return came, blending("layout.grid_layout").GridLayout((height, width), rects)
 
 
 @contextmanager

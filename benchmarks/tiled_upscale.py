@@ -58,7 +58,7 @@ def cores_layout(size: int) -> Any:
     """Where the host's node puts its tiles."""
     layout = blending("layout.tile_layout")
     places = range(0, max(size - OVERLAP, 1), TILE - OVERLAP)
-    return layout.TileLayout((size, size), tuple(layout.Rect(y, x, TILE, TILE) for y in places for x in places))
+    return blending("layout.grid_layout").GridLayout((size, size), tuple(layout.Rect(y, x, TILE, TILE) for y in places for x in places))
 
 
 def our_layout(size: int) -> Any:

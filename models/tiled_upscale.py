@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..blending.layout.captions import counted, in_words, true_overlap
+from ..blending.layout.grid_layout import GridLayout
 from ..blending.layout.pieces import snug_grid
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.networks.back_off import BackOff
@@ -51,7 +52,7 @@ class Request:
     overlap: int = -1
     statistics: str = TILE
     tile_batch: int = 0
-    layout: TileLayout | None = None
+    layout: GridLayout | None = None
 
     def check(self) -> None:
         """Raise ValueError for what cannot be, in words."""
@@ -76,7 +77,7 @@ class UpscalePlan:
         chosen: what was chosen and not asked for, in words.
     """
 
-    layout: TileLayout
+    layout: GridLayout
     overlap: int
     trim: int
     tile_batch: int
@@ -84,7 +85,7 @@ class UpscalePlan:
     chosen: tuple[str, ...]
 
 
-def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Tensor, TileLayout, list[str]]:
+def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Tensor, GridLayout, list[str]]:
     """Upscale IMAGE [B, H, W, C] in tiles.
 
     Returns:
@@ -199,8 +200,7 @@ def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, chan
     overlap = request.overlap if request.overlap >= 0 else _overlap(field, request.statistics, lattice)
     if request.layout is not None:
         layout = request.layout.fit(height, width, batch)
-        found = [axis.overlap for axis in layout.axes if axis.overlap is not None]
-        overlap, tile_batch = min(found, default=overlap), None
+        overlap, tile_batch = overlap if layout.least_overlap is None else layout.least_overlap, None
     elif request.tile_width or request.tile_height:
         layout = _asked(request, upscaler, height, width, overlap, batch)
         tile_batch = None
@@ -226,7 +226,7 @@ def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, chan
     return UpscalePlan(layout, overlap, _trim(field, overlap), tile_batch, fit.needs(tile_width, tile_height, tile_batch), tuple(chosen))
 
 
-def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overlap: int, batch: int) -> TileLayout:
+def _asked(request: Request, upscaler: Upscaler, height: int, width: int, overlap: int, batch: int) -> GridLayout:
     """Tiles of the size that was asked for, no larger than their number needs."""
     tile_width, tile_height = request.tile_width or request.tile_height, request.tile_height or request.tile_width
     if request.overlap < 0 and overlap >= min(tile_width, tile_height):

@@ -12,8 +12,7 @@ import torch
 
 from ..blending.fusion.jitter import offsets, stride
 from ..blending.fusion.views import RectView, grid_views
-from ..blending.layout.grid import Axis
-from ..blending.layout.tile_layout import TileLayout
+from ..blending.layout.grid_layout import GridLayout
 from .conditions.cropping import ConditionCropper
 from .last_call import LastCall
 from .positions import heeds_positions, warn_unheeded
@@ -39,7 +38,7 @@ class CanvasTiles:
         self.patch = cells_per_patch(model)
         unit = pixels_per_cell(model)
         cells = (shape[-2], shape[-1])
-        self.layout: TileLayout = settings.plan(cells, shape[0], unit, self.patch)
+        self.layout: GridLayout = settings.plan(cells, shape[0], unit, self.patch)
         self.cropper = ConditionCropper(shape[2:], unit, settings.reference_latents, patch=self.patch, tiles=len(self.layout))
         self.trim = settings.trim // unit
         # Of the last step, by device: a model on several cards is asked on each.
@@ -65,8 +64,7 @@ class CanvasTiles:
     def _offset_at(self, step: int) -> tuple[int, int] | None:
         if self.settings.grid == "fixed":
             return None
-        unit = self.layout.unit
-        strides = tuple(stride(Axis(axis.size, axis.tile, axis.origins)) // unit for axis in self.layout.axes)
+        strides = tuple(stride(axis) // self.layout.unit for axis in self.layout.axes)
         return offsets(self.seed, step, strides, (self.patch, self.patch))
 
 

@@ -15,7 +15,6 @@ import torch
 from ..blending.fusion.sequential_weight import taking_over
 from ..blending.fusion.views import RectView
 from ..blending.layout.cutting import crop
-from ..blending.layout.grid import Axis
 from .run_state import CanvasTiles, SamplingRun
 
 PLANE = (-2, -1)
@@ -71,8 +70,7 @@ def sample_tiles(
 
 def _share(tiles: CanvasTiles, view: RectView) -> torch.Tensor:
     """How much the tile counts against what is finished, float32 [h, w]."""
-    unit = tiles.layout.unit
-    ys, xs = (Axis(a.size // unit, a.tile // unit, tuple(o // unit for o in a.origins)) for a in tiles.layout.axes)
+    ys, xs = tiles.layout.axes_in_cells
     row, column = divmod(view.index, len(xs.origins))
     return taking_over(ys, row, tiles.trim)[:, None] * taking_over(xs, column, tiles.trim)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..blending.fusion.fuse import RULES, check_rule
 from ..blending.fusion.views import adopt_layout, plan_canvas
-from ..blending.layout.tile_layout import TileLayout
+from ..blending.layout.grid_layout import GridLayout
 from ..blending.layout.windows import check_trim
 
 GRIDS = ("fixed", "jitter")
@@ -45,7 +45,7 @@ class TileSettings:
     positions: str = POSITIONS[0]
     reference_latents: str = REFERENCE_LATENTS[0]
     tile_batch: int = 0
-    layout: TileLayout | None = None
+    layout: GridLayout | None = None
     order: str = ORDERS[0]
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class TileSettings:
         if self.tile_batch < 0:
             raise ValueError(f"tile_batch {self.tile_batch} is negative: use 0 for as many as fit, or 1 and more")
 
-    def plan(self, cells: tuple[int, int], batch: int, unit: int, patch: int) -> TileLayout:
+    def plan(self, cells: tuple[int, int], batch: int, unit: int, patch: int) -> GridLayout:
         """Where the tiles lie on a canvas of latent cells.
 
         Args:
@@ -90,7 +90,7 @@ class TileSettings:
         if self.trim % unit:
             low = self.trim // unit * unit
             raise ValueError(f"trim {self.trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
-        overlap = min((axis.overlap for axis in layout.axes if axis.overlap is not None), default=None)
+        overlap = layout.least_overlap
         if self.trim > 0 and overlap is not None and overlap < 2 * self.trim + unit:
             most, least = max((overlap - unit) // 2 // unit * unit, 0), 2 * self.trim + unit
             raise ValueError(

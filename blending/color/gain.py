@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from ..layout.checked_tiles import CheckedTiles
+from ..layout.grid_layout import GridLayout
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
 from ..layout.reference import check_scene, clear_of_hidden, part_size, tile_part
-from ..layout.tile_layout import TileLayout
 from ..layout.windows import AxisWindow
 from ..pixels.cell_means import cell_means
 from ..pixels.memory import empty
@@ -121,7 +121,7 @@ class Gains:
 
 def compensate(
     tiles: Iterable[torch.Tensor],
-    layout: TileLayout,
+    layout: GridLayout,
     reference: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
     scale: float = 0,
@@ -148,7 +148,7 @@ def compensate(
     reference, mask = _checked_scenes(layout, reference, mask, unchanged_only)
     found = _Measured()
     mosaic = None
-    columns = len(layout.axes[1].origins)
+    columns = layout.counts[1]
     for index, tile in enumerate(CheckedTiles(tiles, layout)):
         if mosaic is None:
             check_pixels(tile, f"tile {index}")
@@ -196,7 +196,7 @@ def _measure(
 
 
 def _checked_scenes(
-    layout: TileLayout, reference: torch.Tensor | None, mask: torch.Tensor | None, unchanged_only: float
+    layout: GridLayout, reference: torch.Tensor | None, mask: torch.Tensor | None, unchanged_only: float
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Reference and mask, not part of any graph, or ValueError."""
     if reference is None and unchanged_only > 0:

@@ -18,9 +18,9 @@ import torch
 
 from ..layout.checked_tiles import CheckedTiles, size_in_words
 from ..layout.grid import MAX_LENGTH
+from ..layout.grid_layout import GridLayout
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
-from ..layout.tile_layout import TileLayout
 from ..pixels.memory import empty
 from .auto import mend
 from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
@@ -48,7 +48,7 @@ class Composer(Protocol):
 
 def compose(
     tiles: Iterable[torch.Tensor],
-    layout: TileLayout,
+    layout: GridLayout,
     method: str = "hann",
     trim: int = 0,
     scale: float | Fraction = 0,
@@ -116,7 +116,7 @@ def compose_on(tiles: Iterable[torch.Tensor], mosaic: Mosaic, composer: str = WI
 
 def _compose(
     tiles: Iterable[torch.Tensor],
-    layout: TileLayout,
+    layout: GridLayout,
     planned: Callable[[torch.Tensor], Mosaic],
     composer: str,
     *,

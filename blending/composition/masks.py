@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import torch
 
+from ..layout.grid_layout import GridLayout
 from ..layout.mosaic import Mosaic
 from ..layout.noise_mask import tile_mask_size
 from ..layout.regroup import PictureSpan, gather
-from ..layout.tile_layout import TileLayout
 from .compose import compose_on
 
 
@@ -18,7 +18,7 @@ def compose_masks(
     masks: Sequence[torch.Tensor | None],
     sizes: Sequence[int],
     tiles: Sequence[Sequence[PictureSpan]],
-    layout: TileLayout,
+    layout: GridLayout,
     window: str,
     trim: int = 0,
 ) -> torch.Tensor | None:

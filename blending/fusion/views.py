@@ -9,7 +9,7 @@ import torch
 
 from ..layout.cutting import crop
 from ..layout.grid import MAX_TILES, Axis, Rect, plan_axis
-from ..layout.tile_layout import TileLayout
+from ..layout.grid_layout import GridLayout
 from .fuse import fusion_windows
 from .jitter import shifted
 
@@ -83,7 +83,7 @@ def _spans(windows: list[tuple[int, torch.Tensor]], size: int, device: torch.dev
 
 def plan_canvas(
     height: int, width: int, tile_height: int, tile_width: int, overlap: int, lattice: int, unit: int, batch: int = 1
-) -> TileLayout:
+) -> GridLayout:
     """The even grid for fused denoising: as `TileLayout.grid`, but a tile is never larger than the canvas.
 
     Args:
@@ -104,17 +104,17 @@ def plan_canvas(
     axes = []
     for name, size, tile in (("tile_height", height, tile_height), ("tile_width", width, tile_width)):
         if tile >= size:
-            axes.append((size, (0,)))
+            axes.append(Axis(size, size, (0,)))
             continue
         _check_tile(name, tile, overlap, lattice, unit)
-        axes.append((tile, plan_axis(size, tile, overlap, lattice)))
-    (tall, ys), (wide, xs) = axes
-    if len(ys) * len(xs) > MAX_TILES:
+        axes.append(Axis(size, tile, plan_axis(size, tile, overlap, lattice)))
+    ys, xs = axes
+    if len(ys.origins) * len(xs.origins) > MAX_TILES:
         raise ValueError(
             f"tiles of {tile_width} x {tile_height} with overlap {overlap} cut a {width} x {height} picture into "
-            f"{len(ys) * len(xs)} tiles, more than {MAX_TILES}: use a larger tile or a smaller overlap"
+            f"{len(ys.origins) * len(xs.origins)} tiles, more than {MAX_TILES}: use a larger tile or a smaller overlap"
         )
-    return TileLayout((height, width), tuple(Rect(y, x, tall, wide) for y in ys for x in xs), batch=batch, unit=unit)
+    return GridLayout.of_axes(ys, xs, batch=batch, unit=unit)
 
 
 def _check_tile(name: str, tile: int, overlap: int, lattice: int, unit: int) -> None:
@@ -131,7 +131,7 @@ def _check_tile(name: str, tile: int, overlap: int, lattice: int, unit: int) -> 
         )
 
 
-def adopt_layout(layout: TileLayout, height: int, width: int, lattice: int, unit: int, batch: int = 1) -> TileLayout:
+def adopt_layout(layout: GridLayout, height: int, width: int, lattice: int, unit: int, batch: int = 1) -> GridLayout:
     """A layout that was planned elsewhere, for this canvas; its tiles no larger than the canvas.
 
     Args:
@@ -151,13 +151,11 @@ def adopt_layout(layout: TileLayout, height: int, width: int, lattice: int, unit
                 f"the layout's tiles lie at {name} = {off[0]} image pixels, and this model's patches are {lattice} px: "
                 f"split with multiple_of {lattice} and a tile that is a multiple of {lattice}, or sample without the layout"
             )
-    ys, xs = axes
-    tiles = tuple(Rect(y, x, ys.tile, xs.tile) for y in ys.origins for x in xs.origins)
-    return TileLayout(plan.canvas, tiles, batch=batch, unit=unit)
+    return GridLayout.of_axes(*axes, batch=batch, unit=unit)
 
 
 def grid_views(
-    layout: TileLayout,
+    layout: GridLayout,
     rule: str,
     trim: int = 0,
     offset: tuple[int, int] | None = None,
@@ -173,8 +171,7 @@ def grid_views(
         device: where the weights lie.
     """
     ways = []
-    for axis, away in zip(layout.axes, offset or (None, None), strict=True):
-        cells = Axis(axis.size // layout.unit, axis.tile // layout.unit, tuple(o // layout.unit for o in axis.origins))
+    for cells, away in zip(layout.axes_in_cells, offset or (None, None), strict=True):
         counted, seen = shifted(cells, away)
         spans = _spans(fusion_windows(counted, rule, trim), cells.size, device)
         ways.append((cells.tile, list(zip(seen, spans, strict=True))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from .tile_layout import TileLayout
+from .grid_layout import GridLayout
 
 if TYPE_CHECKING:
     from .mosaic import Mosaic
@@ -16,13 +16,13 @@ def counted(count: int) -> str:
     return "1 tile" if count == 1 else f"{count} tiles"
 
 
-def true_overlap(plan: TileLayout) -> str:
+def true_overlap(plan: GridLayout) -> str:
     """The overlap in x and y in pixels; of an axis with a single tile there is none."""
     ys, xs = plan.axes
     return " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
 
 
-def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
+def describe_split(plan: GridLayout, multiple_of: int | None) -> list[str]:
     """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same before the run."""
     ys, xs = plan.axes
     height, width = plan.tile_size
@@ -41,7 +41,7 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
     return lines
 
 
-def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
+def describe_blend(plan: GridLayout, mosaic: Mosaic, method: str, typed: bool) -> list[str]:
     """What Seam Blend did, in a few short lines."""
     from .mosaic import smallest_overlap  # not needed to describe a split, which every start of the host loads
 
@@ -58,7 +58,7 @@ def describe_blend(plan: TileLayout, mosaic: Mosaic, method: str, typed: bool) -
     return lines
 
 
-def describe_batch(planned: TileLayout, came: TileLayout) -> list[str]:
+def describe_batch(planned: GridLayout, came: GridLayout) -> list[str]:
     """Where the tiles came back with another number of pictures than was cut, both; else nothing."""
     return [] if came.batch == planned.batch else [f"{came.batch} pictures came back of every tile, {planned.batch} were cut"]
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 
 from ..pixels.memory import empty
+from .grid_layout import GridLayout
 from .placement import check_scale, find_scale, place_axis, read_scale
-from .tile_layout import TileLayout
 from .windows import axis_windows, check_trim, shared
 
 
@@ -35,7 +35,7 @@ class Mosaic:
 
     def __init__(
         self,
-        layout: TileLayout,
+        layout: GridLayout,
         tile_size: tuple[int, int],
         window: str = "hann",
         trim: int = 0,

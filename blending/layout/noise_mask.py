@@ -15,10 +15,10 @@ import torch
 from ..pixels.taps import mirrored, weighted_taps
 from .cutting import crop
 from .grid import Axis, Rect
-from .tile_layout import TileLayout
+from .grid_layout import GridLayout
 
 
-def tile_mask_size(layout: TileLayout, mask_size: tuple[int, int]) -> tuple[int, int]:
+def tile_mask_size(layout: GridLayout, mask_size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of one tile's mask where the whole mask is `mask_size`; at least one pixel."""
     return tuple(max(1, round(Fraction(axis.tile * size, axis.size))) for axis, size in zip(layout.axes, mask_size, strict=True))
 
@@ -50,7 +50,7 @@ def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int]]) 
     return mask
 
 
-def cut_mask(mask: torch.Tensor, layout: TileLayout) -> Iterator[torch.Tensor]:
+def cut_mask(mask: torch.Tensor, layout: GridLayout) -> Iterator[torch.Tensor]:
     """Each tile's part of `mask` [..., H, W], row by row.
 
     The mask's extent is the layout's canvas, whatever its resolution.

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .grid import Axis, Rect, covers
+from .grid_layout import GridLayout
 from .tile_layout import TileLayout
 
 COARSE = (8, 4, 2, 1)
@@ -53,7 +54,7 @@ class Piece(NamedTuple):
     core: Core
 
 
-def snug_grid(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int, batch: int = 1) -> TileLayout:
+def snug_grid(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int, batch: int = 1) -> GridLayout:
     """The grid with as many tiles as `tile_height` x `tile_width` would make, and tiles no larger than that number needs.
 
     Equal tiles of just the size that was asked for overlap more than they must wherever the picture is no whole number of
@@ -84,7 +85,7 @@ def _lines(axis: Axis) -> list[int]:
     return [*lines, axis.size]
 
 
-def cores(layout: TileLayout) -> list[Core]:
+def cores(layout: GridLayout) -> list[Core]:
     """The core of every tile, in the tile's own pixels; what reaches over the picture belongs to none."""
     ys, xs = layout.axes
     rows, columns = _lines(ys), _lines(xs)
@@ -108,7 +109,7 @@ def _common(a: Core, b: Core) -> Core:
     return Core(y, x, max(bottom - y, 0), max(right - x, 0), *ends)
 
 
-def pieces(layout: TileLayout, core: Core) -> list[Piece]:
+def pieces(layout: GridLayout, core: Core) -> list[Piece]:
     """The tiles of `layout`, which is of one tile of a picture, as pieces of that tile, whose core is `core`."""
     found = []
     for rect, own in zip(layout.tiles, cores(layout), strict=True):

@@ -1,4 +1,4 @@
-"""Where the tiles are.
+"""Where the tiles are: what is true of every layout, whatever its tiles look like. `grid_layout.py` has the even grid.
 
 `TileLayout` is the one idea that every Tilework node shares. It is made once, when
 a picture is cut, and travels beside the tiles untouched; whoever puts the tiles
@@ -11,34 +11,30 @@ many of those pixels one latent cell stands for.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .grid import MAX_LENGTH, MAX_TILES, Axis, Rect, check_plan, plan_axis
+from .grid import MAX_LENGTH, MAX_TILES, Rect
+
+if TYPE_CHECKING:
+    from .grid_layout import GridLayout
 
 RECORD_VERSION = 1
-
-# Tiles that reach over the picture are copies, filled up with mirrored picture. More pixels of those than this, and
-# than MAX_PADDING times the picture itself, are a mistake or an attack on the memory.
-MAX_PADDED = 1 << 26
-MAX_PADDING = 8
 
 FAMILIAR_DENOMINATORS = (1, 2, 3, 4, 5, 8, 10, 20, 100)
 
 
 @dataclass(frozen=True)
 class TileLayout:
-    """An immutable, hashable plan of tiles over one canvas.
+    """An immutable, hashable plan of tiles over one canvas. Made as one of its kinds, never by itself.
 
     Attributes:
         canvas: (height, width) of the source picture, in pixels.
         tiles: every tile's place, row by row; border tiles may reach over the canvas.
         batch: how many pictures lie on the canvas at once; tile lists are tile-major.
         unit: source pixels per cell (1 for pictures, 8, 16, 32 for latents).
-        kind: "grid" is the only kind so far; other kinds may hold rectangles of any size.
+        kind: one of `kinds`; what it tells of a layout is in the class.
         wrap: (y, x), whether the canvas is joined to itself there; off for now.
         present: indices of the tiles that are here, None for all of them.
         mask_size: (height, width) of the noise mask that was cut along, None where there was none.
@@ -54,8 +50,6 @@ class TileLayout:
     mask_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind != "grid":
-            raise ValueError(f"a layout of kind {self.kind!r} is not known to this Tilework, which knows 'grid': update Tilework")
         if len(self.wrap) != 2 or any(self.wrap) or self.present is not None:
             raise ValueError("this layout wraps around or lacks tiles, which this version of Tilework cannot place: update Tilework")
         if self.mask_size is not None and min(self.mask_size) < 1:
@@ -64,40 +58,14 @@ class TileLayout:
             raise ValueError(f"a layout needs a batch and a unit of 1 or more, and has batch {self.batch}, unit {self.unit}")
         if not 1 <= len(self.tiles) <= MAX_TILES:
             raise ValueError(f"a layout holds 1 to {MAX_TILES} tiles, and this one has {len(self.tiles)}")
-        self._check_grid()
+        self._check_tiles()
 
-    def _check_grid(self) -> None:
-        ys = tuple(sorted({t.y for t in self.tiles}))
-        xs = tuple(sorted({t.x for t in self.tiles}))
-        height, width = self.tiles[0].height, self.tiles[0].width
-        for name, size, tile, origins in (("y", self.canvas[0], height, ys), ("x", self.canvas[1], width, xs)):
-            if not (1 <= size <= MAX_LENGTH and 1 <= tile <= MAX_LENGTH):
-                raise ValueError(f"a canvas of {size} px or a tile of {tile} px along {name} is not between 1 and {MAX_LENGTH}")
-            ends = [0, *(o + tile for o in origins)]
-            if any(o > end for o, end in zip(origins, ends, strict=False)) or origins[0] != 0 or ends[-1] < size:
-                raise ValueError(f"the tiles do not cover the canvas along {name}: {tile} px tiles at {origins} over {size} px")
-        if len(ys) * len(xs) != len(self.tiles):
-            raise ValueError(f"the tiles are not a grid: {len(self.tiles)} tiles in {len(ys)} rows and {len(xs)} columns")
-        if any(length % self.unit for length in (height, width, *ys, *xs)):
-            raise ValueError(f"the tiles do not fall on whole cells of {self.unit} px")
-        self._check_padding(len(ys), len(xs))
-        if self.tiles != tuple(Rect(y, x, height, width) for y in ys for x in xs):
-            raise ValueError("the tiles are not a grid of equal tiles in row order")
+    def _check_tiles(self) -> None:
+        """Raise ValueError for tiles that are no layout of this kind."""
+        raise NotImplementedError
 
-    def _check_padding(self, rows: int, columns: int) -> None:
-        (height, width), last = self.tile_size, self.tiles[-1]
-        inside_rows = rows - (last.y + height > self.canvas[0])
-        inside_columns = columns - (last.x + width > self.canvas[1])
-        copied = (rows * columns - inside_rows * inside_columns) * height * width * self.batch
-        if copied > max(MAX_PADDED * self.unit**2, MAX_PADDING * self.canvas[0] * self.canvas[1] * self.batch):
-            raise ValueError(
-                f"tiles of {width} x {height} would be nearly all padding around a picture of {self.canvas[1]} x {self.canvas[0]}: "
-                "use tiles of about the picture's size or smaller"
-            )
-
-    @classmethod
+    @staticmethod
     def grid(
-        cls,
         height: int,
         width: int,
         tile_height: int,
@@ -107,53 +75,14 @@ class TileLayout:
         batch: int = 1,
         unit: int = 1,
         mask_size: tuple[int, int] | None = None,
-    ) -> TileLayout:
-        """Plan an even grid (`plan_axis` in both directions).
+    ) -> GridLayout:
+        """The even grid: `GridLayout.even`."""
+        from .grid_layout import GridLayout
 
-        All lengths are source pixels. With a `unit` above 1 the canvas and the tile must be
-        whole cells, and origins fall on the least common multiple of `multiple_of` and `unit`.
-
-        Raises ValueError, naming the value and the mend, for anything that cannot be planned.
-        """
-        if unit < 1:
-            raise ValueError(f"unit {unit} is not a number of pixels per cell: use 1 or more")
-        check_plan(height, width, tile_height, tile_width, overlap, multiple_of)
-        for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
-            if value % unit:
-                low = value // unit * unit
-                raise ValueError(f"{name} {value} is not a whole number of latent cells of {unit} px: use {low or unit} or {low + unit}")
-        lattice = math.lcm(multiple_of, unit)
-        ys = plan_axis(height, tile_height, overlap, lattice)
-        xs = plan_axis(width, tile_width, overlap, lattice)
-        if len(ys) * len(xs) > MAX_TILES:
-            raise ValueError(
-                f"tiles of {tile_width} x {tile_height} with overlap {overlap} cut a {width} x {height} picture into "
-                f"{len(ys) * len(xs)} tiles, more than {MAX_TILES}: use a larger tile or a smaller overlap"
-            )
-        tiles = tuple(Rect(y, x, tile_height, tile_width) for y in ys for x in xs)
-        return cls((height, width), tiles, batch=batch, unit=unit, mask_size=mask_size)
+        return GridLayout.even(height, width, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
 
     def __len__(self) -> int:
         return len(self.tiles)
-
-    @property
-    def tile_size(self) -> tuple[int, int]:
-        """(height, width) of every tile, in source pixels."""
-        return self.tiles[0].height, self.tiles[0].width
-
-    @cached_property
-    def axes(self) -> tuple[Axis, Axis]:
-        """The grid's two directions, (y, x)."""
-        ys = tuple(dict.fromkeys(t.y for t in self.tiles))
-        xs = tuple(dict.fromkeys(t.x for t in self.tiles))
-        height, width = self.tile_size
-        return Axis(self.canvas[0], height, ys), Axis(self.canvas[1], width, xs)
-
-    @property
-    def repeated(self) -> Fraction:
-        """Share of the canvas that two or more tiles cover, 0 to 1: those pixels are computed more than once."""
-        ys, xs = self.axes
-        return 1 - Fraction(ys.alone * xs.alone, ys.size * xs.size)
 
     def scaled(self, scale: int | float | str | Fraction) -> TileLayout:
         """The same plan for the picture resized by `scale`.
@@ -250,17 +179,22 @@ class TileLayout:
                 f"{RECORD_VERSION}): update Tilework"
             )
         try:
+            name = record.get("kind", "grid")
+            kind = kinds().get(name)
+            if kind is None:
+                known = ", ".join(map(repr, kinds()))
+                raise ValueError(f"a layout of kind {name!r} is not known to this Tilework, which knows {known}: update Tilework")
             present = record.get("present", "all")
             mask_size = record.get("mask_size")
             rows = record["tiles"]
             if not isinstance(rows, list) or len(rows) > MAX_TILES:
                 raise ValueError(f"a layout holds a list of 1 to {MAX_TILES} tiles")
-            return cls(
+            return kind(
                 canvas=_ints(record["canvas"], 2),
                 tiles=tuple(Rect(*_ints(row, 4)) for row in rows),
                 batch=_ints([record.get("batch", 1)], 1)[0],
                 unit=_ints([record.get("unit", 1)], 1)[0],
-                kind=record.get("kind", "grid"),
+                kind=name,
                 wrap=tuple(bool(w) for w in record.get("wrap", (False, False))),
                 present=None if present == "all" else _ints(present, len(present)),
                 mask_size=None if mask_size is None else _ints(mask_size, 2),
@@ -279,6 +213,13 @@ class TileLayout:
             return cls.from_record(json.loads(text))
         except (json.JSONDecodeError, RecursionError, TypeError) as error:
             raise ValueError(f"this is not a Tilework layout: {str(error)[:200]}") from error
+
+
+def kinds() -> dict[str, type[TileLayout]]:
+    """The classes of layouts by the kind that their records name."""
+    from .grid_layout import GridLayout
+
+    return {"grid": GridLayout}
 
 
 def _ints(values: Any, count: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 
 from .grid import Axis
-from .tile_layout import TileLayout
+from .grid_layout import GridLayout
 
 WINDOWS = ("hann", "linear", "gaussian", "average", "none")
 
@@ -63,7 +63,7 @@ def _rise(window: str, u: torch.Tensor) -> torch.Tensor:
     return 0.5 * (1 + torch.erf((u - 0.5) / (GAUSSIAN_SIGMA * math.sqrt(2))))
 
 
-def check_trim(layout: TileLayout, trim: int) -> None:
+def check_trim(layout: GridLayout, trim: int) -> None:
     """Raise ValueError unless `trim` (source pixels) leaves every overlap at least one pixel."""
     if trim < 0:
         raise ValueError(f"trim {trim} is negative: use 0 or more")

@@ -21,9 +21,9 @@ import torch
 from ..composition.compose import compose, compose_on
 from ..layout.cutting import crop
 from ..layout.grid import Rect
+from ..layout.grid_layout import GridLayout
 from ..layout.mosaic import Mosaic
 from ..layout.pieces import Piece, cores, pieces, snug_grid
-from ..layout.tile_layout import TileLayout
 from ..pixels.memory import empty
 from ..pixels.picture import Outside, is_finite, outside
 from ..whole_picture.one_at_a_time import OneAtATimeError
@@ -77,7 +77,7 @@ class TiledRun:
     def __init__(
         self,
         network: Callable[[torch.Tensor], torch.Tensor],
-        layout: TileLayout,
+        layout: GridLayout,
         channels: Channels,
         scale: int | float | Fraction,
         trim: int = 0,
@@ -94,8 +94,8 @@ class TiledRun:
         self.network, self.layout, self.channels, self.scale, self.trim = network, layout, channels, Fraction(scale), trim
         self.multiple_of, self.smaller = multiple_of, smaller
         height, width = layout.tile_size
-        found = [axis.overlap for axis in layout.axes if axis.overlap is not None]
-        overlap = min(found, default=max(2 * trim + 1, min(height, width) // 8)) if overlap is None else overlap
+        if overlap is None:
+            overlap = max(2 * trim + 1, min(height, width) // 8) if layout.least_overlap is None else layout.least_overlap
         self.plan = TilePlan(width, height, -(-overlap // multiple_of) * multiple_of, tile_batch)
         self.whole_image = whole_image
         self.statistics: WholeImageStatistics | None = None
@@ -259,7 +259,7 @@ class TiledRun:
             )
         return list(came)
 
-    def _pieces(self, task: Task) -> tuple[TileLayout, list[Piece]]:
+    def _pieces(self, task: Task) -> tuple[GridLayout, list[Piece]]:
         """How a tile is cut where it is too large for the memory: the grid, and its pieces, cut off where the tile ends."""
         height, width = self._inside(task.tile)
         sides = min(self.plan.tile_height, height), min(self.plan.tile_width, width)

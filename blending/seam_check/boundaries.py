@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..layout.grid import MAX_LENGTH
-from ..layout.tile_layout import TileLayout
+from ..layout.grid_layout import GridLayout
 
 LEAST_ALONG = 8
 
@@ -52,7 +52,7 @@ class Boundary:
         return f"x {line}, y {start}-{stop}" if self.vertical else f"y {line}, x {start}-{stop}"
 
 
-def check_size(height: int, width: int, layout: TileLayout) -> None:
+def check_size(height: int, width: int, layout: GridLayout) -> None:
     """Refuse a picture that is not the layout's canvas at one scale.
 
     Raises:
@@ -82,7 +82,7 @@ def _axis_lines(origins: tuple[int, ...], tile: int, canvas: int, size: int) -> 
     return found
 
 
-def boundaries(layout: TileLayout, height: int, width: int) -> list[Boundary]:
+def boundaries(layout: GridLayout, height: int, width: int) -> list[Boundary]:
     """All pairs of neighbours of `layout` on a picture of that size.
 
     Raises:
@@ -91,7 +91,7 @@ def boundaries(layout: TileLayout, height: int, width: int) -> list[Boundary]:
     check_size(height, width, layout)
     sizes = (height, width)
     lines = [_axis_lines(axis.origins, axis.tile, axis.size, size) for axis, size in zip(layout.axes, sizes, strict=True)]
-    columns = len(layout.axes[1].origins)
+    columns = layout.counts[1]
     found = []
     for vertical in (True, False):
         across, along = (1, 0) if vertical else (0, 1)

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import avg_pool2d
 
+from ..layout.grid_layout import GridLayout
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
-from ..layout.tile_layout import TileLayout
 from .boundaries import Boundary
 from .step_filters import SHARP, steps
 from .steps import along, opponent
@@ -48,7 +48,7 @@ class TilesApart:
         ValueError: where they are not the tiles of that layout and picture.
     """
 
-    def __init__(self, tiles: Sequence[torch.Tensor], layout: TileLayout, image: torch.Tensor) -> None:
+    def __init__(self, tiles: Sequence[torch.Tensor], layout: GridLayout, image: torch.Tensor) -> None:
         if len(tiles) != len(layout):
             raise ValueError(f"{len(tiles)} tiles came and the layout has {len(layout)}: connect the list of tiles that was blended")
         for index, tile in enumerate(tiles):
@@ -65,7 +65,7 @@ class TilesApart:
 
     def _placed(self, index: int) -> tuple[torch.Tensor, int, int]:
         """Tile `index` on the picture's grid, and the row and column at which it begins."""
-        row, column = divmod(index, len(self.mosaic.layout.axes[1].origins))
+        row, column = divmod(index, self.mosaic.layout.counts[1])
         if index not in self._kept:
             while len(self._kept) >= _TILES_KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -106,7 +106,7 @@ class TilesApart:
         return found[0] if len(found) == 1 else torch.where(found[0].abs() < found[1].abs(), found[0], found[1])
 
 
-def _mosaic(layout: TileLayout, tile: tuple[int, int], size: tuple[int, int]) -> Mosaic:
+def _mosaic(layout: GridLayout, tile: tuple[int, int], size: tuple[int, int]) -> Mosaic:
     """Where tiles of that size lie on a picture of that size; a scale that was typed need not be the one that the tiles tell."""
     meant = [planned * side / canvas for planned, side, canvas in zip(layout.tile_size, size, layout.canvas, strict=True)]
     # The tiles were rounded or floored to whole pixels, and so was the picture, whose part of a pixel grows with its share in the tile.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.layout.tile_layout import TileLayout
+from ...blending.layout.grid_layout import GridLayout
 from ...blending.pixels.picture import is_finite
 from .tiles import Outcome, Shrinking, VAETiles, class_name
 
@@ -86,7 +86,7 @@ def _asked_for(
     ]
     if shrinking.back_off.count:
         lines.append(f"memory ran out {shrinking.back_off.count} times: tiles made smaller")
-    return made, Outcome(shrinking.tile, TileLayout(size, (Rect(0, 0, *size),)), lines)
+    return made, Outcome(shrinking.tile, GridLayout(size, (Rect(0, 0, *size),)), lines)
 
 
 def _sizes(asked: VAETiles, ratio: int, size: tuple[int, int]) -> tuple[tuple[int, int], int]:

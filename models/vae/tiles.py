@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.layout.tile_layout import TileLayout
+from ...blending.layout.grid_layout import GridLayout
 from ...blending.networks.back_off import BackOff
 from ...blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ...blending.stages.plan import Region, stage_cores
@@ -76,13 +76,13 @@ class Outcome:
     """
 
     tile: tuple[int, int]
-    layout: TileLayout
+    layout: GridLayout
     lines: list[str] = field(default_factory=list)
 
     @property
     def grid(self) -> tuple[int, ...]:
         """(rows, columns)."""
-        return tuple(len(axis.origins) for axis in self.layout.axes)
+        return self.layout.counts
 
 
 class Watch:
@@ -183,7 +183,7 @@ def load(vae: Any, decode: bool, tile: tuple[int, int], beside: float = 0.0) -> 
     comfy.model_management.load_models_gpu([vae.patcher], memory_required=needed, force_full_load=vae.disable_offload)
 
 
-def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> TileLayout:
+def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> GridLayout:
     """The tiles that `stage_plan.stage_cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
 
     Args:
@@ -193,7 +193,7 @@ def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> Til
     height, width = (side // ratio for side in size)
     parts = stage_cores(Region(0, height, 0, width), (tile[0] // ratio, tile[1] // ratio))
     rows, columns = (max(part.bottom - part.top for part in parts), max(part.right - part.left for part in parts))
-    return TileLayout(size, tuple(Rect(part.top * ratio, part.left * ratio, rows * ratio, columns * ratio) for part in parts))
+    return GridLayout(size, tuple(Rect(part.top * ratio, part.left * ratio, rows * ratio, columns * ratio) for part in parts))
 
 
 def class_name(vae: Any, half: bool | None = None) -> str:

@@ -17,7 +17,7 @@ from ...blending.composition.compose import compose
 from ...blending.layout.captions import counted
 from ...blending.layout.cutting import cut_cells
 from ...blending.layout.grid import Rect, plan_axis
-from ...blending.layout.tile_layout import TileLayout
+from ...blending.layout.grid_layout import GridLayout
 from ...blending.networks.tile_plan import Needs
 from ...blending.pixels.picture import is_finite
 from .tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, class_name, planned_tile
@@ -118,7 +118,7 @@ def _in_tiles(
             if smaller is not None:
                 management.soft_empty_cache()
     layout = _layout(shrinking.tile, overlap, ratio, size)
-    grid = tuple(len(axis.origins) for axis in layout.axes)
+    grid = layout.counts
     lines = [
         f"{counted(len(layout))} of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
         f"{name} is not known stage by stage:",
@@ -179,16 +179,16 @@ class _Film(NamedTuple):
         return self.estimate.needs(width, height, batch * self.frames)
 
 
-def _layout(tile: tuple[int, int], overlap: int, ratio: int, size: tuple[int, int]) -> TileLayout:
+def _layout(tile: tuple[int, int], overlap: int, ratio: int, size: tuple[int, int]) -> GridLayout:
     # Each side for itself: one that a single tile covers overlaps nothing, and may be shorter than the overlap.
     ys, xs = (plan_axis(side, one, min(overlap, one - ratio), ratio) for side, one in zip(size, tile, strict=True))
     unit = ratio if not (size[0] % ratio or size[1] % ratio) else 1
-    return TileLayout(size, tuple(Rect(y, x, *tile) for y in ys for x in xs), unit=unit)
+    return GridLayout(size, tuple(Rect(y, x, *tile) for y in ys for x in xs), unit=unit)
 
 
-def _trim(layout: TileLayout) -> int:
+def _trim(layout: GridLayout) -> int:
     """Source pixels to throw away at either end of an overlap: of the smallest that there is, not of what was asked for."""
-    return int(min((axis.overlap for axis in layout.axes if axis.overlap is not None), default=0) * TRIM)
+    return int((layout.least_overlap or 0) * TRIM)
 
 
 def _one(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.layout.tile_layout import TileLayout
+from ...blending.layout.grid_layout import GridLayout
 from .notices import Notices
 from .planes import same_proportions
 
@@ -100,7 +100,7 @@ def doubt(what: str, size: Size, shown: Shown, tile: Size, canvas: Size) -> str:
     )
 
 
-def mask_on_canvas(mask: torch.Tensor, layout: TileLayout, index: int, notices: Notices) -> torch.Tensor:
+def mask_on_canvas(mask: torch.Tensor, layout: GridLayout, index: int, notices: Notices) -> torch.Tensor:
     """The mask of a tile's own prompt as the host wants it: on the whole canvas, zero outside of the tile.
 
     Args:
@@ -128,7 +128,7 @@ def mask_on_canvas(mask: torch.Tensor, layout: TileLayout, index: int, notices: 
     return placed.reshape(*mask.shape[:-2], *placed.shape[-2:])
 
 
-def check_inpainting(options: dict[str, Any], layout: TileLayout, index: int) -> None:
+def check_inpainting(options: dict[str, Any], layout: GridLayout, index: int) -> None:
     """Refuse an inpainting picture of the tile, which the host would stretch over the whole canvas.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ...blending.layout.grid import Axis, Rect
-from ...blending.layout.tile_layout import TileLayout
+from ...blending.layout.grid_layout import GridLayout
 from ...blending.layout.windows import AxisWindow, axis_windows
 from .own_pictures import OwnTile
 
@@ -37,14 +37,14 @@ class Places(NamedTuple):
         own: every tile as its prompt's pictures know it.
     """
 
-    layout: TileLayout
+    layout: GridLayout
     tiles: tuple[Rect, ...]
     indices: dict[Rect, int]
     windows: tuple[list[AxisWindow], list[AxisWindow]]
     own: tuple[OwnTile, ...]
 
 
-def places_of(layout: TileLayout, canvas: Sequence[int], downscale: int) -> Places:
+def places_of(layout: GridLayout, canvas: Sequence[int], downscale: int) -> Places:
     """Where the tiles of a layout lie on a latent of `canvas` (h, w) cells.
 
     Raises:

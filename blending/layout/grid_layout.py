@@ -1,0 +1,132 @@
+"""Grids: equal tiles in rows and columns, evenly spread."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from .grid import MAX_LENGTH, MAX_TILES, Axis, Rect, check_plan, plan_axis
+from .tile_layout import TileLayout
+
+# Tiles that reach over the picture are copies, filled up with mirrored picture. More pixels of those than this, and
+# than MAX_PADDING times the picture itself, are a mistake or an attack on the memory.
+MAX_PADDED = 1 << 26
+MAX_PADDING = 8
+
+
+@dataclass(frozen=True)
+class GridLayout(TileLayout):
+    """Equal tiles, row by row, that cover the canvas; what can be asked of a grid alone."""
+
+    def _check_tiles(self) -> None:
+        if self.kind != "grid":
+            raise ValueError(f"a grid is of kind 'grid', and this one of {self.kind!r}")
+        ys = tuple(sorted({t.y for t in self.tiles}))
+        xs = tuple(sorted({t.x for t in self.tiles}))
+        height, width = self.tiles[0].height, self.tiles[0].width
+        for name, size, tile, origins in (("y", self.canvas[0], height, ys), ("x", self.canvas[1], width, xs)):
+            if not (1 <= size <= MAX_LENGTH and 1 <= tile <= MAX_LENGTH):
+                raise ValueError(f"a canvas of {size} px or a tile of {tile} px along {name} is not between 1 and {MAX_LENGTH}")
+            ends = [0, *(o + tile for o in origins)]
+            if any(o > end for o, end in zip(origins, ends, strict=False)) or origins[0] != 0 or ends[-1] < size:
+                raise ValueError(f"the tiles do not cover the canvas along {name}: {tile} px tiles at {origins} over {size} px")
+        if len(ys) * len(xs) != len(self.tiles):
+            raise ValueError(f"the tiles are not a grid: {len(self.tiles)} tiles in {len(ys)} rows and {len(xs)} columns")
+        if any(length % self.unit for length in (height, width, *ys, *xs)):
+            raise ValueError(f"the tiles do not fall on whole cells of {self.unit} px")
+        self._check_padding(len(ys), len(xs))
+        if self.tiles != tuple(Rect(y, x, height, width) for y in ys for x in xs):
+            raise ValueError("the tiles are not a grid of equal tiles in row order")
+
+    def _check_padding(self, rows: int, columns: int) -> None:
+        (height, width), last = self.tile_size, self.tiles[-1]
+        inside_rows = rows - (last.y + height > self.canvas[0])
+        inside_columns = columns - (last.x + width > self.canvas[1])
+        copied = (rows * columns - inside_rows * inside_columns) * height * width * self.batch
+        if copied > max(MAX_PADDED * self.unit**2, MAX_PADDING * self.canvas[0] * self.canvas[1] * self.batch):
+            raise ValueError(
+                f"tiles of {width} x {height} would be nearly all padding around a picture of {self.canvas[1]} x {self.canvas[0]}: "
+                "use tiles of about the picture's size or smaller"
+            )
+
+    @classmethod
+    def even(
+        cls,
+        height: int,
+        width: int,
+        tile_height: int,
+        tile_width: int,
+        overlap: int,
+        multiple_of: int = 1,
+        batch: int = 1,
+        unit: int = 1,
+        mask_size: tuple[int, int] | None = None,
+    ) -> GridLayout:
+        """Plan an even grid (`plan_axis` in both directions).
+
+        All lengths are source pixels. With a `unit` above 1 the canvas and the tile must be
+        whole cells, and origins fall on the least common multiple of `multiple_of` and `unit`.
+
+        Raises ValueError, naming the value and the mend, for anything that cannot be planned.
+        """
+        if unit < 1:
+            raise ValueError(f"unit {unit} is not a number of pixels per cell: use 1 or more")
+        check_plan(height, width, tile_height, tile_width, overlap, multiple_of)
+        for name, value in (("tile_height", tile_height), ("tile_width", tile_width)):
+            if value % unit:
+                low = value // unit * unit
+                raise ValueError(f"{name} {value} is not a whole number of latent cells of {unit} px: use {low or unit} or {low + unit}")
+        lattice = math.lcm(multiple_of, unit)
+        ys = plan_axis(height, tile_height, overlap, lattice)
+        xs = plan_axis(width, tile_width, overlap, lattice)
+        if len(ys) * len(xs) > MAX_TILES:
+            raise ValueError(
+                f"tiles of {tile_width} x {tile_height} with overlap {overlap} cut a {width} x {height} picture into "
+                f"{len(ys) * len(xs)} tiles, more than {MAX_TILES}: use a larger tile or a smaller overlap"
+            )
+        tiles = tuple(Rect(y, x, tile_height, tile_width) for y in ys for x in xs)
+        return cls((height, width), tiles, batch=batch, unit=unit, mask_size=mask_size)
+
+    @classmethod
+    def of_axes(cls, ys: Axis, xs: Axis, **more: int) -> GridLayout:
+        """The grid over two axes; `more` as the attributes of a TileLayout."""
+        tiles = tuple(Rect(y, x, ys.tile, xs.tile) for y in ys.origins for x in xs.origins)
+        return cls((ys.size, xs.size), tiles, **more)
+
+    @property
+    def tile_size(self) -> tuple[int, int]:
+        """(height, width) of every tile, in source pixels."""
+        return self.tiles[0].height, self.tiles[0].width
+
+    @cached_property
+    def axes(self) -> tuple[Axis, Axis]:
+        """The grid's two directions, (y, x)."""
+        ys = tuple(dict.fromkeys(t.y for t in self.tiles))
+        xs = tuple(dict.fromkeys(t.x for t in self.tiles))
+        height, width = self.tile_size
+        return Axis(self.canvas[0], height, ys), Axis(self.canvas[1], width, xs)
+
+    @property
+    def repeated(self) -> Fraction:
+        """Share of the canvas that two or more tiles cover, 0 to 1: those pixels are computed more than once."""
+        ys, xs = self.axes
+        return 1 - Fraction(ys.covered_once * xs.covered_once, ys.size * xs.size)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        ys, xs = self.axes
+        return len(ys.origins), len(xs.origins)
+
+    @property
+    def least_overlap(self) -> int | None:
+        """The smallest overlap of two neighbours, in source pixels; None where there is one tile."""
+        return min((axis.overlap for axis in self.axes if axis.overlap is not None), default=None)
+
+    @property
+    def axes_in_cells(self) -> tuple[Axis, Axis]:
+        """`axes`, counted in cells of `unit` pixels."""
+        ys, xs = (axis.in_cells(self.unit) for axis in self.axes)
+        return ys, xs
