@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from .composition.methods import METHODS
     from .layout.cutting import cut, cut_cells
     from .layout.grid import Axis, Rect
+    from .layout.grid_layout import GridLayout
     from .layout.mosaic import Mosaic
     from .layout.tile_layout import TileLayout
-
-__all__ = ["METHODS", "Axis", "Mosaic", "Rect", "TileLayout", "compose", "cut", "cut_cells"]
 
 _HOMES = {
     "METHODS": "composition.methods",
     "compose": "composition.compose",
     "cut": "layout.cutting",
     "cut_cells": "layout.cutting",
-    "Axis": "layout.tile_layout",
-    "Rect": "layout.tile_layout",
-    "TileLayout": "layout.tile_layout",
+    "Axis": "layout.grid",
+    "Rect": "layout.grid",
+    "GridLayout": "layout.grid_layout",
     "Mosaic": "layout.mosaic",
+    "TileLayout": "layout.tile_layout",
 }
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -48,11 +48,6 @@ def minimum_cut(cost: torch.Tensor) -> torch.Tensor:
     return path
 
 
-def path_cost(cost: torch.Tensor, path: torch.Tensor) -> torch.Tensor:
-    """[B]: the sum of `cost` [B, n, L] along `path` [B, n]."""
-    return cost.gather(2, path.to(cost.device)[..., None]).sum((1, 2))
-
-
 def cut_ramp(path: torch.Tensor, width: int, feather: float) -> torch.Tensor:
     """A narrow raised-cosine ramp from 0 to 1 across the cut.
 

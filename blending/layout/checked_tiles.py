@@ -37,8 +37,8 @@ class CheckedTiles:
             shape = shape or tile.shape
             if tile.shape != shape:
                 raise ValueError(
-                    f"tile {self.count} is {size_in_words(tile.shape)} and tile 0 is {size_in_words(shape)}: all tiles must come back alike; "
-                    "look for a node between split and blend that treats tiles differently"
+                    f"tile {self.count} is {size_in_words(tile.shape)} and tile 0 is {size_in_words(shape)}: all tiles must come back "
+                    "alike; look for a node between split and blend that treats tiles differently"
                 )
             self.tile, self.looked = tile.detach(), 0
             yield self.tile
@@ -59,5 +59,6 @@ class CheckedTiles:
 
 
 def size_in_words(shape: torch.Size) -> str:
+    """The shape [P, h, w, C] of a tile, for people."""
     batch, height, width, channels = shape
     return f"{width} x {height} with {channels} channels, batch {batch}"

@@ -59,16 +59,11 @@ def fit(samples: Sequence[tuple[int, float]]) -> MemoryFit:
     for pixels, size in samples:
         if not (0 < pixels < float("inf") and 0 < size < float("inf")):
             raise ValueError(f"{size} bytes at {pixels} pixels is no measurement: both must be finite and above 0")
-    # In units of each sample's own bytes: u stands for the constant 1, v for the pixels, and the wanted value is 1.
-    us, vs = [1 / size for _, size in samples], [pixels / size for pixels, size in samples]
-    uu, uv, vv = (sum(a * b for a, b in zip(x, y, strict=True)) for x, y in ((us, us), (us, vs), (vs, vs)))
-    u, v = sum(us), sum(vs)
-    if len({pixels for pixels, _ in samples}) == 1:
-        return MemoryFit(0.0, v / vv)
-    determinant = uu * vv - uv * uv
-    fixed, per_pixel = (u * vv - v * uv) / determinant, (v * uu - u * uv) / determinant
-    if fixed < 0:
-        return MemoryFit(0.0, v / vv)
-    if per_pixel < 0:
-        return MemoryFit(u / uu, 0.0)
-    return MemoryFit(fixed, per_pixel)
+    from scipy.optimize import nnls
+
+    # In units of each sample's own bytes; columns in units of the largest picture, so that both are of one size.
+    most = max(pixels for pixels, _ in samples)
+    alone = len({pixels for pixels, _ in samples}) == 1
+    rows = [[0.0 if alone else most / size, pixels / size] for pixels, size in samples]
+    (fixed, per_pixel), _ = nnls(rows, [1.0] * len(rows))
+    return MemoryFit(float(fixed) * most, float(per_pixel))

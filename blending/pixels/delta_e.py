@@ -2,9 +2,6 @@
 
 G. Sharma, W. Wu, E. N. Dalal, "The CIEDE2000 color-difference formula: implementation notes,
 supplementary test data, and mathematical observations", Color Research and Application 30 (2005).
-
-sRGB to Lab is done here (IEC 61966-2-1, D65 white of its own matrix) and not by kornia's, whose
-values outside 0..1 are cut off: they are kept, mirrored through zero.
 """
 
 from __future__ import annotations
@@ -13,23 +10,7 @@ import math
 
 import torch
 
-_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
-_EPSILON = (6 / 29) ** 3
 _25_TO_7 = 25.0**7
-
-
-def srgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
-    """sRGB [..., 3] (or grey [..., 1]), 0..1 and beyond, to CIE Lab [..., 3] under D65, in float64."""
-    rgb = rgb.double()
-    if rgb.shape[-1] == 1:
-        rgb = rgb.expand(*rgb.shape[:-1], 3)
-    size = rgb.abs()
-    linear = torch.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4) * rgb.sign()
-    matrix = torch.tensor(_TO_XYZ, dtype=torch.float64, device=rgb.device)
-    xyz = linear @ (matrix / matrix.sum(1, keepdim=True)).T
-    f = torch.where(xyz > _EPSILON, xyz.clamp_min(_EPSILON).pow(1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    x, y, z = f.unbind(-1)
-    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), -1)
 
 
 def ciede2000(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -55,9 +55,3 @@ def rgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
     """sRGB [3, n] to CIELAB [3, n] (L 0..100), or grey [1, n] to L; values outside 0..1 go on beyond the gamut."""
     matrix, shift = lab_map(rgb.shape[0], rgb.device)
     return matrix.to(rgb.dtype) @ to_f(rgb) + shift.to(rgb.dtype)[:, None]
-
-
-def lab_to_rgb(lab: torch.Tensor) -> torch.Tensor:
-    """The inverse of `rgb_to_lab`; nothing is clipped."""
-    matrix, shift = lab_map(lab.shape[0], lab.device)
-    return from_f(torch.linalg.inv(matrix).to(lab.dtype) @ (lab - shift.to(lab.dtype)[:, None]))

@@ -41,16 +41,6 @@ class Boundary:
     edges: tuple[int, ...]
     tile: int
 
-    @property
-    def label(self) -> str:
-        """How a report names it."""
-        return f"tiles {self.tiles[0]}|{self.tiles[1]}"
-
-    def place(self, line: int, along: tuple[int, int] | None = None) -> str:
-        """Where, for a report."""
-        start, stop = along or self.along
-        return f"x {line}, y {start}-{stop}" if self.vertical else f"y {line}, x {start}-{stop}"
-
 
 def check_size(height: int, width: int, layout: GridLayout) -> None:
     """Refuse a picture that is not the layout's canvas at one scale.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..pixels.delta_e import ciede2000, srgb_to_lab
+from ..pixels.delta_e import ciede2000
+from ..pixels.lab import rgb_to_lab
 from .boundaries import Boundary
 from .drift import LEAST_BAND, Drift
 from .report import CLEAN, EITHER, SEAM, THRESHOLD, UNJUDGED, SeamRow
@@ -168,7 +169,7 @@ def _delta_e(evidence: Evidence, picture: int, line: int, test: FiredTest) -> fl
     at = line - evidence.plain.left
     colour = evidence.plain.mean[picture][..., max(at - 4, 0) : at + 4].mean((1, 2))
     step = _colour_step(evidence, picture, line) if test.name in STEP_TESTS else torch.full_like(colour, test.size)
-    pair = [srgb_to_lab((colour + sign * step / 2) / 255) for sign in (-1, 1)]
+    pair = [rgb_to_lab(((colour + sign * step / 2) / 255).double().expand(3)[:, None])[:, 0] for sign in (-1, 1)]
     return float(ciede2000(*pair))
 
 

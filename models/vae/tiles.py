@@ -184,7 +184,7 @@ def load(vae: Any, decode: bool, tile: tuple[int, int], beside: float = 0.0) -> 
 
 
 def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> GridLayout:
-    """The tiles that `stage_plan.stage_cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
+    """The tiles that `plan.stage_cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
 
     Args:
         size, tile: (height, width) in image pixels.
