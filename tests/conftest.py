@@ -29,6 +29,7 @@ def pytest_addoption(parser):
         help=f"run all browser tests on this front end of ComfyUI, fetched where it is missing: a version, {LATEST} ({NEWEST}) or {OWN} "
         "(the host's). Without it: all on the host's own, and those marked two_front_ends on the newest as well",
     )
+    parser.addoption("--release", action="store_true", help="rates are measured on as many pictures as they are promised for")
 
 
 def pytest_configure(config):
