@@ -181,11 +181,11 @@ def _eighth(width: int, height: int, fit: SharedFit, free: int, least: int, step
         overlap = wanted
 
 
-def table(found: Budget) -> list[tuple[str, str]]:
+def table(plan: TilePlan) -> list[tuple[str, str]]:
     """(candidate, what it needs and whether it fits), largest first."""
     rows = []
-    least = min(one.pixels for one in found.plan.candidates if one.chosen)
-    for one in found.plan.candidates:
+    least = min(one.pixels for one in plan.candidates if one.chosen)
+    for one in plan.candidates:
         tiles = counted(one.tiles) + (f", {one.batch} at once" if one.batch > 1 else "")
         more = "computes more" if one.pixels > least else "computes as much"
         verdict = "chosen" if one.chosen else f"fits, {more}" if one.fits else "too large"
@@ -200,5 +200,5 @@ def report(found: Budget, width: int, height: int) -> str:
         f"Tiles of {plan.tile_width} x {plan.tile_height}, overlap {plan.overlap}, {plan.tile_batch} at once, for {width} x {height} px."
     )
     rule = f"A tile fits where what it needs and {found.margin:.0%} more are free; of those that fit, the fewest pixels computed in all."
-    rows = [f"  {size}: {said}" for size, said in table(found)]
+    rows = [f"  {size}: {said}" for size, said in table(plan)]
     return "\n".join([chosen, *found.notes, rule, *rows])

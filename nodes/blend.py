@@ -12,8 +12,8 @@ from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import METHODS as WINDOWS
 from ..blending.layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
-from .layout_picture import join_ui, show
 from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
+from .ui import join_ui, show
 
 if TYPE_CHECKING:
     from ..blending.layout.mosaic import Mosaic

@@ -11,8 +11,8 @@ from comfy_api.latest import io
 from ..blending.layout.regroup import as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.seam_check.report import THRESHOLD, SeamReport
-from .layout_picture import join_ui, show_seams
 from .types import Layout, Least, check_image, check_layout
+from .ui import join_ui, show_seams
 
 REPORT, STOP = "report", "stop"
 

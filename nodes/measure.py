@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..blending.layout.grid import MAX_LENGTH
 from .types import check_image
+from .ui import as_image, ui_value
 
 LEVELS = 255
 LEAST_CHANGE = 0.001
@@ -94,8 +95,7 @@ class ReceptiveField(io.ComfyNode):
         if not LEAST_CHANGE <= threshold <= LEVELS:
             raise ValueError(_no_threshold(threshold))
         from ..models.receptive_fields import upscaler_field, vae_field
-        from .influence_picture import as_image, influence_picture
-        from .layout_picture import ui_value
+        from ..pictures.influence import influence_picture
 
         find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
         found = find(model, threshold / LEVELS, _watch())
@@ -174,9 +174,9 @@ class TileSize(io.ComfyNode):
         for name, value in (("width", width), ("height", height)):
             if not 1 <= value <= MAX_LENGTH:
                 raise ValueError(f"{name} is no size of a picture: it is below 1 or above {MAX_LENGTH}; type its size in pixels")
-        from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report
-        from .budget_picture import budget_picture
-        from .layout_picture import ui_value
+        from ..blending.layout.captions import in_words
+        from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report, table
+        from ..pictures.budget import budget_picture
 
         if image is not None:
             _, height, width, _ = check_image(image).shape
@@ -187,7 +187,7 @@ class TileSize(io.ComfyNode):
             demands.append(demand_of_upscaler(upscale_model, _watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
-        ui = ui_value(lambda: budget_picture(found), words)
+        ui = ui_value(lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)), words)
         return io.NodeOutput(plan.tile_width, plan.tile_height, plan.overlap, plan.tile_batch, words, ui=ui)
 
 

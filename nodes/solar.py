@@ -25,8 +25,9 @@ from ..blending.solar.curves import (
     sampled_curve,
     solar_curve,
 )
-from .preview import decoration, saved
+from ..host.temp_pictures import saved
 from .types import Least, check_image
+from .ui import decoration
 
 # A key of our own: under "images" the host would draw a second preview.
 UI_KEY = "tilework_solar"

@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ..blending.layout.captions import describe_split
 from ..blending.layout.cutting import cut, cut_cells
 from ..blending.layout.tile_layout import TileLayout
-from .layout_picture import show
 from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
+from .ui import show
 
 ALIASES = [
     "tile",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .layout_picture import show
 from .types import Layout, check_image, check_layout
+from .ui import show
 
 TILE, IMAGE = "tile", "image"
 

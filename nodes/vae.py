@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from .layout_picture import show
 from .types import check_image, latent_samples
+from .ui import show
 
 ALIASES = ["vae", "tiled vae", "vae tiled", "large image", "high resolution", "out of memory", "low vram", "4k", "8k"]
 MODES = ["exact", "statistics", "fast"]
