@@ -16,6 +16,7 @@ import torch
 
 from ..blending.networks.live_memory import META, peak_bytes, without_numbers
 from ..blending.networks.memory_fit import MemoryFit, fit
+from ..host.latents import pixels_per_cell
 
 # ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
 UPSCALER_FACTOR = 384.0
@@ -30,22 +31,9 @@ COUNTED, RUN_ON_CPU = (128, 512, 1024), (64, 128)
 # 32 MB come and go one by one, and then it is 1.
 ALLOCATOR = 1.85
 
-DIFFUSION_DOWNSCALE = 8
-
 CPU_USE = "upscale on a processor"
 
 _measured: WeakKeyDictionary[Any, dict[str, MemoryFit]] = WeakKeyDictionary()
-
-
-# What the processor's allocator says.
-_NO_MEMORY = "can't allocate memory"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device has no memory left, by the host's own answer, or the main memory has run out."""
-    import comfy.model_management as management
-
-    return isinstance(error, MemoryError) or _NO_MEMORY in str(error) or bool(management.is_oom(error))
 
 
 class PeakCounter(Protocol):
@@ -92,36 +80,6 @@ def probe(run: Callable[[int], object], sides: Sequence[int], counter: PeakCount
         run(side)
         samples.append((side * side, max(float(counter.peak()), 1.0)))
     return fit(samples)
-
-
-def free_memory(device: torch.device | None = None) -> int:
-    """Bytes that are free now on the host's torch device, less what the host keeps for others (`--reserve-vram`)."""
-    import comfy.model_management as management
-
-    free = management.get_free_memory(management.get_torch_device() if device is None else device)
-    return max(0, int(free - management.extra_reserved_memory()))
-
-
-def free_after_loading(patchers: Sequence[Any], device: torch.device | None = None) -> int:
-    """Bytes that are free once the host has loaded one of these models, and has unloaded others to make room.
-
-    The host unloads whatever is in the way of a model that it is asked for, so what happens to be loaded does not count;
-    a plan made with this does not change with it. Weights that are larger than the memory stay partly in main memory, and
-    the least that the host leaves for inference is there anyhow.
-
-    Args:
-        patchers: ModelPatchers, of models that take turns.
-    """
-    import comfy.model_management as management
-
-    device = management.get_torch_device() if device is None else torch.device(device)
-    free = free_memory(device)
-    if device.type in ("cpu", "mps"):
-        return free  # weights lie in the same memory, loaded or not
-    loaded = sum(one.model_loaded_memory() for one in management.current_loaded_models if one.model is not None and one.device == device)
-    weights = max((patcher.model_size() for patcher in patchers), default=0)
-    least = min(management.minimum_inference_memory(), free + loaded)
-    return int(max(free + loaded - weights, least))
 
 
 def fit_for_upscaler(upscale_model: Any) -> MemoryFit:
@@ -171,7 +129,7 @@ def fit_for_model(model: Any) -> MemoryFit:
     """Memory of a diffusion MODEL per image pixel of a tile with its two prompts (positive and negative) at once."""
     inner = model.model
     latent = inner.latent_format
-    ratio = int(getattr(latent, "spacial_downscale_ratio", None) or DIFFUSION_DOWNSCALE)
+    ratio = pixels_per_cell(inner)
     frames = [1] * (int(getattr(latent, "latent_dimensions", 2)) - 2)
     samples = []
     for side in READ_AT:

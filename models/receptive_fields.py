@@ -15,8 +15,10 @@ from ..blending.networks.network_identity import identity
 from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measure
 from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field.report import describe, headline
+from ..host.memory import free_after_loading, is_out_of_memory
+from ..host.progress import check_cancelled
 from .kept_fields import Key, read, write
-from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
+from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, load_upscaler, weights_dtype
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
 # is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.
@@ -229,10 +231,8 @@ def _latent(vae: Any, ratio: int, height: int, width: int, seed: int) -> torch.T
 
 
 def _heeding_cancel(run: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    import comfy.model_management
-
     def go(picture: torch.Tensor) -> torch.Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_cancelled()
         return run(picture)
 
     return go

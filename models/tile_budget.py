@@ -13,7 +13,8 @@ from ..blending.layout.captions import counted, in_words
 from ..blending.networks.memory_fit import SharedFit
 from ..blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ..blending.receptive_field.measure import THRESHOLD
-from .memory import cells_ratio, fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
+from ..host.memory import free_after_loading
+from .memory import cells_ratio, fit_for_model, fit_for_upscaler, fit_for_vae
 from .native_size import lattice, native_size
 from .receptive_fields import Findings, upscaler_field, vae_field
 

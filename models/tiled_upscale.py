@@ -18,7 +18,9 @@ from ..blending.networks.tile_plan import TilePlan, batch_that_fits, plan_tiles
 from ..blending.networks.tiled_run import TiledRun
 from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD
-from .memory import fit_for_upscaler, free_after_loading, free_memory
+from ..host.memory import free_after_loading, free_memory
+from ..host.progress import Watch
+from .memory import fit_for_upscaler
 from .receptive_fields import upscaler_field
 from .upscaler import Upscaler
 
@@ -95,7 +97,6 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         RuntimeError: where the memory does not even do for small tiles.
     """
     import comfy.model_management as management
-    import comfy.utils
 
     request.check()
     upscaler = Upscaler(model)
@@ -106,10 +107,6 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         found = upscaler_field(model, THRESHOLD).field
         upscaler.multiple_of = math.lcm(upscaler.multiple_of, found.lattice)
         return found
-
-    def watch(done: int, total: int) -> None:
-        management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
 
     def smaller(before: TilePlan) -> TilePlan:
         nonlocal field
@@ -130,11 +127,10 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         if plan is None:
             field = measured()
             plan = plan_upscale(upscaler, image, request, channels.result, field)
-        bar = comfy.utils.ProgressBar(len(plan.layout) * plan.layout.batch)
         back_off = BackOff(upscaler.multiple_of, upscaler.smallest)
         run = TiledRun(
             upscaler, plan.layout, channels, upscaler.scale, plan.trim, plan.tile_batch, plan.overlap, upscaler.multiple_of,
-            smaller, request.statistics == IMAGE, watch, upscaler.cut_to,
+            smaller, request.statistics == IMAGE, Watch(), upscaler.cut_to,
         )  # fmt: skip
         upscaler.load(plan.needed)
         result = run(image)

@@ -12,7 +12,8 @@ import torch
 
 from ..blending.networks.tiled_run import OutOfMemoryError
 from ..blending.whole_picture.one_at_a_time import OneAtATimeError
-from .memory import is_out_of_memory, load_upscaler, upscaler_device, weights_dtype
+from ..host.memory import is_out_of_memory
+from .memory import load_upscaler, upscaler_device, weights_dtype
 
 # What networks that shrink the picture on the inside do it by, at most; tiles that begin on multiples of it are treated alike.
 USUAL_LATTICE = 8

@@ -12,7 +12,8 @@ from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import METHODS as WINDOWS
 from ..blending.layout.windows import METHODS_OVER_WINDOWS, USES_REFERENCE
-from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
+from ..host.progress import WatchedTiles, watched
+from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples
 from .ui import join_ui, show
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isfinite
 
 from comfy_api.latest import io
 
 from ..blending.layout.grid import MAX_LENGTH
+from ..host.progress import Watch
 from .types import check_image
 from .ui import as_image, ui_value
 
@@ -98,7 +98,7 @@ class ReceptiveField(io.ComfyNode):
         from ..pictures.influence import influence_picture
 
         find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
-        found = find(model, threshold / LEVELS, _watch())
+        found = find(model, threshold / LEVELS, Watch())
         picture = influence_picture(found.field, "levels of 255", found.headline)
         ui = ui_value(lambda: picture, found.headline)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
@@ -182,18 +182,10 @@ class TileSize(io.ComfyNode):
             _, height, width, _ = check_image(image).shape
         demands = [] if model is None else [demand_of_model(model)]
         if vae is not None:
-            demands.append(demand_of_vae(vae, _watch()))
+            demands.append(demand_of_vae(vae, Watch()))
         if upscale_model is not None:
-            demands.append(demand_of_upscaler(upscale_model, _watch()))
+            demands.append(demand_of_upscaler(upscale_model, Watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
         ui = ui_value(lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)), words)
         return io.NodeOutput(plan.tile_width, plan.tile_height, plan.overlap, plan.tile_batch, words, ui=ui)
-
-
-def _watch() -> Callable[[int, int], None]:
-    """Tells the host how far it is."""
-    import comfy.utils
-
-    bar = comfy.utils.ProgressBar(1)
-    return lambda done, total: bar.update_absolute(done, total)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..blending.layout.tile_layout import TileLayout
+from ..host.latents import USUAL_DOWNSCALE
 
 Layout = io.Custom("TILE_LAYOUT")
-
-DEFAULT_DOWNSCALE = 8
 
 
 def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
@@ -70,55 +68,7 @@ def downscale_ratio(latent: dict[str, Any], asked: int, layout: TileLayout | Non
         return int(carried)
     if asked < 0:
         raise ValueError(f"downscale {asked} is no number of image pixels per cell: use 0 to take it from the latent, or 8, 16, 32")
-    return asked or (layout.unit if layout is not None and layout.unit > 1 else DEFAULT_DOWNSCALE)
-
-
-class WatchedTiles(Sequence):
-    """The tiles of one layout, for work that goes over them several times, with progress and cancelling as in `watched`.
-
-    Args:
-        get: index -> tile.
-        count: how many there are.
-        rounds: how often they are gone over, at most.
-    """
-
-    def __init__(self, get: Callable[[int], Any], count: int, rounds: int = 1) -> None:
-        import comfy.utils
-
-        self.get, self.count = get, count
-        self.bar = comfy.utils.ProgressBar(count * rounds)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def expect(self, rounds: int) -> None:
-        """From now on it is known how often they are gone over in all."""
-        self.bar.total = self.count * rounds
-
-    def __getitem__(self, index: int) -> Any:
-        import comfy.model_management
-
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        return self.get(index)
-
-    def __iter__(self) -> Iterator[Any]:
-        for index in range(self.count):
-            yield self[index]
-            self.bar.update(1)
-
-
-def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
-    """Pass tiles on, telling the host how far it is and stopping when the user cancels."""
-    import comfy.model_management
-    import comfy.utils
-
-    bar = comfy.utils.ProgressBar(total)
-    for tile in tiles:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield tile
-        bar.update(1)
+    return asked or (layout.unit if layout is not None and layout.unit > 1 else USUAL_DOWNSCALE)
 
 
 class Least(float):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..blending.fusion.fuse import RULES, check_rule
 from ..blending.fusion.views import adopt_layout, plan_canvas
@@ -14,8 +13,6 @@ GRIDS = ("fixed", "jitter")
 POSITIONS = ("local", "canvas")
 REFERENCE_LATENTS = ("crop", "whole")
 ORDERS = ("fused", "sequential")
-
-DEFAULT_DOWNSCALE = 8
 
 
 @dataclass(frozen=True)
@@ -99,21 +96,3 @@ class TileSettings:
             )
         check_trim(layout, self.trim)
         return layout
-
-
-def pixels_per_cell(model: Any) -> int:
-    """Image pixels per latent cell of a BaseModel, from its latent format."""
-    ratio = getattr(getattr(model, "latent_format", None), "spacial_downscale_ratio", None)
-    return int(ratio or DEFAULT_DOWNSCALE)
-
-
-def cells_per_patch(model: Any) -> int:
-    """The side of the patches that a BaseModel cuts its latent into, in cells; 1 for a model that does not."""
-    network = getattr(model, "diffusion_model", None)
-    for name in ("patch_size", "patch_spatial"):
-        size = getattr(network, name, None)
-        # Video models give (frames, height, width).
-        sides = size[-2:] if isinstance(size, (tuple, list)) else (size,)
-        if sides and all(isinstance(side, int) and side > 0 for side in sides):
-            return max(sides)
-    return 1

@@ -12,8 +12,9 @@ from ...blending.pixels.memory import empty
 from ...blending.stages.plan import StagePlan, trace
 from ...blending.stages.run import StageRun, Workplace
 from ...blending.stages.steps import Step
+from ...host.progress import Watch
 from ..memory import fit_for_vae
-from .tiles import SMALLEST, Outcome, Shrinking, VAETiles, Watch, even_layout, load, planned_tile
+from .tiles import SMALLEST, Outcome, Shrinking, VAETiles, even_layout, load, planned_tile
 
 CORRECTIONS = {"exact": 0, "statistics": 2, "fast": 0}
 
@@ -67,7 +68,7 @@ class _Job:
             out, view = self._output()
             place = self._place(watch, shrinking)
             for index in range(self.source.shape[0]):
-                watch.picture = index
+                watch.part = index
                 now = shrinking.tile[0] // self.ratio, shrinking.tile[1] // self.ratio
                 run = StageRun(self.plan, place, self.cells, now, CORRECTIONS[self.asked.mode], self.reach)
                 try:

@@ -20,7 +20,8 @@ from ...blending.layout.grid import Rect, plan_axis
 from ...blending.layout.tile_layout import TileLayout
 from ...blending.networks.tile_plan import Needs
 from ...blending.pixels.picture import is_finite
-from .tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, class_name, planned_tile
+from ...host.progress import Watch
+from .tiles import LARGEST, Outcome, Shrinking, VAETiles, class_name, planned_tile
 
 # Cells that neighbours share where the user does not say: what is left of a tile border after eight of them is little
 # in every VAE looked at, and what attention and normalisation see differently no overlap would mend.
@@ -102,15 +103,15 @@ def _in_tiles(
     shrinking, watch = Shrinking(tile, ratio, overlap), Watch(source.shape[0])
     done: list[torch.Tensor] = []
     with management.cuda_device_context(vae.device):
-        while watch.picture < source.shape[0]:
+        while watch.part < source.shape[0]:
             needed = estimate.needs(shrinking.tile[1], shrinking.tile[0], planned or 1)
             management.load_models_gpu([vae.patcher], memory_required=needed, force_full_load=vae.disable_offload)
             together = together or _fitting(vae, estimate, shrinking.tile, frames)
             smaller = None
             try:
-                group = source[watch.picture : watch.picture + together]
+                group = source[watch.part : watch.part + together]
                 done.append(_one(group, shrinking.tile, overlap, ratio, size, decode, run, watch))
-                watch.picture += group.shape[0]
+                watch.part += group.shape[0]
             except Exception as error:
                 smaller = shrinking(error)
                 if smaller is None:
