@@ -18,11 +18,18 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or _NO_MEMORY in str(error) or bool(management.is_oom(error))
 
 
+def run_device() -> torch.device:
+    """Where the host runs models."""
+    import comfy.model_management as management
+
+    return torch.device(management.get_torch_device())
+
+
 def free_memory(device: torch.device | None = None) -> int:
     """Bytes that are free now on the host's torch device, less what the host keeps for others (`--reserve-vram`)."""
     import comfy.model_management as management
 
-    free = management.get_free_memory(management.get_torch_device() if device is None else device)
+    free = management.get_free_memory(run_device() if device is None else device)
     return max(0, int(free - management.extra_reserved_memory()))
 
 
@@ -38,7 +45,7 @@ def free_after_loading(patchers: Sequence[Any], device: torch.device | None = No
     """
     import comfy.model_management as management
 
-    device = management.get_torch_device() if device is None else torch.device(device)
+    device = run_device() if device is None else torch.device(device)
     free = free_memory(device)
     if device.type in ("cpu", "mps"):
         return free  # weights lie in the same memory, loaded or not

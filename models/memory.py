@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,6 +17,9 @@ import torch
 from ..blending.networks.live_memory import META, peak_bytes, without_numbers
 from ..blending.networks.memory_fit import MemoryFit, fit
 from ..host.latents import pixels_per_cell
+
+if TYPE_CHECKING:
+    from .upscaler import Upscaler
 
 # ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
 UPSCALER_FACTOR = 384.0
@@ -82,21 +85,19 @@ def probe(run: Callable[[int], object], sides: Sequence[int], counter: PeakCount
     return fit(samples)
 
 
-def fit_for_upscaler(upscale_model: Any) -> MemoryFit:
-    """Memory of an UPSCALE_MODEL per pixel of the tile that is given to it, its output in float32 included."""
-    prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscale_model.scale), 1.0) * UPSCALER_FACTOR)
-    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
-    channels = getattr(upscale_model, "input_channels", CHANNELS)
-    if device.type == "cpu":
-        return _counted(prior, upscale_model, channels)
+def fit_for_upscaler(upscaler: Upscaler) -> MemoryFit:
+    """Memory of an upscale model per pixel of the tile that is given to it, its output in float32 included."""
+    prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscaler.scale), 1.0) * UPSCALER_FACTOR)
+    if upscaler.device.type == "cpu":
+        known = _measured.setdefault(upscaler.network, {})
+        if CPU_USE not in known:
+            known[CPU_USE] = _count(prior, upscaler)
+        return known[CPU_USE]
 
     def run(side: int) -> object:
-        return upscale_model(torch.zeros(1, channels, side, side, device=device))
+        return upscaler.model(torch.zeros(1, upscaler.takes, side, side, device=upscaler.device))
 
-    def load(needed: float) -> None:
-        load_upscaler(upscale_model, needed)
-
-    return _corrected(prior, "upscale", getattr(upscale_model, "model", upscale_model), device, load, run, patcher)
+    return _corrected(prior, "upscale", upscaler.network, upscaler.device, upscaler.load, run, upscaler.patcher)
 
 
 def fit_for_vae(vae: Any, decode: bool) -> MemoryFit:
@@ -152,65 +153,22 @@ def cells_ratio(vae: Any) -> int:
     return ratio
 
 
-def upscaler_device(upscale_model: Any) -> torch.device:
-    """Where the host runs an UPSCALE_MODEL."""
-    patcher = getattr(upscale_model, "patcher", None)
-    if patcher is not None:
-        return torch.device(patcher.load_device)
-    import comfy.model_management
-
-    return torch.device(comfy.model_management.get_torch_device())
-
-
-def weights_dtype(upscale_model: Any) -> torch.dtype:
-    """What the weights of an UPSCALE_MODEL are in; float32, as the host gives it, where that cannot be told."""
-    try:
-        dtype = getattr(upscale_model, "dtype", None)
-    except StopIteration:
-        dtype = None  # a network without weights
-    return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
-
-
-def load_upscaler(upscale_model: Any, needed: float) -> torch.device:
-    """Put an UPSCALE_MODEL where the host runs it, with `needed` bytes beside it; returns that device."""
-    import comfy.model_management as management
-
-    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
-    if patcher is not None:
-        # Whole: these networks are not made of the host's layers, which can run from main memory.
-        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
-        if next(upscale_model.model.parameters(), torch.empty(0, device=device)).device != device:
-            upscale_model.to(device)  # later hosts leave that to the node
-    else:
-        weights = management.module_size(upscale_model.model)
-        management.free_memory(needed + weights, device)
-        upscale_model.to(device)
-    return device
-
-
-def _counted(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
-    """What the tensors of an upscale model add up to on the processor, else the prior; once for each model."""
-    known = _measured.setdefault(getattr(upscale_model, "model", upscale_model), {})
-    if CPU_USE not in known:
-        known[CPU_USE] = _count(prior, upscale_model, channels)
-    return known[CPU_USE]
-
-
-def _count(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
-    network, patcher = getattr(upscale_model, "model", None), getattr(upscale_model, "patcher", None)
+def _count(prior: MemoryFit, upscaler: Upscaler) -> MemoryFit:
+    """What the tensors of an upscale model add up to on the processor, else the prior."""
 
     def counted(model: Any, sides: Sequence[int], device: torch.device) -> MemoryFit:
-        dtype, samples = weights_dtype(model), []
+        samples = []
         for side in sides:
-            given = torch.empty(1, channels, side, side, dtype=dtype, device=device).zero_()
+            given = torch.empty(1, upscaler.takes, side, side, dtype=upscaler.dtype, device=device).zero_()
             samples.append((side * side, ALLOCATOR * peak_bytes(model, given)))
         return fit(samples)
 
     def bare() -> MemoryFit:
-        return counted(without_numbers(upscale_model, network, (patcher,)), COUNTED, META)
+        return counted(without_numbers(upscaler.model, upscaler.network, (upscaler.patcher,)), COUNTED, META)
 
     def small() -> MemoryFit:
-        return counted(upscale_model, RUN_ON_CPU, load_upscaler(upscale_model, 0))
+        upscaler.load(0)
+        return counted(upscaler.model, RUN_ON_CPU, upscaler.device)
 
     for way in (bare, small):
         try:

@@ -20,7 +20,6 @@ from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, free_memory
 from ..host.progress import Watch
-from .memory import fit_for_upscaler
 from .receptive_fields import upscaler_field
 from .upscaler import Upscaler
 
@@ -104,7 +103,7 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
     field = back_off = None
 
     def measured() -> Any:
-        found = upscaler_field(model, THRESHOLD).field
+        found = upscaler_field(upscaler, THRESHOLD).field
         upscaler.multiple_of = math.lcm(upscaler.multiple_of, found.lattice)
         return found
 
@@ -149,7 +148,7 @@ def plan_one_tile(upscaler: Upscaler, image: torch.Tensor, request: Request, cha
         ValueError: for an overlap that leaves nothing but one tile, where that does not fit.
     """
     batch, height, width, _ = image.shape
-    fit, lattice, chosen = fit_for_upscaler(upscaler.model), upscaler.multiple_of, ()
+    fit, lattice, chosen = upscaler.fit, upscaler.multiple_of, ()
     sides = [max(-(-side // lattice) * lattice, -(-upscaler.smallest // lattice) * lattice) for side in (height, width)]
     if request.layout is not None:
         layout = request.layout.fit(height, width, batch)
@@ -188,7 +187,7 @@ def _planned(needed: float, free: float) -> str:
 def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, channels: int, field: Any) -> UpscalePlan:
     """Work out tiles, overlap, trim and batch for what was not asked for."""
     batch, height, width, _ = image.shape
-    fit, free = fit_for_upscaler(upscaler.model), _free(upscaler, image, channels)
+    fit, free = upscaler.fit, _free(upscaler, image, channels)
     on_cpu = upscaler.device.type == "cpu"
     most_batch = request.tile_batch or (1 if on_cpu else MOST_BATCH)
     lattice, chosen = upscaler.multiple_of, []
@@ -284,8 +283,9 @@ def _free(upscaler: Upscaler, image: torch.Tensor, channels: int) -> float:
     if upscaler.device.type == "cpu":
         # The result is to fit in the same memory.
         return free_memory(upscaler.device) - image[..., :1].nelement() * channels * 4 * upscaler.scale**2
-    patcher = getattr(upscaler.model, "patcher", None)
-    return free_memory(upscaler.device) if patcher is None else free_after_loading([patcher], upscaler.device)
+    if upscaler.patcher is None:
+        return free_memory(upscaler.device)
+    return free_after_loading([upscaler.patcher], upscaler.device)
 
 
 def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, back_offs: int) -> list[str]:

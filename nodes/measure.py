@@ -95,10 +95,11 @@ class ReceptiveField(io.ComfyNode):
         if not LEAST_CHANGE <= threshold <= LEVELS:
             raise ValueError(_no_threshold(threshold))
         from ..models.receptive_fields import upscaler_field, vae_field
+        from ..models.upscaler import Upscaler
         from ..pictures.influence import influence_picture
 
-        find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
-        found = find(model, threshold / LEVELS, Watch())
+        change, watch = threshold / LEVELS, Watch()
+        found = vae_field(vae, change, watch) if vae is not None else upscaler_field(Upscaler(upscale_model), change, watch)
         picture = influence_picture(found.field, "levels of 255", found.headline)
         ui = ui_value(lambda: picture, found.headline)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
@@ -176,6 +177,7 @@ class TileSize(io.ComfyNode):
                 raise ValueError(f"{name} is no size of a picture: it is below 1 or above {MAX_LENGTH}; type its size in pixels")
         from ..blending.layout.captions import in_words
         from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report, table
+        from ..models.upscaler import Upscaler
         from ..pictures.budget import budget_picture
 
         if image is not None:
@@ -184,7 +186,7 @@ class TileSize(io.ComfyNode):
         if vae is not None:
             demands.append(demand_of_vae(vae, Watch()))
         if upscale_model is not None:
-            demands.append(demand_of_upscaler(upscale_model, Watch()))
+            demands.append(demand_of_upscaler(Upscaler(upscale_model), Watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
         ui = ui_value(lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)), words)
