@@ -17,6 +17,7 @@ import torch
 from ..blending.networks.live_memory import META, peak_bytes, without_numbers
 from ..blending.networks.memory_fit import MemoryFit, fit
 from ..host.latents import pixels_per_cell
+from .vae.ratio import cells_ratio
 
 if TYPE_CHECKING:
     from .upscaler import Upscaler
@@ -137,20 +138,6 @@ def fit_for_model(model: Any) -> MemoryFit:
         shape = [2, latent.latent_channels, *frames, side // ratio, side // ratio]
         samples.append((side * side, float(inner.memory_required(shape))))
     return fit(samples)
-
-
-def cells_ratio(vae: Any) -> int:
-    """Image pixels per latent cell of a VAE.
-
-    Raises:
-        ValueError: for a VAE of something that is no picture.
-    """
-    ratio = vae.spacial_compression_decode()
-    if getattr(vae, "latent_dim", 2) not in (2, 3) or not isinstance(ratio, int) or not 1 <= ratio <= 256:
-        raise ValueError(
-            "this VAE is not one of pictures (of sound, for instance), and has no tiles: connect the VAE of an image or video model"
-        )
-    return ratio
 
 
 def _count(prior: MemoryFit, upscaler: Upscaler) -> MemoryFit:

@@ -18,8 +18,9 @@ from ..blending.receptive_field.report import describe, headline
 from ..host.memory import free_after_loading, is_out_of_memory
 from ..host.progress import check_cancelled
 from .kept_fields import Key, read, write
-from .memory import CHANNELS, cells_ratio, fit_for_vae
+from .memory import CHANNELS, fit_for_vae
 from .upscaler import Upscaler
+from .vae.ratio import cells_ratio
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
 # is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.

@@ -20,10 +20,10 @@ from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, free_memory
 from ..host.progress import Watch
+from .choices import IMAGE, TILE
 from .receptive_fields import upscaler_field
 from .upscaler import Upscaler
 
-TILE, IMAGE = "tile", "image"
 MARGIN = 0.1
 # More tiles at once hardly make a graphics card faster that has a tile of this kind to work on.
 MOST_BATCH = 4

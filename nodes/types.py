@@ -82,6 +82,24 @@ class Least(float):
         return not value >= float(self)
 
 
+class SizesInWords(io.ComfyNode):
+    """A node that takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """The host checks the range of no input that is named here."""
+        return True
+
+
+class SizesAndOverlapInWords(io.ComfyNode):
+    """The same, of the overlap as well."""
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int, overlap: int) -> bool:
+        """As in `SizesInWords`."""
+        return True
+
+
 def size_inputs(width_tip: str, overlap_tip: str) -> list[io.Input]:
     """tile_width, tile_height and overlap as every node that tiles has them.
 

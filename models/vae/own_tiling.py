@@ -22,14 +22,14 @@ OVERLAP_SHARE = 4
 
 
 def decode_by_itself(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE that tiles by itself; samples [B, C, T, h, w], or folded [B, C * T, h, w] (`takes_folded`)."""
+    """`tiling.decode` for a VAE that tiles by itself; samples [B, C, T, h, w], or folded [B, C * T, h, w] (`takes_folded`)."""
     size = samples.shape[-2] * ratio, samples.shape[-1] * ratio
     made, outcome = _asked_for(vae, samples, "samples", asked, ratio, size, vae.decode_tiled, ratio)
     return made.reshape(-1, *made.shape[-3:]), outcome
 
 
 def encode_by_itself(vae: Any, pixels: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE that tiles by itself; the latent in its own format, for the host has seen to that."""
+    """`tiling.encode` for a VAE that tiles by itself; the latent in its own format, for the host has seen to that."""
     return _asked_for(vae, pixels, "pixels", asked, ratio, (pixels.shape[1], pixels.shape[2]), vae.encode_tiled, 1)
 
 

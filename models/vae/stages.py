@@ -23,12 +23,12 @@ SHARE_OF_FREE = 0.9
 
 
 def decode_by_stages(vae: Any, steps: list[Step], asked: VAETiles, samples: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE whose decoder is `steps`; samples [B, C, h, w]."""
+    """`tiling.decode` for a VAE whose decoder is `steps`; samples [B, C, h, w]."""
     return _Job(vae, steps, asked, samples, True).run()
 
 
 def encode_by_stages(vae: Any, steps: list[Step], asked: VAETiles, pixels: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE whose encoder is `steps`; pixels [B, H, W, C], cropped to whole cells."""
+    """`tiling.encode` for a VAE whose encoder is `steps`; pixels [B, H, W, C], cropped to whole cells."""
     return _Job(vae, steps, asked, pixels.movedim(-1, 1), False).run()
 
 

@@ -14,9 +14,9 @@ from ...blending.networks.back_off import BackOff
 from ...blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ...blending.stages.plan import Region, cores
 from ...host.memory import free_after_loading, is_out_of_memory
+from ..choices import MODES
 from ..memory import fit_for_vae
 
-MODES = ("exact", "statistics", "fast")
 # A planned tile is no larger than this: the halo is a few hundredths of it by then, and a cancel waits for the tile.
 LARGEST = 2048
 SMALLEST = 64
@@ -164,7 +164,7 @@ def load(vae: Any, decode: bool, tile: tuple[int, int], beside: float = 0.0) -> 
 
 
 def even_layout(size: tuple[int, int], tile: tuple[int, int], ratio: int) -> TileLayout:
-    """The tiles that `stage_plan.cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
+    """The tiles that `stages.plan.cores` cuts a picture of whole cells into, as a layout: where they differ by a cell, the larger size.
 
     Args:
         size, tile: (height, width) in image pixels.

@@ -33,7 +33,7 @@ TRIM = 0.375
 
 
 def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE that is not known."""
+    """`tiling.decode` for a VAE that is not known."""
     size = samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
     def run(tile: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int
 
 
 def encode_in_tiles(vae: Any, pixels: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE that is not known; the latent as the module gives it."""
+    """`tiling.encode` for a VAE that is not known; the latent as the module gives it."""
     size = pixels.shape[1], pixels.shape[2]
     source = pixels.movedim(-1, 1)
     if vae.latent_dim == 3:

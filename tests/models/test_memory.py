@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tilework.models import memory, native_size, receptive_fields, upscaler
+from tilework.models.vae.ratio import cells_ratio
 
 MB = 1024**2
 
@@ -124,7 +125,7 @@ def test_a_vae_is_counted_in_image_pixels(dim):
 @pytest.mark.parametrize(("dim", "ratio"), [(1, 2048), (2, 800)])
 def test_a_vae_of_sound_is_refused(dim, ratio):
     with pytest.raises(ValueError, match="not one of pictures"):
-        memory.cells_ratio(vae(dim, ratio))
+        cells_ratio(vae(dim, ratio))
 
 
 def diffusion(config, ratio=8, dimensions=2, **unet):

@@ -1,5 +1,5 @@
 """The help pages' pictures of what is done to upscale models and VAEs: the small upscaler that is trained here, and a VAE that is
-written down here. `help_pictures.py` makes them with the others."""
+written down here. `pages.py` makes them with the others."""
 
 from __future__ import annotations
 
