@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.picture import check_finite
 from ..host.latents import USUAL_DOWNSCALE
 
 Layout = io.Custom("TILE_LAYOUT")
@@ -54,8 +55,7 @@ def latent_mask(latent: dict[str, Any], name: str = "samples") -> torch.Tensor |
         what = f"of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) and not mask.is_nested else f"a {type(mask).__name__}"
         raise ValueError(f"the noise mask of {name} is {what}: expected a mask [height, width], or a batch of them; set it again")
     mask = mask if mask.is_floating_point() else mask.float()
-    if not torch.isfinite(mask).all():
-        raise ValueError(f"the noise mask of {name} has NaN or Inf in it: look at the node that made the mask")
+    check_finite(mask, f"the noise mask of {name}", mend="set the mask again")
     return mask
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ...blending.layout.grid import Rect
 from ...blending.layout.tile_layout import TileLayout
-from ...blending.pixels.picture import is_finite
+from ...blending.pixels.picture import check_finite
 from .tiles import Outcome, Shrinking, VAETiles, class_name
 
 # What the host's own tiled nodes ask for, and the share of a tile that neighbours have in common when it falls back to tiles.
@@ -66,8 +66,7 @@ def _asked_for(
     """
     import comfy.model_management as management
 
-    if not is_finite(source):
-        raise ValueError(f"{name} has NaN or Inf in it: look at the node that made it")
+    check_finite(source, name)
     tile, overlap = _sizes(asked, ratio, size)
     shrinking, made = Shrinking(tile, ratio, overlap), None
     while made is None:

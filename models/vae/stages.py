@@ -9,6 +9,7 @@ import torch
 
 from ...blending.layout.captions import counted, in_words
 from ...blending.pixels.memory import empty
+from ...blending.pixels.picture import check_finite
 from ...blending.stages.plan import StagePlan, trace
 from ...blending.stages.run import StageRun, Workplace
 from ...blending.stages.steps import Step
@@ -141,8 +142,7 @@ class _Job:
 
     def _finish(self, tile: torch.Tensor) -> torch.Tensor:
         """A decoded tile as the host's IMAGE has it."""
-        if not torch.isfinite(tile).all():
-            raise ValueError(f"the VAE's values overflowed in {self.dtype}: start ComfyUI with --bf16-vae or --fp32-vae")
+        check_finite(tile, "the decoded tile", f"the VAE in {self.dtype}", "start ComfyUI with --bf16-vae or --fp32-vae")
         return self.vae.process_output(tile.to(dtype=self.vae.vae_output_dtype(), copy=True))
 
     def _output(self) -> tuple[torch.Tensor, torch.Tensor]:

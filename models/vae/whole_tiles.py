@@ -19,7 +19,7 @@ from ...blending.layout.cutting import cut_cells
 from ...blending.layout.grid import Rect, plan_axis
 from ...blending.layout.tile_layout import TileLayout
 from ...blending.networks.tile_plan import Needs
-from ...blending.pixels.picture import is_finite
+from ...blending.pixels.picture import check_finite
 from ...host.progress import Watch
 from .tiles import LARGEST, Outcome, Shrinking, VAETiles, class_name, planned_tile
 
@@ -211,8 +211,7 @@ def _one(
         nonlocal shape
         for index, tile in enumerate(tiles):
             watch(index * source.shape[0], len(layout))
-            if not is_finite(tile):
-                raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in tile {index}: look at the node that made it")
+            check_finite(tile, f"tile {index} of {'samples' if decode else 'pixels'}")
             out = run(tile)
             shape = tuple(out.shape[:-2])
             # Every plane for itself: four channels are not colour and alpha here.
