@@ -16,7 +16,7 @@ from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measur
 from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field.report import describe, headline
 from ..host.memory import free_after_loading, is_out_of_memory
-from ..host.progress import check_cancelled
+from ..host.progress import Watch, check_cancelled
 from .kept_fields import Key, read, write
 from .memory import CHANNELS, fit_for_vae
 from .upscaler import Upscaler
@@ -49,7 +49,6 @@ NO_ENCODER = (RuntimeError, AttributeError, TypeError)
 # Where the host tiles by itself when memory runs out.
 HOSTS_TILING = ("decode_tiled", "encode_tiled")
 
-Watch = Callable[[int, int], None]
 _known: WeakKeyDictionary[Any, dict[tuple[str, float], ReceptiveField]] = WeakKeyDictionary()
 
 

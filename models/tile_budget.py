@@ -12,6 +12,7 @@ from ..blending.networks.memory_fit import SharedFit
 from ..blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, run_device
+from ..host.progress import Watch
 from .memory import fit_for_model, fit_for_vae
 from .native_size import lattice, native_size
 from .receptive_fields import Findings, upscaler_field, vae_field
@@ -26,8 +27,6 @@ ONE_TILE_OVERLAP = 16
 MOST_BATCH = 8
 OVERLAP_SHARE = 8
 FLOAT_RGB = 12
-
-Watch = Callable[[int, int], None]
 
 
 @dataclass

@@ -84,9 +84,7 @@ class TileSettings:
         else:
             sizes = (self.tile_height, self.tile_width, self.overlap)
             layout = plan_canvas(height * unit, width * unit, *sizes, lattice, unit, batch)
-        if self.trim % unit:
-            low = self.trim // unit * unit
-            raise ValueError(f"trim {self.trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
+        check_trim_cells(self.trim, unit)
         overlap = min((axis.overlap for axis in layout.axes if axis.overlap is not None), default=None)
         if self.trim > 0 and overlap is not None and overlap < 2 * self.trim + unit:
             most, least = max((overlap - unit) // 2 // unit * unit, 0), 2 * self.trim + unit
@@ -96,3 +94,10 @@ class TileSettings:
             )
         check_trim(layout, self.trim)
         return layout
+
+
+def check_trim_cells(trim: int, unit: int) -> None:
+    """Raise ValueError unless `trim` image pixels are whole latent cells of `unit` image pixels."""
+    if trim % unit:
+        low = trim // unit * unit
+        raise ValueError(f"trim {trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
