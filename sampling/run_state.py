@@ -1,6 +1,6 @@
 """Everything that one run of a sampler has to remember, and nothing else does.
 
-Wrappers are shared by all clones of a model, so they may hold no state. A `TiledRun` is
+Wrappers are shared by all clones of a model, so they may hold no state. A `SamplingRun` is
 born when a sampler starts, travels in that run's own model options, and dies with it.
 """
 
@@ -12,7 +12,6 @@ import torch
 
 from ..blending.fusion.jitter import offsets, stride
 from ..blending.fusion.views import RectView, grid_views
-from ..blending.layout.grid import Axis
 from ..blending.layout.tile_layout import TileLayout
 from ..host.latents import cells_per_patch, pixels_per_cell
 from .conditions.cropping import ConditionCropper
@@ -67,11 +66,11 @@ class CanvasTiles:
         if self.settings.grid == "fixed":
             return None
         unit = self.layout.unit
-        strides = tuple(stride(Axis(axis.size, axis.tile, axis.origins)) // unit for axis in self.layout.axes)
+        strides = tuple(stride(axis) // unit for axis in self.layout.axes)
         return offsets(self.seed, step, strides, (self.patch, self.patch))
 
 
-class TiledRun:
+class SamplingRun:
     """The state of one run of a sampler.
 
     Args:

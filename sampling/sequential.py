@@ -17,13 +17,13 @@ from ..blending.fusion.views import RectView
 from ..blending.layout.cutting import crop
 from ..blending.layout.grid import Axis
 from ..host.progress import check_cancelled
-from .run_state import CanvasTiles, TiledRun
+from .run_state import CanvasTiles, SamplingRun
 
 PLANE = (-2, -1)
 
 
 def sample_tiles(
-    run: TiledRun,
+    run: SamplingRun,
     tiles: CanvasTiles,
     sample: Callable[..., torch.Tensor],
     extra_args: dict[str, Any],

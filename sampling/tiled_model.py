@@ -20,7 +20,7 @@ from ..host.progress import check_cancelled
 from .conditions.patch_contents import search
 from .conditions.patches import tile_patches
 from .positions import at_place
-from .run_state import CanvasTiles, TiledRun, step_of
+from .run_state import CanvasTiles, SamplingRun, step_of
 from .sequential import sample_tiles
 from .settings import TileSettings
 from .step_caches import check_caches
@@ -54,7 +54,7 @@ def _outer_sample(
     """One run of a sampler: the state is born here and ends here."""
     _check_latent(noise, more.get("latent_shapes"))
     guider = executor.class_obj
-    run = TiledRun(settings, seed, noise)
+    run = SamplingRun(settings, seed, noise)
     # Before the model is loaded, so that what cannot be tiled is refused at once.
     tiles = run.canvas(guider.model_patcher.model, noise.shape)
     if not tiles.covered_by_one:
@@ -120,7 +120,7 @@ def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_opt
     run = model_options.get(RUN)
     if run is None:
         # Somebody predicts outside of a sampler.
-        run = TiledRun(settings)
+        run = SamplingRun(settings)
     if run.alone is not None:
         tiles = run.canvas(model, (*x_in.shape[:-2], *run.cells))
         said = Step(run, tiles, executor, model, conds, timestep, model_options).predict_alone(x_in, run.alone)
@@ -150,7 +150,7 @@ class Step:
     """
 
     def __init__(
-        self, run: TiledRun, tiles: CanvasTiles, executor, model, conds, timestep: torch.Tensor, model_options: dict, turn=(0, 0)
+        self, run: SamplingRun, tiles: CanvasTiles, executor, model, conds, timestep: torch.Tensor, model_options: dict, turn=(0, 0)
     ) -> None:
         self.run, self.tiles, self.executor = run, tiles, executor
         self.model, self.conds, self.timestep, self.model_options, self.turn = model, conds, timestep, model_options, turn

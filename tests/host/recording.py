@@ -43,7 +43,7 @@ import comfy.utils  # noqa: E402
 from tilework.sampling import positions, sequential  # noqa: E402, F401 - for tests, which may import them only from here
 from tilework.sampling.conditions import cropping  # noqa: E402
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
-from tilework.sampling.run_state import TiledRun  # noqa: E402, F401
+from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401
 from tilework.sampling.tiled_model import tiled as tiled_model  # noqa: E402, F401
 

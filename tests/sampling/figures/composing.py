@@ -11,7 +11,7 @@ import comfy.samplers
 import torch
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.sampling import tiled_model
-from tilework.sampling.run_state import TiledRun
+from tilework.sampling.run_state import SamplingRun
 from tilework.sampling.settings import TileSettings
 from tilework.sampling.tiled_model import tiled
 from tilework.tests.sampling.figures.host_sampling import Heard, Wrappers, look, noise, off, sample, settings
@@ -96,14 +96,14 @@ def state():
     """A run's state dies with it, also where the run fails, and clones share none."""
     born = []
 
-    class Watched(TiledRun):
+    class Watched(SamplingRun):
         def __init__(self, *args):
             super().__init__(*args)
             born.append(weakref.ref(self))
 
     model = models.conv_denoiser(0)
     one, other = tiled(model, settings()), tiled(model, settings(tile_width=256, grid="jitter"))
-    tiled_model.TiledRun = Watched
+    tiled_model.SamplingRun = Watched
     try:
         first = sample(one, (1, 4, 64, 96), steps=2)
         between = sample(other, (1, 4, 72, 80), steps=2)
@@ -115,7 +115,7 @@ def state():
         except torch.OutOfMemoryError:
             failed = True
     finally:
-        tiled_model.TiledRun = TiledRun
+        tiled_model.SamplingRun = SamplingRun
     gc.collect()
     left = [key for patched in (one, other, failing) for key in patched.model_options if "tilework" in key]
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 import comfy
 import torch
 from tilework.sampling import positions, tiled_model
-from tilework.sampling.run_state import TiledRun, step_of
+from tilework.sampling.run_state import SamplingRun, step_of
 from tilework.sampling.settings import TileSettings
 from tilework.sampling.tiled_model import tiled
 from tilework.tests.sampling.figures.host_sampling import GRIDS, Heard, noise, sample, settings
@@ -34,7 +34,7 @@ def position_ids():
         for grid in GRIDS:
             small = settings(tile_width=256, tile_height=256, overlap=64, grid=grid)
             told = ids(model, TileSettings(**{**small.__dict__, "positions": "canvas", "tile_batch": 4}))
-            run = TiledRun(small, 5)
+            run = SamplingRun(small, 5)
             views = run.canvas(model.model, shape).views(0, "cpu")
             assert len(told) == len(views)
             worst = 0.0
@@ -119,7 +119,7 @@ def jitter():
     fixed = sample(tiled(model, TileSettings(256, 256, 64)), shape, "dpmpp_sde", steps=3)
     places = []
 
-    class Noted(TiledRun):
+    class Noted(SamplingRun):
         def canvas(self, *args):
             tiles = super().canvas(*args)
             return Note(tiles)
@@ -136,11 +136,11 @@ def jitter():
             places.append((step, tuple(view.rect for view in views)))
             return views
 
-    tiled_model.TiledRun = Noted
+    tiled_model.SamplingRun = Noted
     try:
         sample(moving, shape, "dpmpp_sde", steps=3)
     finally:
-        tiled_model.TiledRun = TiledRun
+        tiled_model.SamplingRun = SamplingRun
     schedule = torch.tensor([10.0, 5.0, 1.0, 0.0])
     options = {"transformer_options": {"sample_sigmas": schedule}}
     return {
