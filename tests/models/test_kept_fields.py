@@ -71,7 +71,7 @@ SCRIPT = """
 import tilework.tests.host.recording
 import folder_paths, torch
 folder_paths.set_user_directory({folder!r})
-from tilework.tests.host import test_kept_fields
+from tilework.tests.models import test_kept_fields
 with torch.inference_mode():
     found, runs = test_kept_fields.measured()
 print("RUNS", runs, found.headline)
