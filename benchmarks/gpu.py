@@ -94,7 +94,7 @@ def main() -> None:
     print("| node | s | pictures a minute | peak VRAM, GB | planned, GB | peak / planned |\n|---|---|---|---|---|---|", flush=True)
     with torch.inference_mode():
         for label, request in (("planned", upscale.Request()), ("512 / 32", upscale.Request(512, 512, 32))):
-            field = upscale.upscaler_field(model, upscale.THRESHOLD).field
+            field = upscale.upscaler_field(upscaler(model), upscale.THRESHOLD).field
             plan = upscale.plan_upscale(upscaler(model), picture, request, 3, field)
             height, width = plan.layout.tile_size
             name = f"Tiled Upscale, {label}: {len(plan.layout)} tiles of {width} x {height}, {plan.tile_batch} at once"

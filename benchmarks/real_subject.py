@@ -69,7 +69,8 @@ class Subject:
     def field(self) -> Any:
         """What Measure Receptive Field finds, with its own threshold."""
         fields = importlib.import_module("tilework.models.receptive_fields")
-        return fields.upscaler_field(self.model, blending("receptive_field.measure").THRESHOLD)
+        upscaler = importlib.import_module("tilework.models.upscaler").Upscaler(self.model)
+        return fields.upscaler_field(upscaler, blending("receptive_field.measure").THRESHOLD)
 
     def cost(self, do: Callable[[], Any]) -> tuple[Any, float, float]:
         """(what `do` returns, passes, seconds)."""

@@ -158,7 +158,7 @@ def memory_for_a_tile(subject: Subject, picture: torch.Tensor, side: int) -> Ite
     import comfy.model_management as management
 
     upscale = importlib.import_module("tilework.models.tiled_upscale")
-    needed = upscale.fit_for_upscaler(subject.model).needs(side, side) * (1 + upscale.MARGIN)
+    needed = upscale.Upscaler(subject.model).fit.needs(side, side) * (1 + upscale.MARGIN)
     free = int(1.01 * needed + picture.nbytes * subject.scale**2 + management.extra_reserved_memory())
 
     def free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
@@ -271,8 +271,8 @@ def measure_memory(name: str, side: str) -> dict[str, Any]:
     tile = torch.rand(1, 3, int(side), int(side), generator=torch.Generator().manual_seed(1))
     subject.model(tile[..., :WARM_UP, :WARM_UP])  # what is loaded and kept at the first run is no part of the answer
     peak, _ = extra_peak(lambda: subject.model(tile))
-    fit = importlib.import_module("tilework.models.memory").fit_for_upscaler
-    found, passes, _ = subject.cost(lambda: fit(subject.model))
+    upscaler = importlib.import_module("tilework.models.upscaler").Upscaler(subject.model)
+    found, passes, _ = subject.cost(lambda: upscaler.fit)
     return {"peak": peak, "estimate": found.needs(int(side), int(side)), "passes": passes}
 
 

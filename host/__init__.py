@@ -1,1 +1,1 @@
-"""What is ComfyUI's and all of the pack needs: once each."""
+"""The few things of ComfyUI that all rooms above need, each once. Imported relatively alone; ComfyUI itself inside of functions."""

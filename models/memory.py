@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 
 from ..blending.networks.live_memory import META, peak_bytes, without_numbers
 from ..blending.networks.memory_fit import MemoryFit, fit
+from ..host.latents import pixels_per_cell
+from .vae.ratio import cells_ratio
+
+if TYPE_CHECKING:
+    from .upscaler import Upscaler
 
 # ComfyUI's own estimate of an upscale model: bytes for each byte of the picture in three channels of float32.
 UPSCALER_FACTOR = 384.0
@@ -30,22 +35,9 @@ COUNTED, RUN_ON_CPU = (128, 512, 1024), (64, 128)
 # 32 MB come and go one by one, and then it is 1.
 ALLOCATOR = 1.85
 
-DIFFUSION_DOWNSCALE = 8
-
 CPU_USE = "upscale on a processor"
 
 _measured: WeakKeyDictionary[Any, dict[str, MemoryFit]] = WeakKeyDictionary()
-
-
-# What the processor's allocator says.
-_NO_MEMORY = "can't allocate memory"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device has no memory left, by the host's own answer, or the main memory has run out."""
-    import comfy.model_management as management
-
-    return isinstance(error, MemoryError) or _NO_MEMORY in str(error) or bool(management.is_oom(error))
 
 
 class PeakCounter(Protocol):
@@ -94,51 +86,19 @@ def probe(run: Callable[[int], object], sides: Sequence[int], counter: PeakCount
     return fit(samples)
 
 
-def free_memory(device: torch.device | None = None) -> int:
-    """Bytes that are free now on the host's torch device, less what the host keeps for others (`--reserve-vram`)."""
-    import comfy.model_management as management
-
-    free = management.get_free_memory(management.get_torch_device() if device is None else device)
-    return max(0, int(free - management.extra_reserved_memory()))
-
-
-def free_after_loading(patchers: Sequence[Any], device: torch.device | None = None) -> int:
-    """Bytes that are free once the host has loaded one of these models, and has unloaded others to make room.
-
-    The host unloads whatever is in the way of a model that it is asked for, so what happens to be loaded does not count;
-    a plan made with this does not change with it. Weights that are larger than the memory stay partly in main memory, and
-    the least that the host leaves for inference is there anyhow.
-
-    Args:
-        patchers: ModelPatchers, of models that take turns.
-    """
-    import comfy.model_management as management
-
-    device = management.get_torch_device() if device is None else torch.device(device)
-    free = free_memory(device)
-    if device.type in ("cpu", "mps"):
-        return free  # weights lie in the same memory, loaded or not
-    loaded = sum(one.model_loaded_memory() for one in management.current_loaded_models if one.model is not None and one.device == device)
-    weights = max((patcher.model_size() for patcher in patchers), default=0)
-    least = min(management.minimum_inference_memory(), free + loaded)
-    return int(max(free + loaded - weights, least))
-
-
-def fit_for_upscaler(upscale_model: Any) -> MemoryFit:
-    """Memory of an UPSCALE_MODEL per pixel of the tile that is given to it, its output in float32 included."""
-    prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscale_model.scale), 1.0) * UPSCALER_FACTOR)
-    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
-    channels = getattr(upscale_model, "input_channels", CHANNELS)
-    if device.type == "cpu":
-        return _counted(prior, upscale_model, channels)
+def fit_for_upscaler(upscaler: Upscaler) -> MemoryFit:
+    """Memory of an upscale model per pixel of the tile that is given to it, its output in float32 included."""
+    prior = MemoryFit(0.0, CHANNELS * 4 * max(float(upscaler.scale), 1.0) * UPSCALER_FACTOR)
+    if upscaler.device.type == "cpu":
+        known = _measured.setdefault(upscaler.network, {})
+        if CPU_USE not in known:
+            known[CPU_USE] = _count(prior, upscaler)
+        return known[CPU_USE]
 
     def run(side: int) -> object:
-        return upscale_model(torch.zeros(1, channels, side, side, device=device))
+        return upscaler.model(torch.zeros(1, upscaler.takes, side, side, device=upscaler.device))
 
-    def load(needed: float) -> None:
-        load_upscaler(upscale_model, needed)
-
-    return _corrected(prior, "upscale", getattr(upscale_model, "model", upscale_model), device, load, run, patcher)
+    return _corrected(prior, "upscale", upscaler.network, upscaler.device, upscaler.load, run, upscaler.patcher)
 
 
 def fit_for_vae(vae: Any, decode: bool) -> MemoryFit:
@@ -171,7 +131,7 @@ def fit_for_model(model: Any) -> MemoryFit:
     """Memory of a diffusion MODEL per image pixel of a tile with its two prompts (positive and negative) at once."""
     inner = model.model
     latent = inner.latent_format
-    ratio = int(getattr(latent, "spacial_downscale_ratio", None) or DIFFUSION_DOWNSCALE)
+    ratio = pixels_per_cell(inner)
     frames = [1] * (int(getattr(latent, "latent_dimensions", 2)) - 2)
     samples = []
     for side in READ_AT:
@@ -180,79 +140,22 @@ def fit_for_model(model: Any) -> MemoryFit:
     return fit(samples)
 
 
-def cells_ratio(vae: Any) -> int:
-    """Image pixels per latent cell of a VAE.
-
-    Raises:
-        ValueError: for a VAE of something that is no picture.
-    """
-    ratio = vae.spacial_compression_decode()
-    if getattr(vae, "latent_dim", 2) not in (2, 3) or not isinstance(ratio, int) or not 1 <= ratio <= 256:
-        raise ValueError(
-            "this VAE is not one of pictures (of sound, for instance), and has no tiles: connect the VAE of an image or video model"
-        )
-    return ratio
-
-
-def upscaler_device(upscale_model: Any) -> torch.device:
-    """Where the host runs an UPSCALE_MODEL."""
-    patcher = getattr(upscale_model, "patcher", None)
-    if patcher is not None:
-        return torch.device(patcher.load_device)
-    import comfy.model_management
-
-    return torch.device(comfy.model_management.get_torch_device())
-
-
-def weights_dtype(upscale_model: Any) -> torch.dtype:
-    """What the weights of an UPSCALE_MODEL are in; float32, as the host gives it, where that cannot be told."""
-    try:
-        dtype = getattr(upscale_model, "dtype", None)
-    except StopIteration:
-        dtype = None  # a network without weights
-    return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
-
-
-def load_upscaler(upscale_model: Any, needed: float) -> torch.device:
-    """Put an UPSCALE_MODEL where the host runs it, with `needed` bytes beside it; returns that device."""
-    import comfy.model_management as management
-
-    device, patcher = upscaler_device(upscale_model), getattr(upscale_model, "patcher", None)
-    if patcher is not None:
-        # Whole: these networks are not made of the host's layers, which can run from main memory.
-        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
-        if next(upscale_model.model.parameters(), torch.empty(0, device=device)).device != device:
-            upscale_model.to(device)  # later hosts leave that to the node
-    else:
-        weights = management.module_size(upscale_model.model)
-        management.free_memory(needed + weights, device)
-        upscale_model.to(device)
-    return device
-
-
-def _counted(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
-    """What the tensors of an upscale model add up to on the processor, else the prior; once for each model."""
-    known = _measured.setdefault(getattr(upscale_model, "model", upscale_model), {})
-    if CPU_USE not in known:
-        known[CPU_USE] = _count(prior, upscale_model, channels)
-    return known[CPU_USE]
-
-
-def _count(prior: MemoryFit, upscale_model: Any, channels: int) -> MemoryFit:
-    network, patcher = getattr(upscale_model, "model", None), getattr(upscale_model, "patcher", None)
+def _count(prior: MemoryFit, upscaler: Upscaler) -> MemoryFit:
+    """What the tensors of an upscale model add up to on the processor, else the prior."""
 
     def counted(model: Any, sides: Sequence[int], device: torch.device) -> MemoryFit:
-        dtype, samples = weights_dtype(model), []
+        samples = []
         for side in sides:
-            given = torch.empty(1, channels, side, side, dtype=dtype, device=device).zero_()
+            given = torch.empty(1, upscaler.takes, side, side, dtype=upscaler.dtype, device=device).zero_()
             samples.append((side * side, ALLOCATOR * peak_bytes(model, given)))
         return fit(samples)
 
     def bare() -> MemoryFit:
-        return counted(without_numbers(upscale_model, network, (patcher,)), COUNTED, META)
+        return counted(without_numbers(upscaler.model, upscaler.network, (upscaler.patcher,)), COUNTED, META)
 
     def small() -> MemoryFit:
-        return counted(upscale_model, RUN_ON_CPU, load_upscaler(upscale_model, 0))
+        upscaler.load(0)
+        return counted(upscaler.model, RUN_ON_CPU, upscaler.device)
 
     for way in (bare, small):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .memory import DIFFUSION_DOWNSCALE
+from ..host.latents import cells_per_patch, pixels_per_cell
 
 # By the name of the host's model config, from the class itself to its bases: all of the SD 1 and SD 2 families, and those
 # that were trained at 1024. What is not here is taken for one of the latter, as nearly all newer ones are.
@@ -57,15 +57,8 @@ def native_size(model: Any) -> NativeSize:
 def lattice(model: Any) -> int:
     """Image pixels that sides of tiles should be multiples of: latent cells that the model halves or joins evenly."""
     inner = model.model
-    ratio = int(getattr(inner.latent_format, "spacial_downscale_ratio", None) or DIFFUSION_DOWNSCALE)
-    network = getattr(inner, "diffusion_model", None)
-    cells = 1
-    for name in ("patch_size", "patch_spatial"):
-        size = getattr(network, name, None)
-        sides = size[-2:] if isinstance(size, tuple | list) else (size,)
-        if sides and all(isinstance(side, int) and side > 0 for side in sides):
-            cells = math.lcm(cells, *sides)
+    cells = cells_per_patch(inner)
     levels = getattr(getattr(inner, "model_config", None), "unet_config", {}).get("channel_mult")
     if isinstance(levels, tuple | list) and levels:
         cells = math.lcm(cells, 2 ** (len(levels) - 1))  # a U-Net halves once between two levels
-    return ratio * cells
+    return pixels_per_cell(inner) * cells

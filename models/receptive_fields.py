@@ -15,8 +15,12 @@ from ..blending.networks.network_identity import identity
 from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measure
 from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field.report import headline, report_text
+from ..host.memory import free_after_loading, is_out_of_memory
+from ..host.progress import Watch, check_cancelled
 from .kept_fields import Key, read_kept, write
-from .memory import CHANNELS, cells_ratio, fit_for_upscaler, fit_for_vae, free_after_loading, is_out_of_memory, load_upscaler, weights_dtype
+from .memory import CHANNELS, fit_for_vae
+from .upscaler import Upscaler
+from .vae.ratio import cells_ratio
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
 # is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.
@@ -45,7 +49,6 @@ NO_ENCODER = (RuntimeError, AttributeError, TypeError)
 # Where the host tiles by itself when memory runs out.
 HOSTS_TILING = ("decode_tiled", "encode_tiled")
 
-Watch = Callable[[int, int], None]
 _known: WeakKeyDictionary[Any, dict[tuple[str, float], ReceptiveField]] = WeakKeyDictionary()
 
 
@@ -68,8 +71,8 @@ class Findings:
     headline: str
 
 
-def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = None) -> Findings:
-    """Measure an UPSCALE_MODEL (any that is called as spandrel's are).
+def upscaler_field(upscaler: Upscaler, threshold: float, watch: Watch | None = None) -> Findings:
+    """Measure an upscale model.
 
     Args:
         threshold: in the model's output, 0..1.
@@ -78,33 +81,30 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
     Raises:
         ValueError: where the model cannot be measured.
     """
-    requirements = getattr(upscale_model, "size_requirements", None)
-    network = getattr(upscale_model, "model", None)
-    module = network if isinstance(network, torch.nn.Module) else None
-    square = bool(getattr(requirements, "square", False))
+    model = upscaler.model
+    module = upscaler.network if isinstance(upscaler.network, torch.nn.Module) else None
 
     def settings() -> Key:
-        traits = {name: getattr(requirements, name, None) for name in ("multiple_of", "minimum")}
-        call = getattr(getattr(upscale_model, "_call_fn", None), "__qualname__", type(upscale_model).__qualname__)
-        channels = getattr(upscale_model, "input_channels", CHANNELS)
-        probes = [UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP, UPSCALER_BUDGET, square]
-        return {**traits, "call": call, "channels": channels, "scale": upscale_model.scale, "probes": probes}
+        call = getattr(getattr(model, "_call_fn", None), "__qualname__", type(model).__qualname__)
+        traits = {"multiple_of": upscaler.needs, "minimum": upscaler.minimum, "channels": upscaler.takes, "scale": upscaler.scale}
+        return {**traits, "call": call, "probes": [UPSCALER_PROBE, UPSCALER_LARGEST, UPSCALER_STRIP, UPSCALER_BUDGET, upscaler.square]}
 
     def do() -> tuple[ReceptiveField, bool]:
-        fit, device = fit_for_upscaler(upscale_model), load_upscaler(upscale_model, 0)
-        largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, _patchers(upscale_model))
-        load_upscaler(upscale_model, fit.needs(largest, largest))
+        fit, patchers = upscaler.fit, [] if upscaler.patcher is None else [upscaler.patcher]
+        upscaler.load(0)
+        largest = _largest(fit, UPSCALER_PROBE, UPSCALER_LARGEST, patchers)
+        upscaler.load(fit.needs(largest, largest))
         field = measure(
-            _heeding_cancel(lambda tile: upscale_model(tile)),
-            getattr(upscale_model, "input_channels", CHANNELS),
-            upscale_model.scale,
+            _heeding_cancel(lambda tile: model(tile)),
+            upscaler.takes,
+            upscaler.scale,
             threshold,
             size=UPSCALER_PROBE,
             largest=largest,
             # A model that wants squares would make a square of the strip.
-            strip=0 if square else UPSCALER_STRIP,
-            device=device,
-            dtype=weights_dtype(upscale_model),
+            strip=0 if upscaler.square else UPSCALER_STRIP,
+            device=upscaler.device,
+            dtype=upscaler.dtype,
             network=module,
             watch=watch,
             budget=UPSCALER_BUDGET,
@@ -112,9 +112,9 @@ def upscaler_field(upscale_model: Any, threshold: float, watch: Watch | None = N
         return field, largest >= UPSCALER_LARGEST
 
     key = "upscale", threshold
-    field = _kept(network if network is not None else upscale_model, key, lambda: _stored(module, key, settings, do))
+    field = _kept(upscaler.network, key, lambda: _stored(module, key, settings, do))
     field = replace(field, overlap=_usable(field.overlap, field.lattice))
-    return Findings(field, report_text(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscale_model), headline(field))
+    return Findings(field, report_text(field, "the upscale model", UPSCALER_REMEDY) + _advice(upscaler), headline(field))
 
 
 def vae_field(vae: Any, threshold: float, watch: Watch | None = None) -> Findings:
@@ -229,10 +229,8 @@ def _latent(vae: Any, ratio: int, height: int, width: int, seed: int) -> torch.T
 
 
 def _heeding_cancel(run: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    import comfy.model_management
-
     def go(picture: torch.Tensor) -> torch.Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_cancelled()
         return run(picture)
 
     return go
@@ -271,11 +269,6 @@ def _stored(
     return field
 
 
-def _patchers(upscale_model: Any) -> list[Any]:
-    patcher = getattr(upscale_model, "patcher", None)
-    return [] if patcher is None else [patcher]
-
-
 def _largest(fit: Any, smallest: int, most: int, patchers: list[Any]) -> int:
     """The largest probe that the memory allows, at least the first one."""
     free, side = free_after_loading(patchers), smallest
@@ -305,11 +298,10 @@ def _usable(overlap: int, lattice: int) -> int:
     return -(-overlap // step) * step
 
 
-def _advice(upscale_model: Any) -> str:
+def _advice(upscaler: Upscaler) -> str:
     """What the loader knows about tiling this model."""
-    kind = getattr(getattr(upscale_model, "tiling", None), "name", "")
-    if kind == "DISCOURAGED":
+    if upscaler.tiling == "DISCOURAGED":
         return "\nIts authors advise against tiling it: tiles may differ in what they make of the picture."
-    if kind == "INTERNAL":
+    if upscaler.tiling == "INTERNAL":
         return "\nIt cuts the picture into tiles by itself; tiling it once more is seldom needed."
     return ""

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from ..blending.layout.captions import counted, in_words
 from ..blending.networks.memory_fit import SharedFit
 from ..blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ..blending.receptive_field.measure import THRESHOLD
-from .memory import cells_ratio, fit_for_model, fit_for_upscaler, fit_for_vae, free_after_loading
+from ..host.memory import free_after_loading, run_device
+from ..host.progress import Watch
+from .memory import fit_for_model, fit_for_vae
 from .native_size import lattice, native_size
 from .receptive_fields import Findings, upscaler_field, vae_field
+from .upscaler import Upscaler
+from .vae.ratio import cells_ratio
 
 SMALLEST = 64
 STEP = 8
@@ -25,8 +27,6 @@ ONE_TILE_OVERLAP = 16
 MOST_BATCH = 8
 OVERLAP_SHARE = 8
 FLOAT_RGB = 12
-
-Watch = Callable[[int, int], None]
 
 
 @dataclass
@@ -95,16 +95,14 @@ def demand_of_model(model: Any) -> Demand:
     return Demand("MODEL", fit_for_model(model), model, step, None, native.side, notes=notes)
 
 
-def demand_of_upscaler(upscale_model: Any, watch: Watch | None = None) -> Demand:
-    """Of an UPSCALE_MODEL, its receptive field to be measured."""
-    requirements = getattr(upscale_model, "size_requirements", None)
-    step = math.lcm(STEP, int(getattr(requirements, "multiple_of", 1) or 1))
-    patcher, result = getattr(upscale_model, "patcher", None), float(upscale_model.scale) ** 2
+def demand_of_upscaler(upscaler: Upscaler, watch: Watch | None = None) -> Demand:
+    """Of an upscale model, its receptive field to be measured."""
 
     def measure() -> Findings:
-        return upscaler_field(upscale_model, THRESHOLD, watch)
+        return upscaler_field(upscaler, THRESHOLD, watch)
 
-    return Demand("UPSCALE_MODEL", fit_for_upscaler(upscale_model), patcher, step, result=result, measure=measure)
+    result = float(upscaler.scale) ** 2
+    return Demand("UPSCALE_MODEL", upscaler.fit, upscaler.patcher, upscaler.multiple_of, result=result, measure=measure)
 
 
 def demand_of_vae(vae: Any, watch: Watch | None = None) -> Demand:
@@ -120,12 +118,10 @@ def budget(width: int, height: int, demands: list[Demand], margin: float, most_b
     Raises:
         ValueError: where no tile fits.
     """
-    import comfy.model_management
-
-    device = comfy.model_management.get_torch_device()
+    device = run_device()
     free = free_after_loading([demand.patcher for demand in demands if demand.patcher is not None])
     notes = [f"{in_words(free)} are free on {device} once the model is loaded and others have made room."]
-    if torch.device(device).type in ("cpu", "mps"):
+    if device.type in ("cpu", "mps"):
         result = int(width * height * FLOAT_RGB * max(demand.result for demand in demands))
         if result >= free:
             raise ValueError(
@@ -181,11 +177,11 @@ def _eighth(width: int, height: int, fit: SharedFit, free: int, least: int, step
         overlap = wanted
 
 
-def table(found: Budget) -> list[tuple[str, str]]:
+def table(plan: TilePlan) -> list[tuple[str, str]]:
     """(candidate, what it needs and whether it fits), largest first."""
     rows = []
-    least = min(one.pixels for one in found.plan.candidates if one.chosen)
-    for one in found.plan.candidates:
+    least = min(one.pixels for one in plan.candidates if one.chosen)
+    for one in plan.candidates:
         tiles = counted(one.tiles) + (f", {one.batch} at once" if one.batch > 1 else "")
         more = "computes more" if one.pixels > least else "computes as much"
         verdict = "chosen" if one.chosen else f"fits, {more}" if one.fits else "too large"
@@ -200,5 +196,5 @@ def report(found: Budget, width: int, height: int) -> str:
         f"Tiles of {plan.tile_width} x {plan.tile_height}, overlap {plan.overlap}, {plan.tile_batch} at once, for {width} x {height} px."
     )
     rule = f"A tile fits where what it needs and {found.margin:.0%} more are free; of those that fit, the fewest pixels computed in all."
-    rows = [f"  {size}: {said}" for size, said in table(found)]
+    rows = [f"  {size}: {said}" for size, said in table(plan)]
     return "\n".join([chosen, *found.notes, rule, *rows])

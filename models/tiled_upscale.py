@@ -19,11 +19,12 @@ from ..blending.networks.tile_plan import TilePlan, batch_that_fits, plan_tiles
 from ..blending.networks.tiled_run import TiledRun
 from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD
-from .memory import fit_for_upscaler, free_after_loading, free_memory
+from ..host.memory import free_after_loading, free_memory
+from ..host.progress import Watch
+from .choices import IMAGE, TILE
 from .receptive_fields import upscaler_field
 from .upscaler import Upscaler
 
-TILE, IMAGE = "tile", "image"
 MARGIN = 0.1
 # More tiles at once hardly make a graphics card faster that has a tile of this kind to work on.
 MOST_BATCH = 4
@@ -96,7 +97,6 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         RuntimeError: where the memory does not even do for small tiles.
     """
     import comfy.model_management as management
-    import comfy.utils
 
     request.check()
     upscaler = Upscaler(model)
@@ -104,13 +104,9 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
     field = back_off = None
 
     def measured() -> Any:
-        found = upscaler_field(model, THRESHOLD).field
+        found = upscaler_field(upscaler, THRESHOLD).field
         upscaler.multiple_of = math.lcm(upscaler.multiple_of, found.lattice)
         return found
-
-    def watch(done: int, total: int) -> None:
-        management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
 
     def smaller(before: TilePlan) -> TilePlan:
         nonlocal field
@@ -131,11 +127,10 @@ def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Te
         if plan is None:
             field = measured()
             plan = plan_upscale(upscaler, image, request, channels.result, field)
-        bar = comfy.utils.ProgressBar(len(plan.layout) * plan.layout.batch)
         back_off = BackOff(upscaler.multiple_of, upscaler.smallest)
         run = TiledRun(
             upscaler, plan.layout, channels, upscaler.scale, plan.trim, plan.tile_batch, plan.overlap, upscaler.multiple_of,
-            smaller, request.statistics == IMAGE, watch, upscaler.cut_to,
+            smaller, request.statistics == IMAGE, Watch(), upscaler.cut_to,
         )  # fmt: skip
         upscaler.load(plan.needed)
         result = run(image)
@@ -154,7 +149,7 @@ def plan_one_tile(upscaler: Upscaler, image: torch.Tensor, request: Request, cha
         ValueError: for an overlap that leaves nothing but one tile, where that does not fit.
     """
     batch, height, width, _ = image.shape
-    fit, lattice, chosen = fit_for_upscaler(upscaler.model), upscaler.multiple_of, ()
+    fit, lattice, chosen = upscaler.fit, upscaler.multiple_of, ()
     sides = [max(-(-side // lattice) * lattice, -(-upscaler.smallest // lattice) * lattice) for side in (height, width)]
     if request.layout is not None:
         layout = request.layout.fit(height, width, batch)
@@ -193,7 +188,7 @@ def _planned(needed: float, free: float) -> str:
 def plan_upscale(upscaler: Upscaler, image: torch.Tensor, request: Request, channels: int, field: Any) -> UpscalePlan:
     """Work out tiles, overlap, trim and batch for what was not asked for."""
     batch, height, width, _ = image.shape
-    fit, free = fit_for_upscaler(upscaler.model), _free(upscaler, image, channels)
+    fit, free = upscaler.fit, _free(upscaler, image, channels)
     on_cpu = upscaler.device.type == "cpu"
     most_batch = request.tile_batch or (1 if on_cpu else MOST_BATCH)
     lattice, chosen = upscaler.multiple_of, []
@@ -288,8 +283,9 @@ def _free(upscaler: Upscaler, image: torch.Tensor, channels: int) -> float:
     if upscaler.device.type == "cpu":
         # The result is to fit in the same memory.
         return free_memory(upscaler.device) - image[..., :1].nelement() * channels * 4 * upscaler.scale**2
-    patcher = getattr(upscaler.model, "patcher", None)
-    return free_memory(upscaler.device) if patcher is None else free_after_loading([patcher], upscaler.device)
+    if upscaler.patcher is None:
+        return free_memory(upscaler.device)
+    return free_after_loading([upscaler.patcher], upscaler.device)
 
 
 def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, back_offs: int) -> list[str]:

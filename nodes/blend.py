@@ -12,8 +12,10 @@ from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE
 from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
-from .layout_picture import join_ui, show
-from .types import Layout, Least, WatchedTiles, check_image, check_layout, latent_mask, latent_samples, watched
+from ..host.progress import WatchedTiles, watched
+from ..sampling.settings import check_trim_cells
+from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples
+from .ui import join_ui, show
 
 if TYPE_CHECKING:
     from ..blending.layout.mosaic import Mosaic
@@ -237,7 +239,7 @@ class LatentSeamBlend(io.ComfyNode):
         plans = as_they_came(sizes, planned)
         latents, pictures = [], []
         for cut, plan, spans in zip(planned, plans, tile_spans(sizes, plans), strict=True):
-            _check_trim_cells(plan, trim[0])
+            check_trim_cells(trim[0], plan.unit)
             first = spans[0][0].item
             mosaic = Mosaic(plan, tuple(items[first].shape[-2:]), method[0], trim[0])
             latent = dict(tiles[first])
@@ -254,12 +256,6 @@ class LatentSeamBlend(io.ComfyNode):
             lines = describe_blend(plan, mosaic, method[0], typed=False) + describe_batch(cut, plan)
             pictures.append(show(latent["samples"], plan, lines))
         return io.NodeOutput(latents, ui=join_ui(pictures))
-
-
-def _check_trim_cells(plan: TileLayout, trim: int) -> None:
-    if trim % plan.unit:
-        low = trim // plan.unit * plan.unit
-        raise ValueError(f"trim {trim} is not a whole number of latent cells of {plan.unit} image pixels: use {low} or {low + plan.unit}")
 
 
 def _blend_samples(items: list[torch.Tensor], plan: TileLayout, spans: list[list[PictureSpan]], mosaic: Mosaic) -> torch.Tensor:

@@ -11,7 +11,8 @@ from ..blending.color.settings import GAIN, MATCH_METHODS, check_settings
 from ..blending.layout.regroup import PictureSpan, as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.picture import check_finite
-from .types import Layout, Least, check_image, check_layout, watched
+from ..host.progress import watched
+from .types import Layout, Least, check_image, check_layout
 
 METHOD_TIP = (
     "mean-std: brightness and contrast of red, green and blue; lab: the same in CIELAB, kinder to hues; mkl: also how colours go "

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..blending.fusion.fuse import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
-from .types import Layout, Least, check_layout, latent_samples, size_inputs
+from .types import Layout, Least, SizesInWords, check_layout, latent_samples, size_inputs
 
 ALIASES = [
     "tiled diffusion",
@@ -104,11 +104,12 @@ def _layout_input() -> io.Input:
     )
 
 
-def _settings(layout: Any = None, **inputs: Any) -> TileSettings:
-    return TileSettings(layout=None if layout is None else check_layout(layout), **inputs)
+def _settings(layout: Any, tiling: dict[str, Any]) -> TileSettings:
+    """The inputs that both nodes have are named as the settings are."""
+    return TileSettings(layout=None if layout is None else check_layout(layout), **tiling)
 
 
-class TiledModel(io.ComfyNode):
+class TiledModel(SizesInWords):
     """MODEL -> MODEL that samples in tiles."""
 
     @classmethod
@@ -137,33 +138,15 @@ class TiledModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
-
-    @classmethod
-    def execute(
-        cls, model, tile_width, tile_height, overlap, fusion, trim, grid, positions, reference_latents, tile_batch, layout=None
-    ) -> io.NodeOutput:
+    def execute(cls, model, layout=None, **tiling) -> io.NodeOutput:
         """Patch a clone."""
-        settings = _settings(
-            layout,
-            tile_width=tile_width,
-            tile_height=tile_height,
-            overlap=overlap,
-            fusion=fusion,
-            trim=trim,
-            grid=grid,
-            positions=positions,
-            reference_latents=reference_latents,
-            tile_batch=tile_batch,
-        )
+        settings = _settings(layout, tiling)
         from ..sampling.tiled_model import tiled  # here, because it is most of what this file would load
 
         return io.NodeOutput(tiled(model, settings))
 
 
-class LatentTileDenoise(io.ComfyNode):
+class LatentTileDenoise(SizesInWords):
     """The host's KSampler, in tiles."""
 
     @classmethod
@@ -228,34 +211,8 @@ class LatentTileDenoise(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
-
-    @classmethod
     def execute(
-        cls,
-        model,
-        seed,
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        positive,
-        negative,
-        latent_image,
-        denoise,
-        tile_width,
-        tile_height,
-        overlap,
-        fusion,
-        trim,
-        grid,
-        order,
-        positions,
-        reference_latents,
-        tile_batch,
-        layout=None,
+        cls, model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise, layout=None, **tiling
     ) -> io.NodeOutput:
         """Sample."""
         # From another node any number may come; the host looks only at those that are typed.
@@ -264,19 +221,7 @@ class LatentTileDenoise(io.ComfyNode):
         if not 0 <= denoise <= 1:
             raise ValueError(f"denoise {denoise} is not how much to paint anew: use 0 (nothing) to 1 (everything)")
         latent_samples(latent_image, "latent_image")
-        settings = _settings(
-            layout,
-            tile_width=tile_width,
-            tile_height=tile_height,
-            overlap=overlap,
-            fusion=fusion,
-            trim=trim,
-            grid=grid,
-            positions=positions,
-            reference_latents=reference_latents,
-            tile_batch=tile_batch,
-            order=order,
-        )
+        settings = _settings(layout, tiling)
         # The host's module of that name; ours are only ever imported relatively.
         from nodes import common_ksampler
 

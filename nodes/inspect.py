@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,8 +10,9 @@ from comfy_api.latest import io
 from ..blending.layout.regroup import as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.seam_check.report import THRESHOLD, SeamReport
-from .layout_picture import join_ui, show_seams
+from ..host.progress import Watch
 from .types import Layout, Least, check_image, check_layout
+from .ui import join_ui, show_seams
 
 REPORT, STOP = "report", "stop"
 
@@ -115,7 +115,7 @@ class SeamCheck(io.ComfyNode):
         reports, maps, pictures = [], [], []
         for index, (picture, plan) in enumerate(zip(images, plans, strict=True)):
             try:
-                report = check_seams(picture, plan, references[index], parts[index], threshold[0], _watch())
+                report = check_seams(picture, plan, references[index], parts[index], threshold[0], Watch())
             except ValueError as error:
                 raise ValueError(f"picture {index} of the list: {error}" if len(images) > 1 else str(error)) from error
             if on_fail[0] == STOP and not report.passed:
@@ -161,22 +161,6 @@ def _tiles(tiles: list[torch.Tensor] | None, plans: list[TileLayout]) -> list[li
     items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
     sizes = [len(item) for item in items]
     return [[gather(items, parts) for parts in spans] for spans in tile_spans(sizes, as_they_came(sizes, plans))]
-
-
-def _watch() -> Callable[[int, int], None]:
-    """Tells the host how far it is, and stops when the user cancels."""
-    import comfy.model_management
-    import comfy.utils
-
-    bar = None
-
-    def watch(done: int, total: int) -> None:
-        nonlocal bar
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar = bar or comfy.utils.ProgressBar(total)
-        bar.update_absolute(done, total)
-
-    return watch
 
 
 def _caption(report: SeamReport) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isfinite
 
 from comfy_api.latest import io
 
 from ..blending.layout.grid import MAX_LENGTH
+from ..host.progress import Watch
 from .types import check_image
+from .ui import as_image, ui_value
 
 LEVELS = 255
 LEAST_CHANGE = 0.001
@@ -94,11 +95,11 @@ class MeasureReceptiveField(io.ComfyNode):
         if not LEAST_CHANGE <= threshold <= LEVELS:
             raise ValueError(_no_threshold(threshold))
         from ..models.receptive_fields import upscaler_field, vae_field
-        from .influence_picture import as_image, influence_picture
-        from .layout_picture import ui_value
+        from ..models.upscaler import Upscaler
+        from ..pictures.influence import influence_picture
 
-        find, model = (upscaler_field, upscale_model) if vae is None else (vae_field, vae)
-        found = find(model, threshold / LEVELS, _watch())
+        change, watch = threshold / LEVELS, Watch()
+        found = vae_field(vae, change, watch) if vae is not None else upscaler_field(Upscaler(upscale_model), change, watch)
         picture = influence_picture(found.field, "levels of 255", found.headline)
         ui = ui_value(lambda: picture, found.headline)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
@@ -174,26 +175,19 @@ class TileSize(io.ComfyNode):
         for name, value in (("width", width), ("height", height)):
             if not 1 <= value <= MAX_LENGTH:
                 raise ValueError(f"{name} is no size of a picture: it is below 1 or above {MAX_LENGTH}; type its size in pixels")
-        from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report
-        from .budget_picture import budget_picture
-        from .layout_picture import ui_value
+        from ..blending.layout.captions import in_words
+        from ..models.tile_budget import budget, demand_of_model, demand_of_upscaler, demand_of_vae, report, table
+        from ..models.upscaler import Upscaler
+        from ..pictures.budget import budget_picture
 
         if image is not None:
             _, height, width, _ = check_image(image).shape
         demands = [] if model is None else [demand_of_model(model)]
         if vae is not None:
-            demands.append(demand_of_vae(vae, _watch()))
+            demands.append(demand_of_vae(vae, Watch()))
         if upscale_model is not None:
-            demands.append(demand_of_upscaler(upscale_model, _watch()))
+            demands.append(demand_of_upscaler(Upscaler(upscale_model), Watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
-        ui = ui_value(lambda: budget_picture(found), words)
+        ui = ui_value(lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)), words)
         return io.NodeOutput(plan.tile_width, plan.tile_height, plan.overlap, plan.tile_batch, words, ui=ui)
-
-
-def _watch() -> Callable[[int, int], None]:
-    """Tells the host how far it is."""
-    import comfy.utils
-
-    bar = comfy.utils.ProgressBar(1)
-    return lambda done, total: bar.update_absolute(done, total)

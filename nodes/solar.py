@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,10 @@ from ..blending.solar.curves import (
     sampled_curve,
     solar_curve,
 )
-from .preview import decoration, saved
+from ..host.progress import watched_steps
+from ..host.temp_pictures import saved
 from .types import Least, check_image
+from .ui import decoration
 
 # A key of our own: under "images" the host would draw a second preview.
 UI_KEY = "tilework_solar"
@@ -177,7 +178,7 @@ class SolarCurvePreview(io.ComfyNode):
             bend: SolarCurve = sampled_curve(samples, phase, gain)
         else:
             bend = solar_curve(preset, shape, inversions, phase, gain, _points(points) if preset == POINTS else DEFAULT_POINTS)
-        watch = _watch(2 * len(image) * image.shape[1])
+        watch = watched_steps(2 * len(image) * image.shape[1])
         out = solarize(image, bend, channel, expand, watch)
         return io.NodeOutput(out, edges(image, bend, channel, expand, watch=watch), ui=_shown(image, samples))
 
@@ -206,20 +207,6 @@ def _samples(curve: Any) -> list[float]:
         raise ValueError("curve has NaN or Inf in it: connect the output of a Curve Editor")
     # Rounded, so that the browser gets the very same numbers in little text.
     return [round(value, 6) for value in samples]
-
-
-def _watch(rows: int) -> Callable[[int], None]:
-    """Tells the host how many rows are done, and stops when the user cancels."""
-    import comfy.model_management
-    import comfy.utils
-
-    bar = comfy.utils.ProgressBar(rows)
-
-    def watch(done: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update(done)
-
-    return watch
 
 
 @decoration(UI_KEY)

@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ..blending.layout.captions import describe_split
 from ..blending.layout.cutting import cut, cut_cells
 from ..blending.layout.tile_layout import TileLayout
-from .layout_picture import show
-from .types import Layout, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
+from .types import Layout, SizesInWords, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
+from .ui import show
 
 ALIASES = [
     "tile",
@@ -50,7 +50,7 @@ def _layout_input(of: str) -> io.Input:
     )
 
 
-class TileSplit(io.ComfyNode):
+class TileSplit(SizesInWords):
     """IMAGE -> list of tiles, layout, count."""
 
     @classmethod
@@ -88,11 +88,6 @@ class TileSplit(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
-
-    @classmethod
     def execute(cls, image, tile_width, tile_height, overlap, multiple_of, layout=None) -> io.NodeOutput:
         """Plan and cut."""
         batch, height, width, _ = check_image(image).shape
@@ -105,7 +100,7 @@ class TileSplit(io.ComfyNode):
         return io.NodeOutput(tiles, plan, len(plan), ui=ui)
 
 
-class LatentTileSplit(io.ComfyNode):
+class LatentTileSplit(SizesInWords):
     """LATENT -> list of tiles, layout, count."""
 
     @classmethod
@@ -147,11 +142,6 @@ class LatentTileSplit(io.ComfyNode):
                 io.Int.Output("count", display_name="count", tooltip="How many tiles there are."),
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
 
     @classmethod
     def execute(cls, samples, tile_width, tile_height, overlap, multiple_of, downscale, layout=None) -> io.NodeOutput:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.picture import check_finite
+from ..host.latents import USUAL_DOWNSCALE
 
 Layout = io.Custom("TILE_LAYOUT")
-
-DEFAULT_DOWNSCALE = 8
 
 
 def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
@@ -56,8 +55,7 @@ def latent_mask(latent: dict[str, Any], name: str = "samples") -> torch.Tensor |
         what = f"of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) and not mask.is_nested else f"a {type(mask).__name__}"
         raise ValueError(f"the noise mask of {name} is {what}: expected a mask [height, width], or a batch of them; set it again")
     mask = mask if mask.is_floating_point() else mask.float()
-    if not torch.isfinite(mask).all():
-        raise ValueError(f"the noise mask of {name} has NaN or Inf in it: look at the node that made the mask")
+    check_finite(mask, f"the noise mask of {name}", mend="set the mask again")
     return mask
 
 
@@ -70,55 +68,7 @@ def downscale_ratio(latent: dict[str, Any], asked: int, layout: TileLayout | Non
         return int(carried)
     if asked < 0:
         raise ValueError(f"downscale {asked} is no number of image pixels per cell: use 0 to take it from the latent, or 8, 16, 32")
-    return asked or (layout.unit if layout is not None and layout.unit > 1 else DEFAULT_DOWNSCALE)
-
-
-class WatchedTiles(Sequence):
-    """The tiles of one layout, for work that goes over them several times, with progress and cancelling as in `watched`.
-
-    Args:
-        get: index -> tile.
-        count: how many there are.
-        rounds: how often they are gone over, at most.
-    """
-
-    def __init__(self, get: Callable[[int], Any], count: int, rounds: int = 1) -> None:
-        import comfy.utils
-
-        self.get, self.count = get, count
-        self.bar = comfy.utils.ProgressBar(count * rounds)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def expect(self, rounds: int) -> None:
-        """From now on it is known how often they are gone over in all."""
-        self.bar.total = self.count * rounds
-
-    def __getitem__(self, index: int) -> Any:
-        import comfy.model_management
-
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        return self.get(index)
-
-    def __iter__(self) -> Iterator[Any]:
-        for index in range(self.count):
-            yield self[index]
-            self.bar.update(1)
-
-
-def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
-    """Pass tiles on, telling the host how far it is and stopping when the user cancels."""
-    import comfy.model_management
-    import comfy.utils
-
-    bar = comfy.utils.ProgressBar(total)
-    for tile in tiles:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield tile
-        bar.update(1)
+    return asked or (layout.unit if layout is not None and layout.unit > 1 else USUAL_DOWNSCALE)
 
 
 class Least(float):
@@ -130,6 +80,24 @@ class Least(float):
 
     def __gt__(self, value: float) -> bool:
         return not value >= float(self)
+
+
+class SizesInWords(io.ComfyNode):
+    """A node that takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int) -> bool:
+        """The host checks the range of no input that is named here."""
+        return True
+
+
+class SizesAndOverlapInWords(io.ComfyNode):
+    """The same, of the overlap as well."""
+
+    @classmethod
+    def validate_inputs(cls, tile_width: int, tile_height: int, overlap: int) -> bool:
+        """As in `SizesInWords`."""
+        return True
 
 
 def size_inputs(width_tip: str, overlap_tip: str) -> list[io.Input]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .layout_picture import show
-from .types import Layout, check_image, check_layout
+from ..models.choices import IMAGE, TILE
+from .types import Layout, SizesAndOverlapInWords, check_image, check_layout
+from .ui import show
 
-TILE, IMAGE = "tile", "image"
 
-
-class TiledUpscale(io.ComfyNode):
+class TiledUpscale(SizesAndOverlapInWords):
     """UPSCALE_MODEL, IMAGE -> IMAGE."""
 
     @classmethod
@@ -60,11 +59,6 @@ class TiledUpscale(io.ComfyNode):
             ],
             outputs=[io.Image.Output("image", display_name="image", tooltip="The upscaled picture, with the channels it had, 0 to 1.")],
         )  # fmt: skip
-
-    @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int, overlap: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
 
     @classmethod
     def execute(cls, upscale_model, image, tile_width, tile_height, overlap, statistics, tile_batch=0, layout=None) -> io.NodeOutput:

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from .layout_picture import show
-from .types import check_image, latent_samples
+from ..models.choices import MODES
+from .types import SizesAndOverlapInWords, check_image, latent_samples
+from .ui import show
 
 ALIASES = ["vae", "tiled vae", "vae tiled", "large image", "high resolution", "out of memory", "low vram", "4k", "8k"]
-MODES = ["exact", "statistics", "fast"]
 
 
 def _tile_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "mode",
-            options=MODES,
+            options=list(MODES),
             default=MODES[0],
             tooltip="exact: tiled equals untiled; holds whole stages beside the picture, up to about 1 GB per megapixel in 16 bits and 2 GB in 32. statistics: holds an eighth to a quarter of that; brightness and contrast are those of the whole picture, estimated and corrected twice over all of it. fast: the same, estimated only; one go. VAEs that are not known, video among them, are run in blended tiles whatever the mode, and the node says so.",
         ),
@@ -49,16 +49,7 @@ def _tile_inputs() -> list[io.Input]:
     ]
 
 
-class _TiledVAE(io.ComfyNode):
-    """What both nodes share."""
-
-    @classmethod
-    def validate_inputs(cls, tile_width: int, tile_height: int, overlap: int) -> bool:
-        """Takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
-        return True
-
-
-class TiledVAEEncode(_TiledVAE):
+class TiledVAEEncode(SizesAndOverlapInWords):
     """IMAGE -> LATENT."""
 
     @classmethod
@@ -94,7 +85,7 @@ class TiledVAEEncode(_TiledVAE):
         return io.NodeOutput({"samples": samples}, ui=_shown(pixels, outcome))
 
 
-class TiledVAEDecode(_TiledVAE):
+class TiledVAEDecode(SizesAndOverlapInWords):
     """LATENT -> IMAGE."""
 
     @classmethod

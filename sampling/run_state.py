@@ -13,10 +13,11 @@ import torch
 from ..blending.fusion.jitter import offsets, stride
 from ..blending.fusion.views import RectView, grid_views
 from ..blending.layout.grid_layout import GridLayout
+from ..host.latents import cells_per_patch, pixels_per_cell
 from .conditions.cropping import ConditionCropper
 from .last_call import LastCall
 from .positions import heeds_positions, warn_unheeded
-from .settings import TileSettings, cells_per_patch, pixels_per_cell
+from .settings import TileSettings
 from .tile_batches import TileBatches
 
 

@@ -15,6 +15,7 @@ import torch
 from ..blending.fusion.sequential_weight import taking_over
 from ..blending.fusion.views import RectView
 from ..blending.layout.cutting import crop
+from ..host.progress import check_cancelled
 from .run_state import CanvasTiles, SamplingRun
 
 PLANE = (-2, -1)
@@ -44,12 +45,10 @@ def sample_tiles(
     Returns:
         the finished canvas. Tiles that the noise mask leaves nothing of are not sampled at all.
     """
-    import comfy.model_management
-
     done = latent.clone()
     views = tiles.views(0, latent.device)
     for index, view in enumerate(views):
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_cancelled()
         share = _share(tiles, view).to(latent.device)
         mask = _mask(share, denoise_mask, view, noise)
         if mask is not None and not mask.any():

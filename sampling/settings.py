@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..blending.fusion.fuse import RULES, check_rule
 from ..blending.fusion.views import adopt_layout, plan_canvas
@@ -14,8 +13,6 @@ GRIDS = ("fixed", "jitter")
 POSITIONS = ("local", "canvas")
 REFERENCE_LATENTS = ("crop", "whole")
 ORDERS = ("fused", "sequential")
-
-DEFAULT_DOWNSCALE = 8
 
 
 @dataclass(frozen=True)
@@ -87,9 +84,7 @@ class TileSettings:
         else:
             sizes = (self.tile_height, self.tile_width, self.overlap)
             layout = plan_canvas(height * unit, width * unit, *sizes, lattice, unit, batch)
-        if self.trim % unit:
-            low = self.trim // unit * unit
-            raise ValueError(f"trim {self.trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")
+        check_trim_cells(self.trim, unit)
         overlap = layout.least_overlap
         if self.trim > 0 and overlap is not None and overlap < 2 * self.trim + unit:
             most, least = max((overlap - unit) // 2 // unit * unit, 0), 2 * self.trim + unit
@@ -101,19 +96,8 @@ class TileSettings:
         return layout
 
 
-def pixels_per_cell(model: Any) -> int:
-    """Image pixels per latent cell of a BaseModel, from its latent format."""
-    ratio = getattr(getattr(model, "latent_format", None), "spacial_downscale_ratio", None)
-    return int(ratio or DEFAULT_DOWNSCALE)
-
-
-def cells_per_patch(model: Any) -> int:
-    """The side of the patches that a BaseModel cuts its latent into, in cells; 1 for a model that does not."""
-    network = getattr(model, "diffusion_model", None)
-    for name in ("patch_size", "patch_spatial"):
-        size = getattr(network, name, None)
-        # Video models give (frames, height, width).
-        sides = size[-2:] if isinstance(size, (tuple, list)) else (size,)
-        if sides and all(isinstance(side, int) and side > 0 for side in sides):
-            return max(sides)
-    return 1
+def check_trim_cells(trim: int, unit: int) -> None:
+    """Raise ValueError unless `trim` image pixels are whole latent cells of `unit` image pixels."""
+    if trim % unit:
+        low = trim // unit * unit
+        raise ValueError(f"trim {trim} is not a whole number of latent cells of {unit} image pixels: use {low} or {low + unit}")

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ..host.memory import is_out_of_memory
+
 # The host asks for this much more than its estimate before it joins prompts in one batch; tiles are asked the same.
 HEADROOM = 1.5
 
@@ -96,7 +98,7 @@ class TileBatches:
                 first += len(chunk)
                 continue
             except Exception as error:
-                if len(chunk) == 1 or not comfy.model_management.is_oom(error):
+                if len(chunk) == 1 or not is_out_of_memory(error):
                     raise
             # Outside of the handler: the error holds on to everything that filled the memory.
             count = (len(chunk) + 1) // 2

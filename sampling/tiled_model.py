@@ -16,6 +16,7 @@ import torch
 
 from ..blending.fusion.fuse import fuse
 from ..blending.fusion.views import RectView
+from ..host.progress import check_cancelled
 from .conditions.patch_contents import search
 from .conditions.patches import tile_patches
 from .positions import at_place
@@ -204,9 +205,7 @@ class Step:
         return said
 
     def _ask(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict) -> list[torch.Tensor | None]:
-        import comfy.model_management
-
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_cancelled()
         conds = told_apart(conds, [view.rect for view in views], self.turn)
         if self.moves:
             options = at_place(options, views[0].rect, self.tiles.patch, self.run.settings.reference_latents == "whole")

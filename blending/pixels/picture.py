@@ -57,14 +57,26 @@ def is_finite(pixels: torch.Tensor) -> bool:
     return math.isfinite(float(total)) or bool(torch.isfinite(pixels).all())
 
 
-def check_finite(pixels: torch.Tensor, name: str, who: str = "the node that made it") -> None:
-    """Refuse NaN and Inf by the name of the picture."""
+def check_finite(
+    pixels: torch.Tensor,
+    name: str,
+    who: str = "the node that made it",
+    mend: str = "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16",
+) -> None:
+    """Refuse NaN and Inf by the name of the picture.
+
+    Args:
+        pixels: of any shape.
+        name: of what is looked at, in the words of the user.
+        who: what made them.
+        mend: what to change.
+
+    Raises:
+        ValueError: which says all of this.
+    """
     if not is_finite(pixels):
         what = "NaN" if torch.isnan(pixels).any() else "Inf"
-        raise ValueError(
-            f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): {who} broke it; "
-            "a model in fp16 that overflows is the usual cause, try it in fp32 or bf16"
-        )
+        raise ValueError(f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): {who} broke it; {mend}")
 
 
 def check_mask(mask: torch.Tensor, name: str = "the mask") -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from ...blending.layout.grid import Rect
 from ...blending.layout.grid_layout import GridLayout
-from ...blending.pixels.picture import is_finite
+from ...blending.pixels.picture import check_finite
 from .tiles import Outcome, Shrinking, VAETiles, class_name
 
 # What the host's own tiled nodes ask for, and the share of a tile that neighbours have in common when it falls back to tiles.
@@ -22,14 +22,14 @@ OVERLAP_SHARE = 4
 
 
 def decode_by_itself(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE that tiles by itself; samples [B, C, T, h, w], or folded [B, C * T, h, w] (`takes_folded`)."""
+    """`tiling.decode` for a VAE that tiles by itself; samples [B, C, T, h, w], or folded [B, C * T, h, w] (`takes_folded`)."""
     size = samples.shape[-2] * ratio, samples.shape[-1] * ratio
     made, outcome = _asked_for(vae, samples, "samples", asked, ratio, size, vae.decode_tiled, ratio)
     return made.reshape(-1, *made.shape[-3:]), outcome
 
 
 def encode_by_itself(vae: Any, pixels: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE that tiles by itself; the latent in its own format, for the host has seen to that."""
+    """`tiling.encode` for a VAE that tiles by itself; the latent in its own format, for the host has seen to that."""
     return _asked_for(vae, pixels, "pixels", asked, ratio, (pixels.shape[1], pixels.shape[2]), vae.encode_tiled, 1)
 
 
@@ -66,8 +66,7 @@ def _asked_for(
     """
     import comfy.model_management as management
 
-    if not is_finite(source):
-        raise ValueError(f"{name} has NaN or Inf in it: look at the node that made it")
+    check_finite(source, name)
     tile, overlap = _sizes(asked, ratio, size)
     shrinking, made = Shrinking(tile, ratio, overlap), None
     while made is None:

@@ -9,11 +9,13 @@ import torch
 
 from ...blending.layout.captions import counted, in_words
 from ...blending.pixels.memory import empty
+from ...blending.pixels.picture import check_finite
 from ...blending.stages.plan import StagePlan, trace
 from ...blending.stages.run import StageRun, Workplace
 from ...blending.stages.steps import Step
+from ...host.progress import Watch
 from ..memory import fit_for_vae
-from .tiles import SMALLEST, Outcome, Shrinking, VAETiles, Watch, even_layout, load, planned_tile
+from .tiles import SMALLEST, Outcome, Shrinking, VAETiles, even_layout, load, planned_tile
 
 CORRECTIONS = {"exact": 0, "statistics": 2, "fast": 0}
 
@@ -22,12 +24,12 @@ SHARE_OF_FREE = 0.9
 
 
 def decode_by_stages(vae: Any, steps: list[Step], asked: VAETiles, samples: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE whose decoder is `steps`; samples [B, C, h, w]."""
+    """`tiling.decode` for a VAE whose decoder is `steps`; samples [B, C, h, w]."""
     return _Job(vae, steps, asked, samples, True).run()
 
 
 def encode_by_stages(vae: Any, steps: list[Step], asked: VAETiles, pixels: torch.Tensor) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE whose encoder is `steps`; pixels [B, H, W, C], cropped to whole cells."""
+    """`tiling.encode` for a VAE whose encoder is `steps`; pixels [B, H, W, C], cropped to whole cells."""
     return _Job(vae, steps, asked, pixels.movedim(-1, 1), False).run()
 
 
@@ -67,7 +69,7 @@ class _Job:
             out, view = self._output()
             place = self._place(watch, shrinking)
             for index in range(self.source.shape[0]):
-                watch.picture = index
+                watch.part = index
                 now = shrinking.tile[0] // self.ratio, shrinking.tile[1] // self.ratio
                 run = StageRun(self.plan, place, self.cells, now, CORRECTIONS[self.asked.mode], self.reach)
                 try:
@@ -140,8 +142,7 @@ class _Job:
 
     def _finish(self, tile: torch.Tensor) -> torch.Tensor:
         """A decoded tile as the host's IMAGE has it."""
-        if not torch.isfinite(tile).all():
-            raise ValueError(f"the VAE's values overflowed in {self.dtype}: start ComfyUI with --bf16-vae or --fp32-vae")
+        check_finite(tile, "the decoded tile", f"the VAE in {self.dtype}", "start ComfyUI with --bf16-vae or --fp32-vae")
         return self.vae.process_output(tile.to(dtype=self.vae.vae_output_dtype(), copy=True))
 
     def _output(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What the user asks of a tiled VAE, and what every way of doing it shares: planning, loading, progress, going smaller."""
+"""What the user asks of a tiled VAE, and what every way of doing it shares: planning, loading, going smaller."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ...blending.layout.grid_layout import GridLayout
 from ...blending.networks.back_off import BackOff
 from ...blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ...blending.stages.plan import Region, stage_cores
-from ..memory import fit_for_vae, free_after_loading, is_out_of_memory
+from ...host.memory import free_after_loading, is_out_of_memory
+from ..choices import MODES
+from ..memory import fit_for_vae
 
-MODES = ("exact", "statistics", "fast")
 # A planned tile is no larger than this: the halo is a few hundredths of it by then, and a cancel waits for the tile.
 LARGEST = 2048
 SMALLEST = 64
@@ -83,27 +84,6 @@ class Outcome:
     def grid(self) -> tuple[int, ...]:
         """(rows, columns)."""
         return self.layout.counts
-
-
-class Watch:
-    """Progress and cancelling for work of several pictures.
-
-    Args:
-        pictures: how many there are.
-    """
-
-    def __init__(self, pictures: int) -> None:
-        self.pictures, self.picture = pictures, 0
-        self.bar: Any = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Before each tile: stop if the user cancelled, and tell how far it is."""
-        import comfy.model_management
-        import comfy.utils
-
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        self.bar = self.bar or comfy.utils.ProgressBar(total * self.pictures)
-        self.bar.update_absolute(total * self.picture + done, total * self.pictures)
 
 
 class Shrinking:

@@ -1,7 +1,7 @@
 """A VAE of the host, tile by tile: which way fits it.
 
-Known VAEs (`vae_steps.py`) are run stage by stage (`vae_stages.py`), those that tile by themselves are left to do so
-(`vae_own_tiling.py`), the others are run in whole tiles (`vae_whole_tiles.py`).
+Known VAEs (`steps.py`) are run stage by stage (`stages.py`), those that tile by themselves are left to do so
+(`own_tiling.py`), the others are run in whole tiles (`whole_tiles.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from ...blending.stages.steps import Step, factors
 from .own_tiling import decode_by_itself, encode_by_itself, takes_folded
+from .ratio import cells_ratio
 from .stages import decode_by_stages, encode_by_stages
 from .steps import decoder_steps, encoder_steps
 from .tiles import Outcome, VAETiles
@@ -34,7 +35,7 @@ def decode(vae: Any, samples: torch.Tensor, asked: VAETiles) -> tuple[torch.Tens
         RuntimeError: where the memory ran out at the smallest tile, too.
     """
     vae.throw_exception_if_invalid()
-    ratio = _ratio(vae.spacial_compression_decode(), vae)
+    ratio = cells_ratio(vae)
     asked.check(ratio)
     if vae.latent_dim == 2 and samples.ndim == 5:
         samples = samples[:, :, 0]  # as the host does: image latents that travel with one frame
@@ -65,7 +66,7 @@ def encode(vae: Any, pixels: torch.Tensor, asked: VAETiles) -> tuple[torch.Tenso
         ValueError, RuntimeError: as in `decode`.
     """
     vae.throw_exception_if_invalid()
-    ratio = _ratio(vae.spacial_compression_encode(), vae)
+    ratio = cells_ratio(vae, decode=False)
     asked.check(ratio)
     if pixels.shape[-1] == 1:
         pixels = pixels.expand(*pixels.shape[:-1], 3)
@@ -100,14 +101,6 @@ def _check_latent(vae: Any, samples: torch.Tensor) -> None:
         raise ValueError(
             f"samples has {samples.shape[1]} channels and this VAE takes {vae.latent_channels}: connect the VAE of the model that made it"
         )
-
-
-def _ratio(ratio: Any, vae: Any) -> int:
-    if vae.latent_dim not in (2, 3) or vae.extra_1d_channel is not None or not isinstance(ratio, int) or not 1 <= ratio <= 256:
-        raise ValueError(
-            "this VAE is not one of pictures (of sound, for instance), and has no tiles: connect the VAE of an image or video model"
-        )
-    return ratio
 
 
 def _of_ratio(steps: list[Step] | None, ratio: int) -> list[Step] | None:

@@ -19,8 +19,9 @@ from ...blending.layout.cutting import cut_cells
 from ...blending.layout.grid import Rect, plan_axis
 from ...blending.layout.grid_layout import GridLayout
 from ...blending.networks.tile_plan import Needs
-from ...blending.pixels.picture import is_finite
-from .tiles import LARGEST, Outcome, Shrinking, VAETiles, Watch, class_name, planned_tile
+from ...blending.pixels.picture import check_finite
+from ...host.progress import Watch
+from .tiles import LARGEST, Outcome, Shrinking, VAETiles, class_name, planned_tile
 
 # Cells that neighbours share where the user does not say: what is left of a tile border after eight of them is little
 # in every VAE looked at, and what attention and normalisation see differently no overlap would mend.
@@ -32,7 +33,7 @@ TRIM = 0.375
 
 
 def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.decode` for a VAE that is not known."""
+    """`tiling.decode` for a VAE that is not known."""
     size = samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
     def run(tile: torch.Tensor) -> torch.Tensor:
@@ -45,7 +46,7 @@ def decode_in_tiles(vae: Any, samples: torch.Tensor, asked: VAETiles, ratio: int
 
 
 def encode_in_tiles(vae: Any, pixels: torch.Tensor, asked: VAETiles, ratio: int) -> tuple[torch.Tensor, Outcome]:
-    """`vae_tiling.encode` for a VAE that is not known; the latent as the module gives it."""
+    """`tiling.encode` for a VAE that is not known; the latent as the module gives it."""
     size = pixels.shape[1], pixels.shape[2]
     source = pixels.movedim(-1, 1)
     if vae.latent_dim == 3:
@@ -102,15 +103,15 @@ def _in_tiles(
     shrinking, watch = Shrinking(tile, ratio, overlap), Watch(source.shape[0])
     done: list[torch.Tensor] = []
     with management.cuda_device_context(vae.device):
-        while watch.picture < source.shape[0]:
+        while watch.part < source.shape[0]:
             needed = estimate.needs(shrinking.tile[1], shrinking.tile[0], planned or 1)
             management.load_models_gpu([vae.patcher], memory_required=needed, force_full_load=vae.disable_offload)
             together = together or _fitting(vae, estimate, shrinking.tile, frames)
             smaller = None
             try:
-                group = source[watch.picture : watch.picture + together]
+                group = source[watch.part : watch.part + together]
                 done.append(_one(group, shrinking.tile, overlap, ratio, size, decode, run, watch))
-                watch.picture += group.shape[0]
+                watch.part += group.shape[0]
             except Exception as error:
                 smaller = shrinking(error)
                 if smaller is None:
@@ -210,8 +211,7 @@ def _one(
         nonlocal shape
         for index, tile in enumerate(tiles):
             watch(index * source.shape[0], len(layout))
-            if not is_finite(tile):
-                raise ValueError(f"{'samples' if decode else 'pixels'} has NaN or Inf in tile {index}: look at the node that made it")
+            check_finite(tile, f"tile {index} of {'samples' if decode else 'pixels'}")
             out = run(tile)
             shape = tuple(out.shape[:-2])
             # Every plane for itself: four channels are not colour and alpha here.

@@ -11,7 +11,7 @@ import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
 from PIL import Image, ImageFont
 from tilework.blending import TileLayout
-from tilework.nodes import layout_picture, solar
+from tilework.nodes import solar, ui
 from tilework.nodes.overlay import LAYOUT_KEY
 from tilework.tests.host.hostile import sound
 from tilework.tests.host.prompts import node
@@ -95,11 +95,11 @@ def plan():
 
 def test_a_full_disk_keeps_the_text(plan, monkeypatch, caplog):
     monkeypatch.setattr(Image.Image, "save", full)
-    said = layout_picture.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])
+    said = ui.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])
     assert said["images"] == [] and said["text"] == ["6 tiles"]
     (record,) = said[LAYOUT_KEY]
     assert record["picture"] is None and record["tile"] == [64, 64]
-    assert layout_picture.ui_value(lambda: Image.new("RGB", (8, 8)), "words") == {"images": [], "text": ["words"]}
+    assert ui.ui_value(lambda: Image.new("RGB", (8, 8)), "words") == {"images": [], "text": ["words"]}
     assert solar._shown(torch.rand(1, 8, 8, 3), None) == {solar.UI_KEY: []}
     assert "No space left on device" in caplog.text
 
@@ -109,8 +109,8 @@ def test_a_picture_that_cannot_be_drawn_keeps_the_result(plan, monkeypatch, capl
         raise ImportError("The _imagingft C module is not installed")
 
     monkeypatch.setattr(ImageFont, "load_default", no_font)
-    said = layout_picture.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])
-    assert layout_picture.join_ui([said, said]) == {"images": [], "text": [], LAYOUT_KEY: []}
+    said = ui.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])
+    assert ui.join_ui([said, said]) == {"images": [], "text": [], LAYOUT_KEY: []}
     assert "The _imagingft C module is not installed" in caplog.text
 
 
@@ -120,6 +120,6 @@ def test_a_cancel_is_no_failed_preview(plan, monkeypatch):
     def cancelled(*args, **more):
         raise management.InterruptProcessingException
 
-    monkeypatch.setattr(layout_picture, "_small", cancelled)
+    monkeypatch.setattr(ui, "small", cancelled)
     with pytest.raises(management.InterruptProcessingException):
-        layout_picture.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])
+        ui.show(torch.rand(1, 96, 128, 3), plan, ["6 tiles"])

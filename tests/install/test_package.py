@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "host" / "contract.json"
 MEGABYTE = 1_000_000
 FOR_USERS = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "CHANGELOG.md", "LICENSE"}
-ROOMS = {"blending", "docs", "example_workflows", "locales", "models", "nodes", "sampling", "web"}
+ROOMS = {"blending", "docs", "example_workflows", "host", "locales", "models", "nodes", "pictures", "sampling", "web"}
 LIST_NODES = """
 import sys, asyncio, json, importlib.util
 root, comfy = sys.argv[1:]

@@ -15,6 +15,7 @@ from ..host.recording import comfy
 import folder_paths  # isort: skip
 from tilework.models import kept_fields, receptive_fields  # isort: skip
 from tilework.models.receptive_fields import upscaler_field  # isort: skip
+from tilework.models.upscaler import Upscaler  # isort: skip
 from tilework.tests.pack.upscale_models import described  # isort: skip
 from tilework.tests.pack.upscalers import PlainUpscaler  # isort: skip
 
@@ -44,7 +45,7 @@ def measured(threshold=HALF, **more):
     """A model loaded anew, as after a start of the host: what was found, and how often it was run for that."""
     with torch.inference_mode(False):
         network = Counted(**more)
-    return upscaler_field(described(network), threshold), len(network.shapes)
+    return upscaler_field(Upscaler(described(network)), threshold), len(network.shapes)
 
 
 def kept():
@@ -70,7 +71,7 @@ SCRIPT = """
 import tilework.tests.host.recording
 import folder_paths, torch
 folder_paths.set_user_directory({folder!r})
-from tilework.tests.host import test_kept_fields
+from tilework.tests.models import test_kept_fields
 with torch.inference_mode():
     found, runs = test_kept_fields.measured()
 print("RUNS", runs, found.headline)
@@ -186,7 +187,7 @@ def test_a_cancelled_measurement_is_not_kept():
     with torch.inference_mode(False):
         model = described(Cancelled())
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        upscaler_field(model, HALF)
+        upscaler_field(Upscaler(model), HALF)
     assert kept() == []
 
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tilework.models import memory, native_size, receptive_fields
+from tilework.models import memory, native_size, receptive_fields, upscaler
+from tilework.models.vae.ratio import cells_ratio
 
 MB = 1024**2
 
@@ -39,12 +40,6 @@ def test_two_probes_find_the_line():
     assert found.fixed == pytest.approx(30 * MB) and found.per_pixel == pytest.approx(900)
 
 
-def test_without_a_device_that_counts_the_hosts_estimate_stands():
-    upscaler = SimpleNamespace(scale=4, patcher=SimpleNamespace(load_device=torch.device("cpu")), model=torch.nn.Conv2d(3, 3, 1))
-    # ComfyUI: 512 * 512 * 3 * 4 bytes * scale * 384 for a tile of 512.
-    assert memory.fit_for_upscaler(upscaler).needs(512, 512) == pytest.approx(512 * 512 * 3 * 4 * 4 * 384)
-
-
 class Described:
     """An upscale model without a patcher; writes down what it is given, numbers or not."""
 
@@ -67,15 +62,27 @@ def wide(middle=None):
 
 @pytest.fixture
 def on_cpu(monkeypatch):
-    monkeypatch.setattr(memory, "upscaler_device", lambda model: torch.device("cpu"))
-    monkeypatch.setattr(memory, "load_upscaler", lambda model, needed: torch.device("cpu"))
+    monkeypatch.setattr(upscaler, "run_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(upscaler.Upscaler, "load", lambda self, needed: None)
+
+
+@pytest.mark.usefixtures("on_cpu")
+def test_where_nothing_can_be_counted_the_hosts_estimate_stands():
+    class Silent(Described):
+        scale = 4
+
+        def __call__(self, picture):
+            raise RuntimeError("not like this")
+
+    # ComfyUI: 512 * 512 * 3 * 4 bytes * scale * 384 for a tile of 512.
+    assert upscaler.Upscaler(Silent(wide())).fit.needs(512, 512) == pytest.approx(512 * 512 * 3 * 4 * 4 * 384)
 
 
 @pytest.mark.usefixtures("on_cpu")
 def test_on_a_processor_tensors_are_counted_once_and_nothing_is_run():
     model = Described(wide())
-    found = memory.fit_for_upscaler(model)
-    assert model.seen == [] and memory.fit_for_upscaler(model) is found
+    found = upscaler.Upscaler(model).fit
+    assert model.seen == [] and upscaler.Upscaler(model).fit is found
     # The picture, and the wide map before and after the ReLU.
     for side in (100, 2000):
         assert found.needs(side, side) == pytest.approx(memory.ALLOCATOR * (3 + 32 + 32) * 4 * side * side, rel=1e-3)
@@ -89,7 +96,7 @@ class Looks(torch.nn.Module):
 @pytest.mark.usefixtures("on_cpu")
 def test_a_network_that_looks_at_numbers_is_run_small():
     model = Described(wide(Looks()))
-    found = memory.fit_for_upscaler(model)
+    found = upscaler.Upscaler(model).fit
     assert model.seen == [(1, 3, 64, 64), (1, 3, 128, 128)]
     assert found.needs(500, 500) == pytest.approx(memory.ALLOCATOR * (3 + 32 + 32) * 4 * 250_000, rel=1e-3)
 
@@ -118,7 +125,7 @@ def test_a_vae_is_counted_in_image_pixels(dim):
 @pytest.mark.parametrize(("dim", "ratio"), [(1, 2048), (2, 800)])
 def test_a_vae_of_sound_is_refused(dim, ratio):
     with pytest.raises(ValueError, match="not one of pictures"):
-        memory.cells_ratio(vae(dim, ratio))
+        cells_ratio(vae(dim, ratio))
 
 
 def diffusion(config, ratio=8, dimensions=2, **unet):

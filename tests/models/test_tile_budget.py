@@ -82,11 +82,12 @@ def test_several_tiles_are_measured_for_once(monkeypatch):
 
 
 def test_one_tile_of_a_real_model_is_not_run_for_its_receptive_field():
+    from tilework.models.upscaler import Upscaler
     from tilework.tests.models.test_kept_fields import Counted, kept
     from tilework.tests.pack.upscale_models import described
 
     with torch.inference_mode(False):
         network = Counted()
-    demands = [tile_budget.demand_of_upscaler(described(network)), tile_budget.demand_of_vae(tiny("kl"))]
+    demands = [tile_budget.demand_of_upscaler(Upscaler(described(network))), tile_budget.demand_of_vae(tiny("kl"))]
     found = tile_budget.budget(200, 120, demands, 0.1)
     assert network.shapes == [] and kept() == [] and (found.plan.tile_width, found.plan.tile_height) == (200, 120)

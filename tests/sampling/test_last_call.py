@@ -5,7 +5,7 @@ import torch
 from tilework.sampling.last_call import _grid
 from tilework.tests.pack import models, patched
 
-from ..host.recording import TiledRun, TileSettings, comfy, noise, prompt, relative
+from ..host.recording import SamplingRun, TileSettings, comfy, noise, prompt, relative
 from ..host.recording import tiled_model as tiled
 from .test_crop_runs import sample
 from .test_model_patches import denoiser
@@ -92,7 +92,7 @@ def test_every_tiles_scores_lie_on_its_place():
     patch = tiled(model, settings)
     patch.add_wrapper_with_key("calc_cond_batch", "each", each)
     sample(patch, x, prompt(1), prompt(2), steps=1)
-    places = TiledRun(settings).canvas(model.model, x.shape).views(0, "cpu")
+    places = SamplingRun(settings).canvas(model.model, x.shape).views(0, "cpu")
     assert len(places) == 6 and [one is None for one in maps] == [False] * 6 + [True] * 12
     total, count = torch.zeros(2, 64, 112)
     for view, one in zip(places, maps[:6], strict=True):

@@ -7,7 +7,7 @@ import torch
 from tilework.blending.layout.grid import Rect
 from tilework.sampling.tile_identities import told_apart
 
-from ..host.recording import TiledRun, TileSettings, make_model, noise, prompt
+from ..host.recording import SamplingRun, TileSettings, make_model, noise, prompt
 from ..host.recording import tiled_model as tiled
 from .test_crop_runs import patcher_of, sample
 
@@ -79,7 +79,7 @@ def test_told_apart_by_place_and_nothing_else():
 
 def test_views_are_kept_by_device():
     """Weights that lie on one card are of no use to another."""
-    run = TiledRun(TileSettings(**TILES, grid="jitter"), 5)
+    run = SamplingRun(TileSettings(**TILES, grid="jitter"), 5)
     tiles = run.canvas(make_model(), (1, 4, 64, 112))
     here = tiles.views(0, "cpu")
     there = tiles.views(0, "meta")

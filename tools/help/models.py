@@ -1,5 +1,5 @@
 """The help pages' pictures of what is done to upscale models and VAEs: the small upscaler that is trained here, and a VAE that is
-written down here. `help_pictures.py` makes them with the others."""
+written down here. `pages.py` makes them with the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ..process.guarded import say
-from .sheet import INK, PANEL, UPPER, shaded, write
+from .sheet import PANEL, UPPER, shaded, write
 
 # The VAE: image pixels per cell of its latent, the share of the picture that goes through its norm, tiles in cells.
 CELL = 8
@@ -28,18 +28,8 @@ ZOOM, BOUNDARY, COLUMN = 4, 2 * TILE, 316
 GB = 1024**3
 PER_PIXEL = 3 * 4 * 4 * 384
 BUDGET_FREE, MARGIN, BUDGET_PICTURE, BUDGET_OVERLAP = 8 * GB, 0.1, (4096, 3072), 32
-ROW, BAR, LEFT = 58, 12, 52
-TOO_LARGE, FITS, CHOSEN = (196, 84, 74), (92, 110, 134), (96, 190, 110)
-GRID, DIM, LIMIT, CURVE = (62, 66, 74), (170, 174, 182), (255, 80, 80), (120, 190, 255)
-SMALL = ImageFont.load_default(15)
-
-Drawing = tuple[Image.Image, ImageDraw.ImageDraw]
-
-
-def blank(height: int) -> Drawing:
-    """An empty panel to draw on."""
-    image = Image.new("RGB", (PANEL, height), (24, 26, 30))
-    return image, ImageDraw.Draw(image)
+# Of the words in the budget's picture, which is as wide as a panel.
+LETTERS = 15
 
 
 def as_pixels(image: Image.Image) -> torch.Tensor:
@@ -174,69 +164,25 @@ def field_of(file: Path) -> Any:
 
 def reach(file: Path, folder: Path) -> None:
     """Measure Receptive Field, on the small upscaler."""
-    from pictures.scale import colored, share
+    from pictures.influence import influence_curves, influence_map
 
     field = field_of(file)
     say(f"  radius {field.radius}, overlap {field.overlap}, trim {field.trim}")
-    tile = Image.fromarray(colored(share(field.influence.numpy() * LEVELS))).resize((PANEL, PANEL), Image.Resampling.NEAREST)
-    edge = field.trim * float(field.scale) / field.influence.shape[-1] * PANEL
-    ImageDraw.Draw(tile).rectangle((edge, edge, PANEL - edge, PANEL - edge), outline=(255, 255, 255), width=2)
-    panels = [("a tile; white: the trim", as_pixels(tile)), ("change in levels, by distance", as_pixels(curve(field)))]
-    write(folder, "TileworkReceptiveField", panels)
+    panels = [("a tile; white: the trim", influence_map(field)), ("change in levels, by distance", influence_curves(field))]
+    write(folder, "TileworkReceptiveField", [(title, as_pixels(drawn)) for title, drawn in panels])
 
 
 def budget(folder: Path) -> None:
     """Tile Size for VRAM, for an upscale model on a card with 8 GB free."""
+    from blending.layout.captions import counted, in_words
     from blending.networks.memory_fit import MemoryFit
     from blending.networks.tile_plan import plan_tiles
+    from pictures.budget import budget_picture
 
     plan = plan_tiles(*BUDGET_PICTURE, MemoryFit(0, PER_PIXEL), BUDGET_FREE, margin=MARGIN, overlap=BUDGET_OVERLAP)
-    write(folder, "TileworkTileSize", [("x4 upscaler, {} x {} px".format(*BUDGET_PICTURE), as_pixels(bars(plan)))])
-
-
-def curve(field: Any) -> Image.Image:
-    """How much the result changes, in levels of 255, over the distance from the tile's border."""
-    from pictures.scale import LOW, MARKS, share
-
-    image, draw = blank(240)
-    bottom, right = 200, PANEL - 12
-    depth = 2 * field.trim + 4
-
-    def place(distance: float, level: float) -> tuple[float, float]:
-        return LEFT + distance / depth * (right - LEFT), bottom - float(share(level)) * (bottom - 12)
-
-    for level in MARKS:
-        draw.line((*place(0, level), *place(depth, level)), fill=GRID)
-        draw.text((LEFT - 6, place(0, level)[1]), f"{level:g}", DIM, SMALL, anchor="rm")
-    for distance in range(0, depth + 1, 4):
-        draw.line((*place(distance, LOW), *place(distance, 255)), fill=GRID)
-        draw.text((place(distance, LOW)[0], bottom + 6), f"{distance} px" if distance else "0", DIM, SMALL, anchor="ma")
-    points = [place(i + 0.5, float(value) * LEVELS) for i, value in enumerate(field.profile[:depth]) if float(value) * LEVELS > LOW]
-    draw.line(points, fill=CURVE, width=3)
-    limit = field.threshold * LEVELS
-    draw.line((*place(0, limit), *place(depth, limit)), fill=LIMIT, width=2)
-    draw.text((right - 4, place(0, limit)[1] - 4), f"threshold {limit:g}", LIMIT, SMALL, anchor="rd")
-    x = place(field.radius, LOW)[0]
-    draw.line((x, 12, x, bottom), fill=LIMIT)
-    draw.text((x + 5, 16), f"radius {field.radius}", LIMIT, SMALL)
-    return image
-
-
-def bars(plan: Any) -> Image.Image:
-    """A bar for each tile size that was looked at, a line at what is free."""
-    from blending.layout.captions import in_words
-
-    image, draw = blank(ROW * len(plan.candidates) + 40)
-    room = 0.62 * PANEL
-    for row, one in enumerate(plan.candidates):
-        top = 8 + ROW * row
-        color = CHOSEN if one.chosen else FITS if one.fits else TOO_LARGE
+    rows = []
+    for one in plan.candidates:
         verdict = "chosen" if one.chosen else "computes more" if one.fits else "too large"
-        draw.text((8, top), f"{one.size[0]} x {one.size[1]}: {verdict}", INK if one.chosen else DIM, SMALL)
-        number = "1 tile" if one.tiles == 1 else f"{one.tiles} tiles"
-        draw.text((PANEL - 8, top), f"{number}, {in_words(one.bytes)}", INK if one.chosen else DIM, SMALL, anchor="ra")
-        end = 8 + room * one.bytes * (1 + MARGIN) / BUDGET_FREE
-        draw.rectangle((8, top + 24, min(end, PANEL), top + 24 + BAR), fill=color)
-        draw.line((8 + room, top + 20, 8 + room, top + 28 + BAR), fill=INK, width=2)
-    draw.text((8 + room, image.height - 28), f"free: {in_words(BUDGET_FREE)}", INK, SMALL, anchor="ma")
-    return image
+        rows.append(("{} x {}".format(*one.size), f"{counted(one.tiles)}, {in_words(one.bytes)}: {verdict}"))
+    drawn = budget_picture(plan, rows, BUDGET_FREE, MARGIN, in_words(BUDGET_FREE), PANEL, LETTERS)
+    write(folder, "TileworkTileSize", [("x4 upscaler, {} x {} px".format(*BUDGET_PICTURE), as_pixels(drawn))])

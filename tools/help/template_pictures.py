@@ -15,11 +15,10 @@ from ..demo.materials import ensure_photograph, ensure_upscaler
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY, find_host
 from .models import LEVELS, field_of, photograph
-from .sheet import shaded
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, GAP = 512, 400, 8
-BACKGROUND, PLATE, BAR, INK, LINE = (24, 26, 30), (40, 42, 46, 230), (24, 26, 30, 215), (255, 255, 255), (255, 255, 255, 210)
+BACKGROUND, BAR, INK = (24, 26, 30), (24, 26, 30, 215), (255, 255, 255)
 CELL = 8
 QUALITY = 88
 
@@ -27,23 +26,6 @@ QUALITY = 88
 def picture(pixels: torch.Tensor) -> Image.Image:
     """Pixels [H, W, 3] in 0..1 as a picture."""
     return Image.fromarray((pixels.clamp(0, 1) * LEVELS).round().to(torch.uint8).numpy())
-
-
-def with_grid(pixels: torch.Tensor, layout) -> Image.Image:
-    """A picture [1, H, W, 3] as the nodes show it: overlaps shaded, a line in the middle of each, tiles numbered."""
-    drawn = picture(shaded(pixels, layout))
-    draw = ImageDraw.Draw(drawn, "RGBA")
-    font = ImageFont.load_default(26)
-    ys, xs = ([(low + axis.tile + high) / 2 for low, high in zip(axis.origins, axis.origins[1:], strict=False)] for axis in layout.axes)
-    for y in ys:
-        draw.line((0, y, drawn.width, y), fill=LINE)
-    for x in xs:
-        draw.line((x, 0, x, drawn.height), fill=LINE)
-    for index, tile in enumerate(layout.tiles):
-        x, y = tile.x + tile.width / 2, tile.y + tile.height / 2
-        draw.rectangle((x - 11, y - 16, x + 11, y + 16), fill=PLATE)
-        draw.text((x, y), str(index), INK, font, anchor="mm")
-    return drawn
 
 
 def captioned(drawn: Image.Image, words: str, size: int = 28) -> Image.Image:
@@ -58,11 +40,12 @@ def captioned(drawn: Image.Image, words: str, size: int = 28) -> Image.Image:
 def latent_tiles(photo: torch.Tensor) -> Image.Image:
     """Left a latent, drawn as the mean colour of its cells, with its grid; right the picture that comes of it."""
     from blending import TileLayout
+    from pictures.grid import with_grid
 
     layout = TileLayout.grid(*photo.shape[1:3], 208, 208, 48, CELL, unit=CELL)
     cells = torch.nn.functional.avg_pool2d(photo.movedim(-1, 1), CELL).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
     drawn, middle = picture(photo[0]), photo.shape[2] // 2
-    drawn.paste(with_grid(cells.movedim(1, -1), layout).crop((0, 0, middle, photo.shape[1])))
+    drawn.paste(with_grid(picture(cells[0].movedim(0, -1)), layout).crop((0, 0, middle, photo.shape[1])))
     ImageDraw.Draw(drawn).line((middle, 0, middle, drawn.height), fill=INK, width=3)
     return captioned(drawn.resize((SIDE, SIDE), Image.Resampling.LANCZOS), "latents, tile by tile")
 
@@ -70,13 +53,13 @@ def latent_tiles(photo: torch.Tensor) -> Image.Image:
 def measure_and_upscale(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     """Left a tile as its border reaches into it, the trim framed; right the tiles, which overlap as was measured."""
     from blending import TileLayout
-    from pictures.scale import colored, share
+    from pictures.grid import with_grid
+    from pictures.influence import influence_map
 
     field = field_of(upscaler)
-    influence = Image.fromarray(colored(share(field.influence.numpy() * LEVELS))).resize((HALF, HALF), Image.Resampling.NEAREST)
-    edge = field.trim * float(field.scale) / field.influence.shape[-1] * HALF
-    ImageDraw.Draw(influence).rectangle((edge, edge, HALF - edge, HALF - edge), outline=INK, width=3)
-    tiles = with_grid(photo, TileLayout.grid(*photo.shape[1:3], 192, 192, field.overlap, 8)).resize((HALF, HALF), Image.Resampling.LANCZOS)
+    influence = influence_map(field).resize((HALF, HALF), Image.Resampling.NEAREST)
+    layout = TileLayout.grid(*photo.shape[1:3], 192, 192, field.overlap, 8)
+    tiles = with_grid(picture(photo[0]), layout).resize((HALF, HALF), Image.Resampling.LANCZOS)
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
     both.paste(captioned(influence, "how far a border reaches", 24))
     both.paste(captioned(tiles, "overlap and trim to match", 24), (HALF + GAP, 0))

@@ -103,7 +103,7 @@ def state():
 
     model = models.conv_denoiser(0)
     one, other = tiled(model, settings()), tiled(model, settings(tile_width=256, grid="jitter"))
-    tiled_model.TiledRun = Watched
+    tiled_model.SamplingRun = Watched
     try:
         first = sample(one, (1, 4, 64, 96), steps=2)
         between = sample(other, (1, 4, 72, 80), steps=2)
@@ -115,7 +115,7 @@ def state():
         except torch.OutOfMemoryError:
             failed = True
     finally:
-        tiled_model.TiledRun = SamplingRun
+        tiled_model.SamplingRun = SamplingRun
     gc.collect()
     left = [key for patched in (one, other, failing) for key in patched.model_options if "tilework" in key]
     return {

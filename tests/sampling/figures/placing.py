@@ -136,11 +136,11 @@ def jitter():
             places.append((step, tuple(view.rect for view in views)))
             return views
 
-    tiled_model.TiledRun = Noted
+    tiled_model.SamplingRun = Noted
     try:
         sample(moving, shape, "dpmpp_sde", steps=3)
     finally:
-        tiled_model.TiledRun = SamplingRun
+        tiled_model.SamplingRun = SamplingRun
     schedule = torch.tensor([10.0, 5.0, 1.0, 0.0])
     options = {"transformer_options": {"sample_sigmas": schedule}}
     return {

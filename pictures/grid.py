@@ -1,19 +1,16 @@
-"""One small picture of what a node did: the grid, its overlaps shaded, its tiles numbered."""
+"""A picture with its tiles drawn over it: the grid, its overlaps shaded, its tiles numbered, a caption below."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.layout.grid import Axis
-from ..blending.layout.tile_layout import TileLayout
-from ..blending.seam_check.report import SeamReport
-from .overlay import LAYOUT_KEY, SEAMS_KEY, layout_record, seam_record
-from .preview import decoration, saved
+if TYPE_CHECKING:
+    from ..blending.layout.grid import Axis
+    from ..blending.layout.tile_layout import TileLayout
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
@@ -28,53 +25,7 @@ CAPTION_MARGIN = 12
 LEAST_NUMBER_ROOM = 16
 
 
-@decoration("images", "text", LAYOUT_KEY)
-def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequence[object] = ()) -> dict[str, Any]:
-    """The node's UI value: what the overlay in the browser draws the grid from, and the same as one small picture for everybody else.
-
-    Args:
-        pixels: IMAGE or latent samples, which the grid is drawn over.
-        plan: the layout.
-        lines: the caption.
-        details: further lines, as text only.
-    """
-    picture = _small(pixels, plan)
-    said = [str(detail) for detail in details]
-    overlay = layout_record(plan, lines, said, _saved(picture))
-    # Under "images" for those who run workflows through the API; the node in the browser has its overlay instead.
-    image = _saved(_with_caption(_with_grid(picture, plan), lines))
-    return {"images": _listed(image), "text": ["\n".join([" | ".join(lines), *said])], LAYOUT_KEY: [overlay]}
-
-
-@decoration("images", "text", SEAMS_KEY)
-def show_seams(pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str]) -> dict[str, Any]:
-    """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table for the overlay."""
-    overlay = seam_record(report, plan, _saved(_small(pixels, plan)))
-    image = _saved(_with_caption(_small(seams, plan), lines))
-    return {"images": _listed(image), "text": [report.summary()], SEAMS_KEY: [overlay]}
-
-
-def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
-    """The UI values of several layouts as one."""
-    return {key: [value for picture in pictures for value in picture[key]] for key in pictures[0]} if pictures else {}
-
-
-@decoration("images", "text")
-def ui_value(draw: Callable[[], Image.Image], text: str) -> dict[str, Any]:
-    """A picture and a text as a node's UI value; `draw` makes the picture, which only decorates."""
-    return {"images": _listed(_saved(draw())), "text": [text]}
-
-
-def _saved(picture: Image.Image) -> dict[str, str] | None:
-    """As a JPEG, because the host's own preview writes PNG, which for a noisy photograph takes longer than blending it."""
-    return saved(picture, quality=88, subsampling=0)
-
-
-def _listed(file: dict[str, str] | None) -> list[dict[str, str]]:
-    return [] if file is None else [file]
-
-
-def _small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
+def small(pixels: torch.Tensor, plan: TileLayout) -> Image.Image:
     """The first picture of a batch, or a latent's mean over channels, shrunk to LONGEST_SIDE at most."""
     ratio = min(max(LEAST_LONGEST_SIDE / max(plan.canvas), 1.0), LONGEST_SIDE / max(plan.canvas))
     height, width = (max(1, round(side * ratio)) for side in plan.canvas)
@@ -103,22 +54,22 @@ def _every(planes: torch.Tensor, step: int) -> np.ndarray:
     return np.ascontiguousarray(pixels).view(whole.dtype).reshape(*pixels.shape[:2], -1).astype(np.float32, copy=False)
 
 
-def _overlaps(axis: Axis) -> list[tuple[int, int]]:
+def overlaps(axis: Axis) -> list[tuple[int, int]]:
     return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False)]
 
 
-def _with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
+def with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
     ys, xs = plan.axes
     fy, fx = picture.height / plan.canvas[0], picture.width / plan.canvas[1]
     picture, layer = picture.copy(), Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(layer)
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
-        for start, stop in _overlaps(axis):
+        for start, stop in overlaps(axis):
             low, high = start * factor, stop * factor - 1
             if high > low:
                 draw.rectangle((0, low, picture.width, high) if horizontal else (low, 0, high, picture.height), fill=SHADE)
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
-        for cut in ((start + stop) / 2 * factor for start, stop in _overlaps(axis)):
+        for cut in ((start + stop) / 2 * factor for start, stop in overlaps(axis)):
             draw.line((0, cut, picture.width, cut) if horizontal else (cut, 0, cut, picture.height), fill=LINE)
     _number(draw, plan, fy, fx)
     picture.paste(layer, mask=layer.getchannel("A"))
@@ -141,7 +92,7 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
         draw.text(centre, str(index), fill=(255, 255, 255, 255), font=font, anchor="mm")
 
 
-def _with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
+def with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:
     longest = max(ImageFont.load_default(size=CAPTION_SIZE).getlength(line) for line in lines)
     size = max(LEAST_CAPTION_SIZE, min(CAPTION_SIZE, int(CAPTION_SIZE * (picture.width - 2 * CAPTION_MARGIN) / longest)))
     font = ImageFont.load_default(size=size)

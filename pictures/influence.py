@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.receptive_field.measure import ReceptiveField
-from ..pictures.scale import LOW, MARKS, colored, share
-from .layout_picture import CAPTION_BACKGROUND, CAPTION_INK
+from .grid import CAPTION_BACKGROUND, CAPTION_INK
+from .scale import LOW, MARKS, colored, share
+
+if TYPE_CHECKING:
+    from ..blending.receptive_field.measure import ReceptiveField
 
 LEVELS = 255
 SIDE, GAP, MARGIN = 330, 84, 24
+# Around the curves: for the letters of the axes, and for half a letter that stands on their ends.
+AXIS, BELOW, EDGE = 76, 38, 14
 FONT, SMALL = 26, 22
 LETTERS = 60  # of the headline in a line
 CURVES = {"mirrored": (120, 190, 255), "nothing": (255, 150, 90), "other picture": (160, 225, 130), "cut": (235, 130, 215)}
@@ -37,25 +41,20 @@ def influence_picture(field: ReceptiveField, unit: str, headline: str) -> Image.
     draw = ImageDraw.Draw(picture)
     for row, line in enumerate(said):
         draw.text((MARGIN, MARGIN - 8 + row * (FONT + 6)), line, fill=CAPTION_INK, font=font)
-    top = above + 34
+    top, left = above + 34, MARGIN + SIDE + GAP
+    picture.paste(influence_map(field), (MARGIN, top))
+    picture.paste(influence_curves(field), (left - AXIS, top - EDGE))
     draw.text((MARGIN, above - 8), "change inside one tile", fill=CAPTION_INK, font=font)
-    picture.paste(_map(field), (MARGIN, top))
+    draw.text((left, above - 8), f"{unit}, by distance", fill=CAPTION_INK, font=font)
     frame = "white frame: the suggested trim" if _cut(field) < SIDE / 2 else "the suggested trim is wider than this tile"
     frame = frame if field.trim else "no trim is needed"
     held = "; whole-picture parts held still" if field.sees_everything and field.full_known else ""
     _scale(draw, small, MARGIN, top + SIDE + 10, frame + held)
-    left = MARGIN + SIDE + GAP
-    draw.text((left, above - 8), f"{unit}, by distance", fill=CAPTION_INK, font=font)
-    _curves(draw, small, field, left, top)
     return picture
 
 
-def as_image(picture: Image.Image) -> torch.Tensor:
-    """IMAGE [1, H, W, 3], 0..1."""
-    return torch.from_numpy(np.asarray(picture, np.float32) / LEVELS)[None].contiguous()
-
-
-def _map(field: ReceptiveField) -> Image.Image:
+def influence_map(field: ReceptiveField) -> Image.Image:
+    """The tile, SIDE wide: how much its surroundings change each pixel, and a frame where the suggested trim cuts."""
     shares = share(field.influence.float().numpy() * LEVELS)
     picture = Image.fromarray(colored(shares), "RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
     # Where the suggested trim cuts; a line and not a mask, for what is beyond it is the point of the picture.
@@ -81,8 +80,11 @@ def _scale(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, left: int, t
     draw.text((left, top + 38), words, fill=CAPTION_INK, font=font)
 
 
-def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: ReceptiveField, left: int, top: int) -> None:
-    depth = len(field.profile)
+def influence_curves(field: ReceptiveField) -> Image.Image:
+    """The change over the distance from the tile's border, a curve for each kind of surroundings; SIDE wide beside and above its axes."""
+    picture = Image.new("RGB", (AXIS + SIDE + EDGE, EDGE + SIDE + BELOW), CAPTION_BACKGROUND)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=SMALL)
+    left, top, depth = AXIS, EDGE, len(field.profile)
 
     def place(distance: float, levels: float) -> tuple[float, float]:
         return left + distance / depth * SIDE, top + SIDE - float(share(levels)) * SIDE
@@ -111,3 +113,4 @@ def _curves(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, field: Rece
     drawn = [kind for kind, values in field.profiles.items() if float(values.max()) * LEVELS > LOW]
     for row, kind in enumerate(drawn):
         draw.text((left + SIDE - 6, top + 6 + 26 * row), NAMES[kind], fill=CURVES[kind], font=font, anchor="ra")
+    return picture

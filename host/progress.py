@@ -1,0 +1,90 @@
+"""Progress that the user sees, and cancelling, for work that goes tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+
+def check_cancelled() -> None:
+    """Stop, by the host's own exception, where the user has cancelled."""
+    import comfy.model_management
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class Watch:
+    """For work that tells how many steps are done, and of how many: (done, total). Stops it where the user has cancelled.
+
+    Args:
+        parts: how often such work is done, one after the other.
+
+    Attributes:
+        part: which of them is at work; set by whoever does the work.
+    """
+
+    def __init__(self, parts: int = 1) -> None:
+        self.parts, self.part = parts, 0
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell the host, `done` of `total` steps of this part."""
+        import comfy.utils
+
+        check_cancelled()
+        self._bar = self._bar or comfy.utils.ProgressBar(total * self.parts)
+        self._bar.update_absolute(total * self.part + done, total * self.parts)
+
+
+def watched_steps(total: int) -> Callable[[int], None]:
+    """The same for work that tells how many steps it has done since it told the last time, out of `total`."""
+    watch, done = Watch(), 0
+
+    def step(more: int) -> None:
+        nonlocal done
+        done += more
+        watch(done, total)
+
+    return step
+
+
+class WatchedTiles(Sequence):
+    """The tiles of one layout, for work that goes over them several times, with progress and cancelling.
+
+    Args:
+        get: index -> tile.
+        count: how many there are.
+        rounds: how often they are gone over, at most.
+    """
+
+    def __init__(self, get: Callable[[int], Any], count: int, rounds: int = 1) -> None:
+        self.get, self.count = get, count
+        self._watch, self._total, self._done = Watch(), count * rounds, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def expect(self, rounds: int) -> None:
+        """From now on it is known how often they are gone over in all."""
+        self._total = self.count * rounds
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        check_cancelled()
+        return self.get(index)
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in range(self.count):
+            yield self[index]
+            self._done += 1
+            self._watch(self._done, self._total)
+
+
+def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
+    """Pass tiles on, telling the host how far it is and stopping where the user has cancelled."""
+    step = watched_steps(total)
+    for tile in tiles:
+        check_cancelled()
+        yield tile
+        step(1)
