@@ -17,7 +17,7 @@ import torch
 from ..blending.networks.live_memory import META, peak_bytes, without_numbers
 from ..blending.networks.memory_fit import MemoryFit, fit
 from ..host.latents import pixels_per_cell
-from .vae.ratio import cells_ratio
+from .cells_ratio import cells_ratio
 
 if TYPE_CHECKING:
     from .upscaler import Upscaler

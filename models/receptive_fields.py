@@ -17,10 +17,10 @@ from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
 from ..blending.receptive_field.report import headline, report_text
 from ..host.memory import free_after_loading, is_out_of_memory
 from ..host.progress import Watch, check_cancelled
+from .cells_ratio import cells_ratio
 from .kept_fields import Key, read_kept, write
 from .memory import CHANNELS, fit_for_vae
 from .upscaler import Upscaler
-from .vae.ratio import cells_ratio
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
 # is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.

@@ -13,11 +13,11 @@ from ..blending.networks.tile_plan import Needs, TilePlan, plan_tiles
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, run_device
 from ..host.progress import Watch
+from .cells_ratio import cells_ratio
 from .memory import fit_for_model, fit_for_vae
 from .native_size import lattice, native_size
 from .receptive_fields import Findings, upscaler_field, vae_field
 from .upscaler import Upscaler
-from .vae.ratio import cells_ratio
 
 SMALLEST = 64
 STEP = 8

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...blending.stages.steps import Step, factors
+from ..cells_ratio import cells_ratio
 from .own_tiling import decode_by_itself, encode_by_itself, takes_folded
-from .ratio import cells_ratio
 from .stages import decode_by_stages, encode_by_stages
 from .steps import decoder_steps, encoder_steps
 from .tiles import Outcome, VAETiles

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tilework.models import memory, native_size, receptive_fields, upscaler
-from tilework.models.vae.ratio import cells_ratio
+from tilework.models.cells_ratio import cells_ratio
 
 MB = 1024**2
 

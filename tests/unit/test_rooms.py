@@ -32,7 +32,7 @@ BELOW = {
     "blending/stages": {PIXELS, WHOLE_PICTURE},
     "blending": {LAYOUT, COMPOSITION},
     "pictures": {"blending"},
-    "host": {"blending"},
+    "host": set(),
     "models": {"blending", "host"},
     "models/vae": {"blending", "host", "models"},
     "sampling": {"blending", "host", "sampling/conditions"},
