@@ -28,11 +28,8 @@ def faults(tag: str, repository: Path = REPOSITORY) -> list[str]:
     heading = re.search(rf"^## {re.escape(version)}\b.*$", changes, re.MULTILINE)
     if not heading or "unreleased" in heading[0]:
         found.append(f"CHANGELOG.md has no heading for {version} with a date: write down what changed.")
-    lines = text.splitlines()
-    for mark, line in pairwise(lines):
-        if "PLACEHOLDER" in mark:
-            found.append(f"pyproject.toml still has a placeholder: {line.strip()}")
-    return found
+    placeholders = [line.strip() for mark, line in pairwise(text.splitlines()) if "PLACEHOLDER" in mark]
+    return found + [f"pyproject.toml still has a placeholder: {line}" for line in placeholders]
 
 
 def main(arguments: list[str]) -> int:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 from tilework.tools.process.child import Child, surroundings
-from tilework.tools.process.lock import Lock, held
-from tilework.tools.process.long_step import last_line, run_step
+from tilework.tools.process.lock import Lock, held, make_once
+from tilework.tools.process.long_step import run_step
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -41,19 +41,15 @@ def python():
         process.stdout.close()
 
 
-def hold(path):
-    return f"""
+def test_two_set_ups_are_kept_apart_until_the_first_dies(tmp_path, python):
+    other = python(f"""
 from pathlib import Path
 from tools.process.lock import Lock
 import time
-assert Lock(Path({str(path)!r})).take()
+assert Lock(Path({str(tmp_path / "lock")!r})).take()
 print("held", flush=True)
 time.sleep(60)
-"""
-
-
-def test_two_set_ups_are_kept_apart_until_the_first_dies(tmp_path, python):
-    other = python(hold(tmp_path / "lock"))
+""")
     assert other.stdout.readline() == "held\n"
     lock = Lock(tmp_path / "lock")
     assert not lock.take()
@@ -80,10 +76,14 @@ def test_waiting_for_the_lock_is_said(tmp_path):
     assert len(said) == 1, "nothing is said where nobody else is at work"
 
 
-def test_the_lock_is_let_go_of_when_the_work_fails(tmp_path):
-    with pytest.raises(RuntimeError), held(tmp_path / "lock", print):
-        raise RuntimeError
-    assert Lock(tmp_path / "lock").take()
+def test_the_lock_is_let_go_of_when_the_work_fails_and_what_is_made_is_not_made_again(tmp_path):
+    made = []
+    with pytest.raises(ZeroDivisionError):
+        make_once(tmp_path, lambda: bool(made), lambda: 1 // 0, print)
+    assert Lock(tmp_path / "setup.lock").take()
+    for _ in range(2):
+        make_once(tmp_path / "other", lambda: bool(made), lambda: made.append(1), print)
+    assert made == [1]
 
 
 ALIVE = "import sys, time\nwhile True:\n    open(sys.argv[1], 'a').write('x')\n    time.sleep(0.02)\n"
@@ -96,10 +96,15 @@ def grows(path):
     return (path.stat().st_size if path.exists() else 0) > before
 
 
-def test_a_child_is_gone_when_its_block_is_left(tmp_path):
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + ALIVE
+
+
+@pytest.mark.parametrize("code", [ALIVE, pytest.param(STUBBORN, marks=pytest.mark.skipif(os.name == "nt", reason="none can refuse there"))])
+def test_a_child_is_gone_when_it_is_stopped_even_where_it_refuses_to_end(tmp_path, code):
     sign = tmp_path / "sign"
-    with Child([sys.executable, "-c", ALIVE, str(sign)], tmp_path / "log", surroundings()) as child:
-        assert until(lambda: grows(sign))
+    child = Child([sys.executable, "-c", code, str(sign)], tmp_path / "log", surroundings())
+    assert until(lambda: grows(sign))
+    child.stop(patience=0.3)
     assert child.poll() is not None
     assert not grows(sign)
 
@@ -120,22 +125,10 @@ child.process.wait()
     assert until(lambda: not grows(sign))
 
 
-STUBBORN = "import signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + ALIVE.split("\n", 1)[1]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a program cannot refuse to end there")
-def test_a_child_that_refuses_to_end_is_made_to(tmp_path):
-    sign = tmp_path / "sign"
-    child = Child([sys.executable, "-c", STUBBORN, str(sign)], tmp_path / "log", surroundings())
-    assert until(lambda: grows(sign))
-    child.stop(patience=0.3)
-    assert not grows(sign)
-
-
 def test_a_long_step_gives_signs_of_life_and_its_status(tmp_path):
     said = []
     code = "import time, sys\nfor i in range(8):\n    print('step', i, flush=True); time.sleep(0.1)\nsys.exit(3)"
-    status = run_step([sys.executable, "-c", code], tmp_path / "log", surroundings(), said.append, last_line, heartbeat=0.25)
+    status = run_step([sys.executable, "-c", code], tmp_path / "log", surroundings(), said.append, heartbeat=0.25)
     assert status == 3
     assert said
     assert "step" in said[-1]
@@ -149,6 +142,6 @@ def test_a_long_step_that_is_stopped_leaves_nothing_running(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_step([sys.executable, "-c", ALIVE, str(sign)], tmp_path / "log", surroundings(), stop, last_line, heartbeat=0.5)
+        run_step([sys.executable, "-c", ALIVE, str(sign)], tmp_path / "log", surroundings(), stop, heartbeat=0.5)
     assert sign.exists()
     assert not grows(sign)

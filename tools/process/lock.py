@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .long_step import Report, signs_of_life
+
 if os.name == "nt":
     import msvcrt
 else:
     import fcntl
-
-HEARTBEAT = 10.0
 
 
 class Lock:
@@ -35,9 +35,6 @@ class Lock:
         except OSError:
             os.close(descriptor)
             return False
-        except BaseException:
-            os.close(descriptor)
-            raise
         self._descriptor = descriptor
         return True
 
@@ -49,20 +46,26 @@ class Lock:
 
 
 @contextmanager
-def held(path: Path, report: Callable[[str], object], pause: float = 0.5) -> Iterator[None]:
+def held(path: Path, report: Report, pause: float = 0.5) -> Iterator[None]:
     """Hold the lock on `path`, waiting for another process that has it and saying so."""
     lock = Lock(path)
-    start = said = time.monotonic()
-    taken = lock.take()
-    if not taken:
-        report(f"Another set-up is at work in {path.parent}: waiting for it (Ctrl-C gives up).")
     try:
-        while not taken:
-            time.sleep(pause)
-            taken = lock.take()
-            if not taken and time.monotonic() - said >= HEARTBEAT:
-                said = time.monotonic()
-                report(f"  {said - start:4.0f} s  still waiting for the other set-up")
+        if not lock.take():
+            report(f"Another set-up is at work in {path.parent}: waiting for it (Ctrl-C gives up).")
+            tick = signs_of_life(report, lambda: "still waiting for the other set-up")
+            while not lock.take():
+                time.sleep(pause)
+                tick()
         yield
     finally:
         lock.release()
+
+
+def make_once(root: Path, is_made: Callable[[], bool], make: Callable[[], object], report: Report) -> None:
+    """Call `make` where `is_made` says no, one process at a time in the host folder `root`."""
+    if is_made():
+        return
+    with held(root / "setup.lock", report):
+        # Whoever had the lock may have made it.
+        if not is_made():
+            make()

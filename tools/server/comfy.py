@@ -13,13 +13,12 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from ..process.child import Child, surroundings
 from ..process.host_error import HostError, tail
-from ..process.links import copy_file, is_link, link_folder, remove_link, remove_tree, share_file
+from ..process.links import is_link, link_folder, place_file, remove_tree
 from ..process.lock import Lock
-from ..process.long_step import HEARTBEAT, LINE_WIDTH, Report, last_line, log_end
+from ..process.long_step import Report, last_line, signs_of_life
 from ..setup.environment import REPOSITORY, Host, has_cuda
 from .loopback import ADDRESS, free_port, get_json, is_free
 
@@ -30,8 +29,6 @@ FOLDERS = ("custom_nodes", "models/upscale_models", "input", "output", "user/def
 SETTINGS = {"Comfy.TutorialCompleted": True}
 # What ComfyUI logs, or asyncio where it does not catch it, about a port that somebody else has.
 PORT_TAKEN = ("already in use", "[Errno 98]", "[Errno 48]", "[WinError 10048]", "Errno 10048")
-
-_packs = {"tilework": REPOSITORY}
 
 
 class PortTakenError(HostError):
@@ -50,13 +47,13 @@ class Server:
     Args:
         host: what to run, from `ensure_host` or `find_host`.
         name: of the working folder; where a running server has it, a number is added.
-        packs: what to link into custom_nodes, as {folder name: folder}.
+        packs: what to link into custom_nodes, as {folder name: folder}; None for Tilework alone.
         models: files to put in models, as {kind such as "upscale_models": paths}.
         inputs: pictures to put in input: paths, or {name there: path}.
         port: to listen on; None for a free one.
         extra_args: further arguments for ComfyUI.
         keep: leave what is in the working folder from the last time.
-        report: takes a line every ten seconds while the server starts.
+        report: takes a line every ten seconds while the server starts; it may start in silence.
 
     Attributes:
         url: "http://127.0.0.1:<port>", once started.
@@ -74,11 +71,11 @@ class Server:
         port: int | None = None,
         extra_args: Iterable[str] = (),
         keep: bool = False,
-        report: Report | None = None,
+        report: Report = lambda line: None,
     ) -> None:
         self.host = host
         self.name = name
-        self.packs = dict(_packs if packs is None else packs)
+        self.packs = {"tilework": REPOSITORY} if packs is None else dict(packs)
         self.models = {kind: list(files) for kind, files in (models or {}).items()}
         self.inputs = dict(inputs) if isinstance(inputs, Mapping) else {path.name: path for path in inputs}
         self.port = port
@@ -88,7 +85,7 @@ class Server:
         self.url = ""
         self.base = host.root / f"base-{name}"
         self.log = host.root / "logs" / f"server-{name}.log"
-        self._lock: Lock | None = None
+        self._lock = Lock(host.root / f"base-{name}.lock")
         self._child: Child | None = None
 
     def __enter__(self) -> Server:
@@ -101,15 +98,13 @@ class Server:
             raise
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         child, self._child = self._child, None
-        lock, self._lock = self._lock, None
         try:
             if child is not None:
                 child.stop()
         finally:
-            if lock is not None:
-                lock.release()
+            self._lock.release()
 
     def check_alive(self) -> None:
         """Raise HostError, with the end of the log, if the server is gone."""
@@ -121,9 +116,8 @@ class Server:
         """Two servers never share a working folder: the second of a name gets one with a number."""
         for number in range(1, 100):
             name = self.name if number == 1 else f"{self.name}-{number}"
-            lock = Lock(self.host.root / f"base-{name}.lock")
-            if lock.take():
-                self._lock = lock
+            self._lock = Lock(self.host.root / f"base-{name}.lock")
+            if self._lock.take():
                 self.base = self.host.root / f"base-{name}"
                 self.log = self.host.root / "logs" / f"server-{name}.log"
                 return
@@ -138,14 +132,14 @@ class Server:
         nodes = self.base / "custom_nodes"
         for old in nodes.iterdir():
             if is_link(old):
-                remove_link(old)
+                remove_tree(old)
         for name, folder in self.packs.items():
             link_folder(nodes / name, folder.resolve())
         for kind, files in self.models.items():
             for file in files:
-                share_file(file, self.base / "models" / kind / file.name)
+                place_file(file, self.base / "models" / kind / file.name, share=True)
         for name, file in self.inputs.items():
-            copy_file(file, self.base / "input" / name)
+            place_file(file, self.base / "input" / name)
         settings = self.base / "user" / "default" / "comfy.settings.json"
         if not settings.exists():
             settings.write_text(json.dumps(SETTINGS), "utf-8")
@@ -153,10 +147,8 @@ class Server:
     def _start(self) -> None:
         check_port(self.port)
         for attempt in range(1, PORT_TRIES + 1):
-            port = self.port or free_port()
             try:
-                self._start_at(port)
-                return
+                return self._start_at(self.port or free_port())
             except PortTakenError:
                 if self.port is not None or attempt == PORT_TRIES:
                     raise
@@ -164,20 +156,22 @@ class Server:
     def _start_at(self, port: int) -> None:
         self._child = Child(self._command(port), self.log, self._environment(), cwd=self.host.comfy)
         self.url = f"http://{ADDRESS}:{port}"
-        start = said = time.monotonic()
+        give_up = time.monotonic() + READY_SECONDS
+        tick = signs_of_life(self.report, lambda: f"ComfyUI is starting: {last_line(self.log)}")
         while not self._answers():
             if self._child.poll() is not None:
-                self._explain_end(port)
-            now = time.monotonic()
-            if self.report and now - said >= HEARTBEAT:
-                said = now
-                self.report(f"  {now - start:4.0f} s  ComfyUI is starting: {last_line(log_end(self.log))}"[:LINE_WIDTH])
-            if now - start > READY_SECONDS:
+                end = tail(self.log)
+                if any(sign in end for sign in PORT_TAKEN):
+                    raise PortTakenError(f"Port {port} was taken by another program at the last moment. Run the same command again.")
+                status = self._child.poll()
+                raise HostError(f"ComfyUI's server ended while it was starting (status {status}). The end of its log {self.log}:", end)
+            if time.monotonic() > give_up:
                 raise HostError(
                     f"ComfyUI's server did not answer within {READY_SECONDS} seconds. Stop other heavy programs and run the "
                     f"same command again. The end of its log {self.log}:",
                     tail(self.log),
                 )
+            tick()
             time.sleep(0.15)
 
     def _command(self, port: int) -> list[str]:
@@ -210,9 +204,3 @@ class Server:
         except (OSError, ValueError):
             return False
         return str(self.base) in stats.get("system", {}).get("argv", [])
-
-    def _explain_end(self, port: int) -> None:
-        end = tail(self.log)
-        if any(sign in end for sign in PORT_TAKEN):
-            raise PortTakenError(f"Port {port} was taken by another program at the last moment. Run the same command again.")
-        raise HostError(f"ComfyUI's server ended while it was starting (status {self._child.poll()}). The end of its log {self.log}:", end)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_suffix(".js")
 VIEWPORT = {"width": 1500, "height": 1000}
 RENDERERS = {"classic": False, "nodes 2.0": True}
-# Before the first load: a new user is shown the templates, which lie over the canvas and swallow clicks.
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
 # Everything is local, so what takes this long has hung; a machine that does other work as well is slow.
 PATIENCE_MS = 60_000
 READY = """() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100
@@ -34,12 +32,12 @@ class FrontPage:
         posted: the address of every prompt that was sent to the server.
     """
 
-    def __init__(self, browser: Browser, url: str, vue: bool) -> None:
+    def __init__(self, browser: Browser, url: str, vue: bool, viewport: dict[str, int] = VIEWPORT) -> None:
         self.url = url
         self.vue = vue
         self.said: list[str] = []
         self.posted: list[str] = []
-        self.page: Page = browser.new_page(viewport=VIEWPORT, has_touch=True)
+        self.page: Page = browser.new_page(viewport=viewport, has_touch=True)
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("pageerror", lambda error: self.said.append(f"page error: {error} {error.stack}"))
         self.page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
@@ -48,7 +46,8 @@ class FrontPage:
         self.page.on("response", self._answered)
         self.page.goto(url, wait_until="domcontentloaded")
         self._settle()
-        # Whatever a page before this one has left in the settings.
+        # Whatever a page before this one has left in the settings; the minimap lies over the canvas.
+        self.set("Comfy.Minimap.Visible", False)
         self.set("Comfy.ColorPalette", "dark")
         self.set("Comfy.VueNodes.Enabled", vue)
         self.page.wait_for_function("on => !!LiteGraph.vueNodesMode === on", arg=vue)

@@ -3,8 +3,8 @@
     find_host()    where it is, without doing any work
     ensure_host()  the same, after setting up whatever is missing
 
-The folder is `.host` in the repository, or the one that the environment variable
-TILEWORK_HOST names. It can be deleted at any time.
+The folder is `.host` in the repository, or the one that the environment variable TILEWORK_HOST names. It can be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..process.host_error import HostError, from_os_error
+from ..process.host_error import HostError
 from ..process.links import remove_tree
 from ..process.lock import held
 from ..process.long_step import Report
@@ -29,8 +29,6 @@ from .virtual_environment import (
     requirements_key,
     write_stamp,
 )
-
-__all__ = ["REPOSITORY", "Host", "HostError", "ensure_host", "find_host", "has_cuda", "host_folder"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
@@ -64,11 +62,9 @@ def find_host() -> Host:
 
     Raises HostError where there is none.
     """
-    root = host_folder()
-    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
-    host = Host(root, comfy, python_of(root / "venv"))
-    if not is_comfy(comfy) or not host.python.exists() or read_stamp(root / "venv").get("requirements") != _key(comfy):
-        raise HostError(f"There is no complete ComfyUI to test with in {root}. Run python dev.py test, which sets one up.")
+    host = _host(host_folder())
+    if not is_comfy(host.comfy) or not host.python.exists() or read_stamp(host.root / "venv").get("requirements") != _key(host.comfy):
+        raise HostError(f"There is no complete ComfyUI to test with in {host.root}. Run python dev.py test, which sets one up.")
     return host
 
 
@@ -78,27 +74,26 @@ def ensure_host(report: Report = print) -> Host:
     Raises HostError, in words, where it cannot be done.
     """
     root = host_folder()
-    try:
-        _claim(root)
-        ready = _ready(root)
-        if ready:
-            return ready
+    _claim(root)
+    host = _host(root)
+    if not _is_ready(host):
         with held(root / "setup.lock", report):
             # Whoever had the lock may have done it all.
-            return _ready(root) or _set_up(root, report)
-    except OSError as error:
-        raise from_os_error(error) from error
+            if not _is_ready(host):
+                _set_up(host, report)
+    return host
+
+
+def _host(root: Path) -> Host:
+    return Host(root, existing_comfy(REPOSITORY) or root / "ComfyUI", python_of(root / "venv"))
 
 
 def _key(comfy: Path) -> str:
     return requirements_key(comfy / "requirements.txt", TEST_REQUIREMENTS)
 
 
-def _ready(root: Path) -> Host | None:
-    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
-    if is_comfy(comfy) and is_complete(root / "venv", _key(comfy)):
-        return Host(root, comfy, python_of(root / "venv"))
-    return None
+def _is_ready(host: Host) -> bool:
+    return is_comfy(host.comfy) and is_complete(host.root / "venv", _key(host.comfy))
 
 
 def _claim(root: Path) -> None:
@@ -114,19 +109,18 @@ def _claim(root: Path) -> None:
         (root / MARK).write_text(MARK_TEXT, "utf-8")
 
 
-def _set_up(root: Path, report: Report) -> Host:
+def _set_up(host: Host, report: Report) -> None:
+    root = host.root
     report(f"Setting up ComfyUI in {root} (once; later runs start in seconds).")
     remove_tree(root / "tmp")
-    python = ensure_interpreter(root, report)
-    comfy = existing_comfy(REPOSITORY)
-    if comfy:
-        report(f"Using the ComfyUI in {comfy}; nothing is written to it.")
+    ensure_interpreter(root, report)
+    if host.comfy == root / "ComfyUI":
+        ensure_comfy(root, host.python, report)
     else:
-        comfy = ensure_comfy(root, python, report)
-    ensure_packages(root, comfy, TEST_REQUIREMENTS, _key(comfy), report)
+        report(f"Using the ComfyUI in {host.comfy}; nothing is written to it.")
+    ensure_packages(root, host.comfy, TEST_REQUIREMENTS, _key(host.comfy), report)
     remove_tree(root / "tmp")
     report("ComfyUI and its environment are complete.")
-    return Host(root, comfy, python)
 
 
 def has_cuda(host: Host) -> bool:
