@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tilework.tools.process.child import Child, surroundings
-from tilework.tools.process.lock import Lock, held, make_once
+from tilework.tools.process.lock import held, make_once, taken
 from tilework.tools.process.long_step import run_step
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -23,15 +23,29 @@ def until(condition, seconds=10.0):
     return False
 
 
+ALIVE = "import sys, time\nwhile True:\n    open(sys.argv[1], 'a').write('x')\n    time.sleep(0.02)\n"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + ALIVE
+
+
+def grows(path):
+    """Whether somebody still writes to `path`."""
+    before = path.stat().st_size if path.exists() else 0
+    time.sleep(0.2)
+    return (path.stat().st_size if path.exists() else 0) > before
+
+
 @pytest.fixture
 def python():
-    """Start a Python that can import tools; all are ended afterwards."""
+    """Start a Python that can import tools and says that it is ready; all are ended afterwards."""
     started = []
 
     def start(code):
-        code = f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"
+        code = (
+            f"import sys, time; sys.path.insert(0, {ROOT!r})\nfrom pathlib import Path\n{code}\nprint('ready', flush=True); time.sleep(60)"
+        )
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         started.append(process)
+        assert process.stdout.readline() == "ready\n"
         return process
 
     yield start
@@ -42,34 +56,23 @@ def python():
 
 
 def test_two_set_ups_are_kept_apart_until_the_first_dies(tmp_path, python):
-    other = python(f"""
-from pathlib import Path
-from tools.process.lock import Lock
-import time
-assert Lock(Path({str(tmp_path / "lock")!r})).take()
-print("held", flush=True)
-time.sleep(60)
-""")
-    assert other.stdout.readline() == "held\n"
-    lock = Lock(tmp_path / "lock")
-    assert not lock.take()
+    other = python(f"from tools.process.lock import taken\nassert taken(Path({str(tmp_path / 'lock')!r})) is not None")
+    assert taken(tmp_path / "lock") is None
     other.kill()
     other.wait()
-    assert lock.take(), "the system lets go of the lock of a dead process"
-    lock.release()
+    assert taken(tmp_path / "lock") is not None, "the system lets go of the lock of a dead process"
 
 
 def test_waiting_for_the_lock_is_said(tmp_path):
-    first = Lock(tmp_path / "lock")
-    assert first.take()
+    first = taken(tmp_path / "lock")
     said = []
 
     def hear(line):
         said.append(line)
-        first.release()
+        os.close(first)
 
     with held(tmp_path / "lock", hear, pause=0.01):
-        assert not Lock(tmp_path / "lock").take()
+        assert taken(tmp_path / "lock") is None
     assert "waiting" in said[0]
     with held(tmp_path / "lock", said.append):
         pass
@@ -80,23 +83,9 @@ def test_the_lock_is_let_go_of_when_the_work_fails_and_what_is_made_is_not_made_
     made = []
     with pytest.raises(ZeroDivisionError):
         make_once(tmp_path, lambda: bool(made), lambda: 1 // 0, print)
-    assert Lock(tmp_path / "setup.lock").take()
     for _ in range(2):
-        make_once(tmp_path / "other", lambda: bool(made), lambda: made.append(1), print)
+        make_once(tmp_path, lambda: bool(made), lambda: made.append(1), print)
     assert made == [1]
-
-
-ALIVE = "import sys, time\nwhile True:\n    open(sys.argv[1], 'a').write('x')\n    time.sleep(0.02)\n"
-
-
-def grows(path):
-    """Whether somebody still writes to `path`."""
-    before = path.stat().st_size if path.exists() else 0
-    time.sleep(0.2)
-    return (path.stat().st_size if path.exists() else 0) > before
-
-
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + ALIVE
 
 
 @pytest.mark.parametrize("code", [ALIVE, pytest.param(STUBBORN, marks=pytest.mark.skipif(os.name == "nt", reason="none can refuse there"))])
@@ -110,15 +99,11 @@ def test_a_child_is_gone_when_it_is_stopped_even_where_it_refuses_to_end(tmp_pat
 
 
 def test_a_child_ends_when_its_starter_is_killed_without_warning(tmp_path, python):
-    sign = tmp_path / "sign"
+    sign, log = tmp_path / "sign", str(tmp_path / "log")
     starter = python(f"""
-from pathlib import Path
 from tools.process.child import Child, surroundings
-child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({str(tmp_path / "log")!r}), surroundings())
-print("started", flush=True)
-child.process.wait()
+child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({log!r}), surroundings())
 """)
-    assert starter.stdout.readline() == "started\n"
     assert until(lambda: grows(sign))
     starter.kill()
     starter.wait()

@@ -1,13 +1,14 @@
 """Starting and stopping a server, with a small stand-in for ComfyUI's main.py."""
 
 import json
+import os
 import socket
 import sys
 import urllib.error
 
 import pytest
 from tilework.tools.process.host_error import HostError
-from tilework.tools.process.lock import Lock
+from tilework.tools.process.lock import taken
 from tilework.tools.server import comfy as server_module
 from tilework.tools.server.comfy import Server
 from tilework.tools.server.loopback import free_port, get_json, is_free
@@ -148,9 +149,9 @@ def test_a_server_that_dies_or_never_answers_shows_the_end_of_its_log_and_leaves
         pass
     assert "thinking" in failure.value.detail
     assert server._child is None
-    lock = Lock(host.root / "base-unit.lock")
-    assert lock.take(), "the working folder is free for the next server"
-    lock.release()
+    lock = taken(host.root / "base-unit.lock")
+    assert lock is not None, "the working folder is free for the next server"
+    os.close(lock)
 
 
 def test_a_server_that_ends_later_is_noticed(host, pack):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import sys
 import time
 from dataclasses import replace
@@ -31,13 +30,7 @@ OUTPUT = REPOSITORY / "output"
 RESULT = "tiled_upscale.png"
 STRIP = "seams_at_400_percent.png"
 
-SPLIT, BLEND, UPSCALE, LOAD, SAVE = (
-    "TileworkTileSplit",
-    "TileworkSeamBlend",
-    "ImageUpscaleWithModel",
-    "LoadImage",
-    "SaveImage",
-)
+SPLIT, BLEND = "TileworkTileSplit", "TileworkSeamBlend"
 TITLES = {"hard": "hard tiles", "average": "average", "cut": "cut in the middle", "Hann": "Hann"}
 SHOWN = ("hard", "average", "Hann")
 GAIN = 8
@@ -68,22 +61,18 @@ def with_values(prompt: Prompt, kind: str, **values: Any) -> Prompt:
     return changed
 
 
-def untiled(prompt: Prompt) -> Prompt:
-    """`prompt` with the photograph going to the upscaler whole and from there to the file."""
-    whole = with_values(prompt, UPSCALE, image=[node(prompt, LOAD), 0])
-    whole = with_values(whole, SAVE, images=[node(prompt, UPSCALE), 0])
-    return {number: one for number, one in whole.items() if not one["class_type"].startswith("Tilework")}
-
-
 def versions(prompt: Prompt) -> dict[str, Prompt]:
     """What the demonstration runs: the workflow as it is saved, and what it is compared with."""
+    # The photograph goes to the upscaler whole and from there to the file.
+    whole = with_values(prompt, "ImageUpscaleWithModel", image=[node(prompt, "LoadImage"), 0])
+    whole = with_values(whole, "SaveImage", images=[node(prompt, "ImageUpscaleWithModel"), 0])
     return {
         "Hann": prompt,
         "average": with_values(prompt, BLEND, method="average"),
         "cut": with_values(prompt, BLEND, method="none"),
         # With an overlap, a cut in its middle lies far from what the tiles' borders spoilt: hard tiles have none.
         "hard": with_values(with_values(prompt, SPLIT, overlap=0), BLEND, method="none"),
-        "untiled": untiled(prompt),
+        "untiled": {number: one for number, one in whole.items() if not one["class_type"].startswith("Tilework")},
     }
 
 
@@ -100,20 +89,6 @@ def pixels(file: bytes) -> torch.Tensor:
     """A picture file as [1, H, W, 3] in 0..1."""
     with Image.open(io.BytesIO(file)) as image:
         return torch.from_numpy(numpy.asarray(image.convert("RGB"), dtype=numpy.float32) / 255)[None]
-
-
-def run_all(url: str, prompts: dict[str, Prompt]) -> dict[str, bytes]:
-    """Every version's picture file, saying how long each took."""
-    files = {}
-    for name, prompt in prompts.items():
-        start = time.monotonic()
-        entry = run(url, prompt)
-        written = images(entry)
-        if not written:
-            raise WorkflowError(f"The version {name!r} of the workflow wrote no picture.")
-        files[name] = fetch(url, written[0])
-        say(f"  {name:8} {time.monotonic() - start:5.1f} s")
-    return files
 
 
 def measured(title: str, picture: torch.Tensor, whole: torch.Tensor, layout: Any) -> tuple[str, Any]:
@@ -164,14 +139,6 @@ def sheet(pictures: dict[str, torch.Tensor], whole: torch.Tensor, place: Any) ->
     return drawn
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) -> None:
     """Write the result and the sheet, and print how far every version is from the picture in one piece."""
     with Image.open(photograph) as image:
@@ -179,11 +146,10 @@ def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) 
     pictures = {name: pixels(file) for name, file in files.items()}
     whole = pictures.pop("untiled")
     found = {name: measured(title, pictures[name], whole, planned(prompts[name], (height, width))) for name, title in TITLES.items()}
-    drawn = io.BytesIO()
     place = shown_place(pictures["hard"], whole, found["hard"][1])
-    sheet({TITLES[name]: pictures[name] for name in SHOWN}, whole, place).save(drawn, "PNG")
-    write(OUTPUT / RESULT, files["Hann"])
-    write(OUTPUT / STRIP, drawn.getvalue())
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    sheet({TITLES[name]: pictures[name] for name in SHOWN}, whole, place).save(OUTPUT / STRIP)
+    (OUTPUT / RESULT).write_bytes(files["Hann"])
     say(f"\n  {'in levels of 0..255':30}{'largest difference':>20}{'step at a seam':>18}{'z':>8}")
     say("\n".join(line for line, _ in found.values()))
     say("  The difference is that from the picture upscaled in one piece. Step and z are what Seam Check finds at the worst boundary;")
@@ -193,24 +159,23 @@ def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) 
     say(f"  before and after at a seam:  {OUTPUT / STRIP}")
 
 
-def demonstrate() -> None:
-    """Start the server, run the workflow and its variants, and show what came of it."""
+def main() -> int:
+    """Start the server, run the workflow and its variants, and show what came of it; the exit status."""
     start = time.monotonic()
     host = find_host()
     photograph = ensure_photograph(host, say)
     models = {"upscale_models": [ensure_upscaler(host, say)]}
     say("Starting ComfyUI with Tilework in it (about ten seconds).")
+    files = {}
     with Server(host, "demo", models=models, inputs=[photograph], report=say) as server:
         say(f"ComfyUI answers after {time.monotonic() - start:.0f} s. Running {WORKFLOW.name} and what it is compared with:")
         prompts = versions(convert(WORKFLOW, get_json(server.url + "/object_info")))
-        files = run_all(server.url, prompts)
+        for name, prompt in prompts.items():
+            asked = time.monotonic()
+            files[name] = fetch(server.url, images(run(server.url, prompt))[0])
+            say(f"  {name:8} {time.monotonic() - asked:5.1f} s")
     show(prompts, files, photograph)
     say(f"\nDone in {time.monotonic() - start:.0f} s; the server is stopped.")
-
-
-def main() -> int:
-    """Demonstrate; the exit status."""
-    demonstrate()
     return 0
 
 

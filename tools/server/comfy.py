@@ -10,6 +10,7 @@ and pictures are never written to.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from ..process.child import Child, surroundings
 from ..process.host_error import HostError, tail
 from ..process.links import is_link, link_folder, place_file, remove_tree
-from ..process.lock import Lock
+from ..process.lock import taken
 from ..process.long_step import Report, last_line, signs_of_life
 from ..setup.environment import REPOSITORY, Host, has_cuda
 from .loopback import ADDRESS, free_port, get_json, is_free
@@ -85,7 +86,7 @@ class Server:
         self.url = ""
         self.base = host.root / f"base-{name}"
         self.log = host.root / "logs" / f"server-{name}.log"
-        self._lock = Lock(host.root / f"base-{name}.lock")
+        self._lock: int | None = None
         self._child: Child | None = None
 
     def __enter__(self) -> Server:
@@ -100,11 +101,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         child, self._child = self._child, None
+        lock, self._lock = self._lock, None
         try:
             if child is not None:
                 child.stop()
         finally:
-            self._lock.release()
+            if lock is not None:
+                os.close(lock)
 
     def check_alive(self) -> None:
         """Raise HostError, with the end of the log, if the server is gone."""
@@ -116,8 +119,8 @@ class Server:
         """Two servers never share a working folder: the second of a name gets one with a number."""
         for number in range(1, 100):
             name = self.name if number == 1 else f"{self.name}-{number}"
-            self._lock = Lock(self.host.root / f"base-{name}.lock")
-            if self._lock.take():
+            self._lock = taken(self.host.root / f"base-{name}.lock")
+            if self._lock is not None:
                 self.base = self.host.root / f"base-{name}"
                 self.log = self.host.root / "logs" / f"server-{name}.log"
                 return
@@ -175,19 +178,10 @@ class Server:
             time.sleep(0.15)
 
     def _command(self, port: int) -> list[str]:
-        return [
-            str(self.host.python),
-            str(self.host.comfy / "main.py"),
-            *([] if has_cuda(self.host) else ["--cpu"]),
-            "--use-pytorch-cross-attention",
-            "--disable-auto-launch",
-            "--disable-api-nodes",
-            *("--listen", ADDRESS),
-            *("--port", str(port)),
-            *("--database-url", "sqlite:///:memory:"),
-            *("--base-directory", str(self.base)),
-            *self.extra_args,
-        ]
+        fixed = ["--use-pytorch-cross-attention", "--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+        where = ["--listen", ADDRESS, "--port", str(port), "--base-directory", str(self.base)]
+        cpu = [] if has_cuda(self.host) else ["--cpu"]
+        return [str(self.host.python), str(self.host.comfy / "main.py"), *cpu, *fixed, *where, *self.extra_args]
 
     def _environment(self) -> dict[str, str]:
         # Two or more threads wait for each other by spinning: on a busy machine that is many times slower.
