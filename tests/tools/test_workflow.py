@@ -1,8 +1,8 @@
 """Talking to a server about workflows, with a stand-in for the server."""
 
-import http.server
+import io
 import json
-import threading
+import urllib.error
 
 import pytest
 from tilework.tools.server import workflow
@@ -10,61 +10,46 @@ from tilework.tools.server.workflow import WorkflowError, convert, fetch, images
 
 PICTURE = {"filename": "a.png", "subfolder": "s", "type": "output"}
 DONE = {"status": {"completed": True, "status_str": "success"}, "outputs": {"9": {"images": [PICTURE]}}}
+PROMPT = {"4": {"class_type": "TileworkTileSplit", "inputs": {}}}
+URL = "http://server"
 
 
 class StandIn:
-    """A server whose answers a test lays down: `post` for /prompt, one of `history` for each time it is asked."""
+    """A server whose answers a test lays down: `post` to a prompt, one of `history` for each time it is asked."""
 
-    def __init__(self):
+    def __init__(self, monkeypatch):
         self.post = (200, {"prompt_id": "p", "node_errors": {}})
         self.history = [{}]
         self.asked = []
-        stand_in = self
+        monkeypatch.setattr(workflow, "POLL_SECONDS", 0.01)
+        monkeypatch.setattr(workflow, "post_json", self.take)
+        monkeypatch.setattr(workflow, "get_json", self.tell)
+        monkeypatch.setattr(workflow, "get", lambda url: self.asked.append(url) or b"picture")
 
-        class Answer(http.server.BaseHTTPRequestHandler):
-            def give(self, status, body):
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+    def take(self, url, value):
+        status, answer = self.post
+        if status == 200:
+            return answer
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        raise urllib.error.HTTPError(url, status, "", {}, io.BytesIO(body)) if status else OSError("refused")
 
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.give(*stand_in.post)
-
-            def do_GET(self):
-                stand_in.asked.append(self.path)
-                if self.path.startswith("/history"):
-                    answer = stand_in.history.pop(0) if len(stand_in.history) > 1 else stand_in.history[0]
-                    self.give(200, answer)
-                else:
-                    self.give(200, b"picture")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    def tell(self, url):
+        self.asked.append(url)
+        return self.history.pop(0) if len(self.history) > 1 else self.history[0]
 
 
 @pytest.fixture
-def server():
-    stand_in = StandIn()
-    yield stand_in
-    stand_in.server.shutdown()
-    stand_in.server.server_close()
-
-
-PROMPT = {"4": {"class_type": "TileworkTileSplit", "inputs": {}}}
+def server(monkeypatch):
+    return StandIn(monkeypatch)
 
 
 def test_the_history_may_lag_and_pictures_are_fetched_as_the_server_wrote_them(server):
     server.history = [{}, {}, {"p": {"status": {"completed": False, "status_str": ""}}}, {"p": DONE}]
-    assert run(server.url, PROMPT, timeout=5) == DONE
+    assert run(URL, PROMPT, timeout=5) == DONE
     assert len(server.asked) == 4
     (picture,) = images(DONE)
-    assert fetch(server.url, picture) == b"picture"
-    assert server.asked[-1] == "/view?filename=a.png&subfolder=s&type=output"
+    assert fetch(URL, picture) == b"picture"
+    assert server.asked[-1] == f"{URL}/view?filename=a.png&subfolder=s&type=output"
     assert images({"outputs": {"1": {"images": [{**PICTURE, "type": "temp"}]}}}) == [], "previews are not results"
 
 
@@ -79,12 +64,13 @@ SAID = {"node_type": "TileworkSeamBlend", "node_id": "5", "exception_message": "
         (200, {"prompt_id": "p", "node_errors": FAULTS}, r"TileworkTileSplit \(node 4\): Value too big: overlap: 9000"),
         (400, {"error": {"message": "Prompt has no outputs"}, "node_errors": {}}, "Prompt has no outputs"),
         (500, b"<html>oops</html>", "status 500.*oops"),
+        (None, None, "does not answer"),
     ],
 )
 def test_a_refusal_names_the_node_and_the_input_and_one_that_names_none_is_readable(server, status, answer, words):
     server.post = (status, answer)
     with pytest.raises(WorkflowError, match=words):
-        run(server.url, PROMPT, timeout=2)
+        run(URL, PROMPT, timeout=2)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +79,12 @@ def test_a_refusal_names_the_node_and_the_input_and_one_that_names_none_is_reada
 def test_a_failed_node_is_named(server, kind, words):
     server.history = [{"p": {"status": {"status_str": "error", "completed": False, "messages": [[kind, SAID]]}}}]
     with pytest.raises(WorkflowError, match=rf"TileworkSeamBlend \(node 5\) {words}"):
-        run(server.url, PROMPT, timeout=5)
+        run(URL, PROMPT, timeout=5)
 
 
-def test_an_endless_run_is_given_up_and_a_server_that_is_not_there_is_put_in_words(server, monkeypatch):
-    monkeypatch.setattr(workflow, "POLL_SECONDS", 0.01)
+def test_an_endless_run_is_given_up(server):
     with pytest.raises(WorkflowError, match=r"not done after 0.1 seconds"):
-        run(server.url, PROMPT, timeout=0.1)
-    server.server.shutdown()
-    server.server.server_close()
-    with pytest.raises(WorkflowError, match="does not answer"):
-        run(server.url, PROMPT, timeout=2)
+        run(URL, PROMPT, timeout=0.1)
 
 
 def saved(kind, mode=0):

@@ -62,16 +62,9 @@ def _fetch(host: Host, version: str, folder: Path, report: Report) -> None:
     new = waste / f"frontend-{version}"
     remove_tree(new)
     report(f"Fetching the front end {version} (once, 30 MB).")
-    only_it = ["--no-deps", "--no-compile", "--only-binary", ":all:", "--target", str(new)]
-    try:
-        run_pip(host.python, ["install", *only_it, f"{PACKAGE}=={version}"], host.root, f"frontend-{version}", report)
-    except HostError as error:
-        # Without a network pip knows no version at all.
-        if f"No matching distribution found for {PACKAGE}=={version}" in error.detail and "(from versions: none)" not in error.detail:
-            raise HostError(f"The package index has no {PACKAGE} {version}. Name a version that it has.", error.detail) from error
-        raise
+    only_it = ["--no-deps", "--no-compile", "--only-binary", ":all:", "--target", str(new), f"{PACKAGE}=={version}"]
+    run_pip(host.python, ["install", *only_it], host.root, f"frontend-{version}", report)
     if not (new / STATIC / "index.html").is_file():
-        remove_tree(new)
         raise HostError(f"The package of the front end {version} holds no front end. Name another version.")
     discard(folder, waste)
     folder.parent.mkdir(parents=True, exist_ok=True)
