@@ -26,7 +26,6 @@ from functools import partial
 from .demo.materials import ensure_photograph, ensure_upscaler
 from .process.child import foreground, surroundings
 from .process.guarded import guarded, say
-from .process.host_error import HostError
 from .process.lock import make_once
 from .server.comfy import Server, check_port
 from .server.front_ends import OWN, chosen_front_end, front_end, front_end_arguments
@@ -87,8 +86,6 @@ def test(arguments: list[str]) -> int:
 
 def bench(arguments: list[str]) -> int:
     """Run the benchmark; the status is its own."""
-    if not BENCHMARK.is_file():
-        raise HostError(f"{BENCHMARK} is missing: this is not the whole repository. Clone it, or fetch all its files.")
     host = ensure_host(say)
     venv = host.root / "venv"
     key = hashlib.sha256(BENCHMARK_REQUIREMENTS.read_bytes()).hexdigest()

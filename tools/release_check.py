@@ -32,15 +32,7 @@ def faults(tag: str, repository: Path = REPOSITORY) -> list[str]:
     return found + [f"pyproject.toml still has a placeholder: {line}" for line in placeholders]
 
 
-def main(arguments: list[str]) -> int:
-    """The exit status; what is wrong goes to the terminal."""
-    if len(arguments) != 1:
-        print("Which tag? python -m tools.release_check v0.1.0")
-        return 2
-    found = faults(arguments[0])
-    print("\n".join(found) if found else f"{arguments[0]} may be published.")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) != 2:
+        sys.exit("Which tag? python -m tools.release_check v0.1.0")
+    sys.exit("\n".join(faults(sys.argv[1])) or 0)

@@ -28,18 +28,15 @@ def program(folder, name, status):
     return str(file)
 
 
-def test_what_the_variable_names_is_taken_or_missed_by_name(host, tmp_path, monkeypatch):
+def test_what_the_variable_names_is_taken_or_missed_by_name_and_without_it_one_on_the_path_that_starts(host, tmp_path, monkeypatch):
+    program(tmp_path, "chromium", 1)
+    chrome = program(tmp_path, "google-chrome", 0)
+    assert ensure_chromium(host) == chrome
     monkeypatch.setenv("TILEWORK_CHROMIUM", program(tmp_path, "mine", 0))
     assert ensure_chromium(host) == str(tmp_path / "bin" / "mine")
     monkeypatch.setenv("TILEWORK_CHROMIUM", str(tmp_path / "none"))
     with pytest.raises(HostError, match=r"TILEWORK_CHROMIUM names .*none, which is no file"):
         ensure_chromium(host)
-
-
-def test_one_on_the_path_is_taken_if_it_starts(host, tmp_path):
-    program(tmp_path, "chromium", 1)
-    chrome = program(tmp_path, "google-chrome", 0)
-    assert ensure_chromium(host) == chrome
 
 
 @pytest.mark.parametrize("status", [0, 1])

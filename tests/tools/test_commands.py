@@ -19,13 +19,9 @@ def dev(*arguments, **env):
     return subprocess.run(command, capture_output=True, text=True, env=surroundings(**env), check=False, timeout=60)
 
 
-def test_help_names_every_command():
-    answer = dev("--help")
-    assert answer.returncode == 0
-    assert all(f"dev.py {name}" in answer.stdout for name in commands.COMMANDS)
-
-
-def test_a_reader_that_goes_away_is_no_failure():
+def test_help_names_every_command_and_a_reader_that_goes_away_is_no_failure():
+    said = dev("--help")
+    assert said.returncode == 0 and all(f"dev.py {name}" in said.stdout for name in commands.COMMANDS)
     reader = subprocess.Popen([sys.executable, str(DEV), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings())
     reader.stdout.close()
     said = reader.stderr.read()
@@ -53,12 +49,12 @@ def test_what_cannot_be_meant_is_refused_before_any_work(arguments, words):
     assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.parametrize(("name", "words"), [("TILEWORK_HOST", "did not make"), ("COMFYUI_PATH", "COMFYUI_PATH names")])
-def test_failures_are_words_and_status_1(tmp_path, name, words):
+@pytest.mark.parametrize("name", ["TILEWORK_HOST", "COMFYUI_PATH"])
+def test_failures_are_words_and_status_1(tmp_path, name):
     (tmp_path / "mine.txt").touch()
     answer = dev("test", **{"TILEWORK_HOST": str(tmp_path / "host"), name: str(tmp_path)})
     assert answer.returncode == 1
-    assert words in answer.stdout
+    assert f"{name} names {tmp_path}" in answer.stdout
     assert answer.stderr == ""
 
 
@@ -66,7 +62,8 @@ def test_failures_are_words_and_status_1(tmp_path, name, words):
     ("trouble", "status", "words"),
     [
         (HostError("It broke. Mend it."), 1, "It broke. Mend it."),
-        (OSError(28, "No space left on device"), 1, "disk is full"),
+        (OSError(28, "No space left on device", "/x/y"), 1, "The disk is full (/x/y)."),
+        (PermissionError(13, "Permission denied", "/x/y"), 1, "failed (/x/y): Permission denied."),
         (KeyboardInterrupt(), 130, "Stopped."),
         (Terminated(15), 130, "Told to end."),
     ],
@@ -92,10 +89,3 @@ def test_pytest_is_started_without_the_repository_on_its_path():
     command = [sys.executable, "-P", "-c", code]
     answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=surroundings(), check=True)
     assert not {"", str(REPOSITORY)} & set(ast.literal_eval(answer.stdout.strip()))
-
-
-def test_the_published_package_leaves_the_tools_out():
-    left_out = (REPOSITORY / ".comfyignore").read_text().split()
-    assert {"tests/", "tools/", "benchmarks/", "dev.py", ".ci/", ".host/", "output/"} <= set(left_out)
-    needed = {"nodes/", "blending/", "web/", "example_workflows/", "__init__.py", "pyproject.toml", "LICENSE"}
-    assert not needed & set(left_out)

@@ -1,12 +1,10 @@
 """The demonstration: a photograph upscaled in tiles on a real ComfyUI, and what became of the seams.
 
-Started by `python dev.py demo` in the virtual environment's Python. Everything it shows
-comes from the workflow in example_workflows, run by ComfyUI's own nodes and Tilework's.
+`python dev.py demo` starts it in the virtual environment's Python. All it shows comes from the workflow in example_workflows.
 """
 
 from __future__ import annotations
 
-import copy
 import io
 import sys
 import time
@@ -14,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..help.models import photograph as pixels
 from ..process.guarded import guarded, say
 from ..server.comfy import Server
 from ..server.loopback import get_json
@@ -56,9 +54,8 @@ def node(prompt: Prompt, kind: str) -> str:
 
 def with_values(prompt: Prompt, kind: str, **values: Any) -> Prompt:
     """`prompt` with some inputs of its node of `kind` set."""
-    changed = copy.deepcopy(prompt)
-    changed[node(prompt, kind)]["inputs"].update(values)
-    return changed
+    number = node(prompt, kind)
+    return {**prompt, number: {**prompt[number], "inputs": {**prompt[number]["inputs"], **values}}}
 
 
 def versions(prompt: Prompt) -> dict[str, Prompt]:
@@ -83,12 +80,6 @@ def planned(prompt: Prompt, size: tuple[int, int]) -> Any:
 
     plan = prompt[node(prompt, SPLIT)]["inputs"]
     return TileLayout.grid(*size, plan["tile_height"], plan["tile_width"], plan["overlap"], plan["multiple_of"])
-
-
-def pixels(file: bytes) -> torch.Tensor:
-    """A picture file as [1, H, W, 3] in 0..1."""
-    with Image.open(io.BytesIO(file)) as image:
-        return torch.from_numpy(numpy.asarray(image.convert("RGB"), dtype=numpy.float32) / 255)[None]
 
 
 def measured(title: str, picture: torch.Tensor, whole: torch.Tensor, layout: Any) -> tuple[str, Any]:
@@ -143,7 +134,7 @@ def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) 
     """Write the result and the sheet, and print how far every version is from the picture in one piece."""
     with Image.open(photograph) as image:
         width, height = image.size
-    pictures = {name: pixels(file) for name, file in files.items()}
+    pictures = {name: pixels(io.BytesIO(file)) for name, file in files.items()}
     whole = pictures.pop("untiled")
     found = {name: measured(title, pictures[name], whole, planned(prompts[name], (height, width))) for name, title in TITLES.items()}
     place = shown_place(pictures["hard"], whole, found["hard"][1])

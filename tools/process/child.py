@@ -60,28 +60,15 @@ def undisturbed() -> Iterator[None]:
 class Child:
     """A program in a process group of its own, writing to a log; use it in a `with`.
 
-    It runs under keeper.py, so it ends even where we are killed without warning.
-
-    Args:
-        command: program and arguments.
-        log: the file that takes its output, emptied first.
-        env: its environment variables.
-        cwd: its working folder.
+    It runs under keeper.py, so it ends even where we are killed without warning. `log` is emptied first.
     """
 
     def __init__(self, command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
         with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", str(KEEPER), *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd=cwd,
-                **apart,
-            )
+            to_log = {"stdin": subprocess.PIPE, "stdout": output, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen([sys.executable, "-I", str(KEEPER), *command], env=env, cwd=cwd, **to_log, **apart)
 
     def poll(self) -> int | None:
         """The exit status, or None while it runs."""

@@ -12,12 +12,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class HostError(Exception):
-    """What happened and what to do about it, in one paragraph: shown without a traceback.
-
-    Args:
-        message: the paragraph.
-        detail: lines to show below it as they are, such as the end of a log.
-    """
+    """What happened and what to do about it, in one paragraph, and lines to show below it: shown without a traceback."""
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(f"{message}\n{detail}" if detail else message)

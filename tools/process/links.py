@@ -30,9 +30,7 @@ def is_link(path: Path) -> bool:
 
 
 def link_folder(link: Path, target: Path) -> None:
-    """Make `link` lead to the folder `target`, replacing a link that is there.
-
-    On Windows it is a junction, which needs no special rights.
+    """Make `link` lead to the folder `target`, replacing a link that is there; on Windows a junction, which needs no special rights.
 
     Raises HostError where something that is not a link is in the way.
     """
@@ -71,12 +69,7 @@ def remove_tree(path: Path) -> None:
 
 
 def discard(path: Path, waste: Path) -> None:
-    """Make `path` vanish at once, then delete it: stopped half-way, only waste is left.
-
-    Args:
-        path: what has to go.
-        waste: a folder on the same disk that is emptied later.
-    """
+    """Make `path` vanish at once, then delete it: stopped half-way, what is left is in `waste`, on the same disk."""
     if not os.path.lexists(path):
         return
     waste.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ from ..process.host_error import HostError, tail
 from ..process.links import is_link, link_folder, place_file, remove_tree
 from ..process.lock import taken
 from ..process.long_step import Report, last_line, signs_of_life
-from ..setup.environment import REPOSITORY, Host, has_cuda
+from ..setup.environment import REPOSITORY, Host
+from ..setup.virtual_environment import has_cuda
 from .loopback import ADDRESS, free_port, get_json, is_free
 
 READY_SECONDS = 180
@@ -36,7 +37,7 @@ def check_port(port: int | None) -> None:
 
 
 class Server:
-    """A ComfyUI server, running inside a `with`.
+    """A ComfyUI server at `url`, running inside a `with`; started, it has its working folder in `base` and its log in `log`.
 
     Args:
         host: what to run, from `ensure_host` or `find_host`.
@@ -48,11 +49,6 @@ class Server:
         extra_args: further arguments for ComfyUI.
         keep: leave what is in the working folder from the last time.
         report: takes a line every ten seconds while the server starts.
-
-    Attributes:
-        url: "http://127.0.0.1:<port>".
-        base: the working folder, once started.
-        log: the server's log file, once started.
     """
 
     base: Path
@@ -97,8 +93,7 @@ class Server:
 
     def _take_folder(self) -> int:
         """Two servers never share a working folder: the second of a name gets one with a number. Returns the lock on it."""
-        for number in range(1, 100):
-            name = self.name if number == 1 else f"{self.name}-{number}"
+        for name in (self.name, *(f"{self.name}-{number}" for number in range(2, 100))):
             lock = taken(self.host.root / f"base-{name}.lock")
             if lock is not None:
                 self.base = self.host.root / f"base-{name}"
@@ -144,7 +139,7 @@ class Server:
     def _command(self) -> list[str]:
         fixed = ["--use-pytorch-cross-attention", "--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
         where = ["--listen", ADDRESS, "--port", str(self.port), "--base-directory", str(self.base)]
-        cpu = [] if has_cuda(self.host) else ["--cpu"]
+        cpu = [] if has_cuda(self.host.root / "venv") else ["--cpu"]
         return [str(self.host.python), str(self.host.comfy / "main.py"), *cpu, *fixed, *where, *self.extra_args]
 
     def _environment(self) -> dict[str, str]:

@@ -23,14 +23,9 @@ class WorkflowError(HostError):
 
 
 def convert(workflow: Path | str | dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]:
-    """A workflow as the editor saves it, as the prompt that the server takes.
+    """A workflow as the editor saves it (a file, or what is in it), as the prompt that the server takes; a prompt stays as it is.
 
-    Args:
-        workflow: the saved file, or what is in it. A prompt is returned as it is.
-        object_info: what the server answers at /object_info.
-
-    Raises:
-        WorkflowError: the file is no workflow, or uses nodes that the server does not know.
+    Raises WorkflowError where it is no workflow, or uses nodes that are not in `object_info`, the server's answer at /object_info.
     """
     # Part of comfy-cli, which only the virtual environment has.
     from comfy_cli.workflow_to_api import WorkflowConversionError, convert_ui_to_api
@@ -55,8 +50,7 @@ def convert(workflow: Path | str | dict[str, Any], object_info: dict[str, Any]) 
 def run(url: str, prompt: dict[str, Any], timeout: float = 120) -> dict[str, Any]:
     """Run `prompt` on the server at `url` and return its entry in the server's history.
 
-    Raises:
-        WorkflowError: the server refused the prompt, a node failed, or `timeout` seconds passed.
+    Raises WorkflowError where the server refused the prompt, a node failed, or `timeout` seconds passed.
     """
     try:
         accepted = post_json(url + "/prompt", {"prompt": prompt, "client_id": uuid.uuid4().hex})

@@ -30,16 +30,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 DEBIAN = ("chromium", "fonts-dejavu-core")
 VERSION_SECONDS = 60
 # Graphics by the processor, so that it works and looks the same on every machine; and no calls home.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+GRAPHICS = ("--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader")
+SILENCE = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+ARGUMENTS = (*GRAPHICS, *SILENCE)
 
 
 @contextmanager

@@ -3,8 +3,7 @@
     find_host()    where it is, without doing any work
     ensure_host()  the same, after setting up whatever is missing
 
-The folder is `.host` in the repository, or the one that the environment variable TILEWORK_HOST names. It can be deleted at any
-time.
+The folder is `.host` in the repository, or the one that TILEWORK_HOST names. It can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -16,19 +15,10 @@ from pathlib import Path
 
 from ..process.host_error import HostError
 from ..process.links import remove_tree
-from ..process.lock import held
+from ..process.lock import make_once
 from ..process.long_step import Report
 from .comfy_source import ensure_comfy, existing_comfy, is_comfy
-from .virtual_environment import (
-    ask,
-    ensure_interpreter,
-    ensure_packages,
-    is_complete,
-    python_of,
-    read_stamp,
-    requirements_key,
-    write_stamp,
-)
+from .virtual_environment import ensure_interpreter, ensure_packages, is_complete, python_of, read_stamp, requirements_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
@@ -38,15 +28,10 @@ MARK_TEXT = "Made by Tilework's dev.py, which may delete anything in this folder
 
 @dataclass(frozen=True)
 class Host:
-    """A ComfyUI that can be started.
-
-    Attributes:
-        root: the folder that everything is made in.
-        comfy: ComfyUI's source; never written to where it is the person's own.
-        python: the interpreter of the virtual environment.
-    """
+    """A ComfyUI that can be started: the folder that everything is made in, ComfyUI's source and the environment's interpreter."""
 
     root: Path
+    # Never written to where it is the person's own.
     comfy: Path
     python: Path
 
@@ -76,11 +61,7 @@ def ensure_host(report: Report = print) -> Host:
     root = host_folder()
     _claim(root)
     host = _host(root)
-    if not _is_ready(host):
-        with held(root / "setup.lock", report):
-            # Whoever had the lock may have done it all.
-            if not _is_ready(host):
-                _set_up(host, report)
+    make_once(root, lambda: _is_ready(host), lambda: _set_up(host, report), report)
     return host
 
 
@@ -97,14 +78,11 @@ def _is_ready(host: Host) -> bool:
 
 
 def _claim(root: Path) -> None:
-    """Make the folder, and see that a folder with somebody's files in it is never taken for ours."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise HostError(f"{root} is to be the host folder and is a file. Name another folder in TILEWORK_HOST.") from error
+    """Make the folder, and see that a file, or a folder with somebody's files in it, is never taken for ours."""
     ours = root == REPOSITORY / ".host" or (root / MARK).exists()
-    if not ours and any(root.iterdir()):
-        raise HostError(f"TILEWORK_HOST names {root}, which holds files that this script did not make. Name an empty or a new folder.")
+    if root.exists() and not ours and (not root.is_dir() or any(root.iterdir())):
+        raise HostError(f"TILEWORK_HOST names {root}: this script did not make it or what is in it. Name an empty or a new folder.")
+    root.mkdir(parents=True, exist_ok=True)
     if not (root / MARK).exists():
         (root / MARK).write_text(MARK_TEXT, "utf-8")
 
@@ -121,14 +99,3 @@ def _set_up(host: Host, report: Report) -> None:
     ensure_packages(root, host.comfy, TEST_REQUIREMENTS, _key(host.comfy), report)
     remove_tree(root / "tmp")
     report("ComfyUI and its environment are complete.")
-
-
-def has_cuda(host: Host) -> bool:
-    """Whether torch finds a CUDA device; asked once (it takes seconds) and again when the machine looks different."""
-    signs = f"{Path('/dev/nvidiactl').exists()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
-    stamp = read_stamp(host.root / "venv")
-    if stamp.get("cuda_asked_with") != signs:
-        answer = ask(host.python, "import torch; print(torch.cuda.is_available())")
-        stamp = {"cuda_asked_with": signs, "cuda": str(answer)}
-        write_stamp(host.root / "venv", **stamp)
-    return stamp["cuda"] == "True"

@@ -23,18 +23,11 @@ def check_space(folder: Path, gigabytes: float, purpose: str) -> None:
 
 
 def run_pip(python: Path, arguments: list[str], root: Path, name: str, report: Report) -> None:
-    """Run pip of the environment that `python` belongs to.
+    """Run pip of the environment that `python` belongs to, with its log as `name` in the host folder `root`.
 
-    Args:
-        python: the interpreter.
-        arguments: what pip is to do.
-        root: the host folder; pip's temporary files go to its `tmp`, not to a system folder that may be small.
-        name: of the log, in the folder `logs`.
-        report: takes a line for the terminal.
-
-    Raises:
-        HostError: pip failed; the message names the log and shows its end.
+    Raises HostError where pip fails; the message names the log and shows its end.
     """
+    # Not a system folder, which may be small.
     temporary = root / "tmp" / "pip"
     remove_tree(temporary)
     temporary.mkdir(parents=True)

@@ -60,25 +60,30 @@ def write_stamp(venv: Path, **values: str) -> None:
 def ask(python: Path, code: str, timeout: float = 120) -> str | None:
     """What `code` prints in that interpreter, None where it fails."""
     try:
-        answer = subprocess.run(
-            [str(python), "-I", "-c", code], env=surroundings(), capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        command = [str(python), "-I", "-c", code]
+        return subprocess.run(command, env=surroundings(), capture_output=True, text=True, timeout=timeout, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def is_alive(venv: Path) -> bool:
     """Whether the environment's interpreter starts and has pip."""
-    return python_of(venv).exists() and ask(python_of(venv), "import pip; print('alive')") == "alive"
+    return ask(python_of(venv), "import pip") is not None
 
 
 def is_complete(venv: Path, key: str) -> bool:
     """Whether everything for `key` was installed to the end and is still there, by a look that takes 0.1 s."""
-    if read_stamp(venv).get("requirements") != key or not python_of(venv).exists():
-        return False
     look = f"import importlib.util as u; print(all(u.find_spec(name) for name in {CORE_PACKAGES!r}))"
-    return ask(python_of(venv), look) == "True"
+    return read_stamp(venv).get("requirements") == key and ask(python_of(venv), look) == "True"
+
+
+def has_cuda(venv: Path) -> bool:
+    """Whether torch finds a CUDA device; asked once (it takes seconds) and again when the machine looks different."""
+    signs = f"{Path('/dev/nvidiactl').exists()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    if read_stamp(venv).get("cuda_asked_with") != signs:
+        answer = ask(python_of(venv), "import torch; print(torch.cuda.is_available())")
+        write_stamp(venv, cuda_asked_with=signs, cuda=str(answer))
+    return read_stamp(venv)["cuda"] == "True"
 
 
 def ensure_interpreter(root: Path, report: Report) -> None:
@@ -107,20 +112,21 @@ def ensure_packages(root: Path, comfy: Path, tests: Path, key: str, report: Repo
     venv = root / "venv"
     # Without the stamp first: stopped from here on, the next run looks again.
     (venv / STAMP).unlink(missing_ok=True)
-    _install(root, comfy, tests, report)
-    if not _works(root, report):
-        # As after a pip that was stopped in the middle of a package, which it takes for installed from then on.
-        report("Some packages do not work: making the virtual environment anew.")
-        discard(venv, root / "tmp")
-        ensure_interpreter(root, report)
+    for again in (True, False):
         _install(root, comfy, tests, report)
-        if not _works(root, report):
-            raise HostError(
-                f"The packages do not work although pip installed them just now: the last lines below say why. Mend that (a virus scanner "
-                f"that deletes files?), delete the folder {venv} and run the same command again.",
-                tail(root / "logs" / "check.log"),
-            )
-    write_stamp(venv, requirements=key)
+        if _works(root, report):
+            write_stamp(venv, requirements=key)
+            return
+        if again:
+            # As after a pip that was stopped in the middle of a package, which it takes for installed from then on.
+            report("Some packages do not work: making the virtual environment anew.")
+            discard(venv, root / "tmp")
+            ensure_interpreter(root, report)
+    raise HostError(
+        "The packages do not work although pip installed them just now: the last lines below say why. Mend that (a virus scanner "
+        f"that deletes files?), delete the folder {venv} and run the same command again.",
+        tail(root / "logs" / "check.log"),
+    )
 
 
 def _install(root: Path, comfy: Path, tests: Path, report: Report) -> None:
