@@ -28,22 +28,11 @@ def faults(tag: str, repository: Path = REPOSITORY) -> list[str]:
     heading = re.search(rf"^## {re.escape(version)}\b.*$", changes, re.MULTILINE)
     if not heading or "unreleased" in heading[0]:
         found.append(f"CHANGELOG.md has no heading for {version} with a date: write down what changed.")
-    lines = text.splitlines()
-    for mark, line in pairwise(lines):
-        if "PLACEHOLDER" in mark:
-            found.append(f"pyproject.toml still has a placeholder: {line.strip()}")
-    return found
-
-
-def main(arguments: list[str]) -> int:
-    """The exit status; what is wrong goes to the terminal."""
-    if len(arguments) != 1:
-        print("Which tag? python -m tools.release_check v0.1.0")
-        return 2
-    found = faults(arguments[0])
-    print("\n".join(found) if found else f"{arguments[0]} may be published.")
-    return 1 if found else 0
+    placeholders = [line.strip() for mark, line in pairwise(text.splitlines()) if "PLACEHOLDER" in mark]
+    return found + [f"pyproject.toml still has a placeholder: {line}" for line in placeholders]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) != 2:
+        sys.exit("Which tag? python -m tools.release_check v0.1.0")
+    sys.exit("\n".join(faults(sys.argv[1])) or 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from tilework.tests.browser.stand_ins import model_files
 from tilework.tools.demo.materials import ensure_photograph, ensure_upscaler
 from tilework.tools.server.comfy import Server
 from tilework.tools.server.front_ends import LATEST, OWN, PACKAGE, chosen_front_end, front_end_arguments
-from tilework.tools.server.front_page import RENDERERS, SETTINGS, FrontPage
+from tilework.tools.server.front_page import RENDERERS, FrontPage
 from tilework.tools.server.loopback import get_json
-from tilework.tools.setup.browser import ARGUMENTS, ensure_chromium, ensure_driver
+from tilework.tools.setup.browser import open_browser
 from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,6 @@ def server(tmp_path_factory, front_end):
     models = model_files(sorted((ROOT / "example_workflows").glob("*.json")), tmp_path_factory.mktemp("models"))
     models.setdefault("upscale_models", []).append(ensure_upscaler(host))
     with Server(host, name="browser", packs=packs, models=models, inputs=[ensure_photograph(host)], extra_args=front_end) as running:
-        (running.base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(SETTINGS), "utf-8")
         yield running
 
 
@@ -77,17 +76,11 @@ def pack(object_info):
 @pytest.fixture(scope="session")
 def browser(request):
     """One Chromium for all tests."""
-    host = find_host()
-    # The first time this takes minutes, and should say so while it does.
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        ensure_driver(host)
-        program = ensure_chromium(host)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, headless=True, args=list(ARGUMENTS))
+    with ExitStack() as stack:
+        # The first time this takes minutes, and should say so while it does.
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            running = stack.enter_context(open_browser(find_host()))
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="session", params=list(RENDERERS))

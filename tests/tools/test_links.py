@@ -1,8 +1,11 @@
 """Nothing that dev.py deletes is ever reached through a link."""
 
 import pytest
+from tilework.tools.process import links
 from tilework.tools.process.host_error import HostError
-from tilework.tools.process.links import copy_file, discard, is_link, link_folder, remove_link, remove_tree, share_file
+from tilework.tools.process.links import discard, is_link, link_folder, place_file, remove_tree
+
+LINK = ".host/base/custom_nodes/tilework"
 
 
 @pytest.fixture
@@ -11,47 +14,34 @@ def repository(tmp_path):
     repository = tmp_path / "repository"
     (repository / "nodes").mkdir(parents=True)
     (repository / "nodes" / "split.py").write_text("precious")
-    link_folder(repository / ".host" / "base" / "custom_nodes" / "tilework", repository)
+    link_folder(repository / LINK, repository)
+    assert (repository / LINK / "nodes" / "split.py").exists(), "the link works"
     return repository
 
 
-def test_a_host_is_deleted_and_the_repository_it_links_to_stays(repository):
-    assert (repository / ".host" / "base" / "custom_nodes" / "tilework" / "nodes" / "split.py").exists(), "the link works"
-    remove_tree(repository / ".host")
-    assert not (repository / ".host").exists()
+@pytest.mark.parametrize("what", [".host", LINK])
+def test_a_host_or_its_link_is_deleted_and_the_repository_it_links_to_stays(repository, what):
+    remove_tree(repository / what)
+    assert not (repository / what).exists()
     assert (repository / "nodes" / "split.py").read_text() == "precious"
 
 
-def test_deleting_a_link_itself_leaves_what_it_leads_to(repository):
-    remove_tree(repository / ".host" / "base" / "custom_nodes" / "tilework")
-    assert (repository / "nodes" / "split.py").exists()
-
-
-def test_a_dangling_link_is_deleted_too(tmp_path):
-    (tmp_path / "target").mkdir()
-    link_folder(tmp_path / "folder" / "link", tmp_path / "target")
-    (tmp_path / "target").rmdir()
-    assert is_link(tmp_path / "folder" / "link")
-    remove_tree(tmp_path / "folder")
-    assert not (tmp_path / "folder").exists()
-
-
-def test_a_link_is_led_to_another_folder(repository, tmp_path):
+def test_a_link_is_led_to_another_folder_and_deleted_where_it_dangles(repository, tmp_path):
     (tmp_path / "other").mkdir()
-    link = repository / ".host" / "base" / "custom_nodes" / "tilework"
-    link_folder(link, tmp_path / "other")
-    assert link.resolve() == tmp_path / "other"
+    link_folder(repository / LINK, tmp_path / "other")
+    assert (repository / LINK).resolve() == tmp_path / "other"
     assert (repository / "nodes" / "split.py").exists()
+    (tmp_path / "other").rmdir()
+    assert is_link(repository / LINK)
+    remove_tree(repository / ".host")
+    assert not (repository / ".host").exists()
 
 
 def test_a_real_folder_is_never_replaced_by_a_link(tmp_path):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "file").touch()
     with pytest.raises(HostError, match="in the way"):
         link_folder(tmp_path / "mine", tmp_path)
-    with pytest.raises(ValueError, match="not a link"):
-        remove_link(tmp_path / "mine")
-    assert (tmp_path / "mine" / "file").exists()
+    assert (tmp_path / "mine").is_dir() and not is_link(tmp_path / "mine")
 
 
 def test_read_only_files_and_nothing_at_all_can_be_deleted(tmp_path):
@@ -63,8 +53,6 @@ def test_read_only_files_and_nothing_at_all_can_be_deleted(tmp_path):
 
 
 def test_what_is_discarded_is_gone_even_where_deleting_it_is_stopped(tmp_path, monkeypatch):
-    from tilework.tools.process import links
-
     (tmp_path / "venv" / "bin").mkdir(parents=True)
 
     def stop(_):
@@ -77,16 +65,14 @@ def test_what_is_discarded_is_gone_even_where_deleting_it_is_stopped(tmp_path, m
     assert len(list((tmp_path / "tmp").iterdir())) == 1
 
 
-def test_a_copied_file_can_be_written_to_without_changing_the_original(tmp_path):
-    (tmp_path / "photo.png").write_text("original")
-    copy_file(tmp_path / "photo.png", tmp_path / "input" / "example.png")
-    (tmp_path / "input" / "example.png").write_text("uploaded")
-    assert (tmp_path / "photo.png").read_text() == "original"
-
-
-def test_a_shared_file_takes_the_place_of_an_older_one(tmp_path):
+@pytest.mark.parametrize("share", [False, True])
+def test_a_placed_file_takes_the_place_of_an_older_one_and_a_copy_can_be_written_to(tmp_path, share):
+    source, target = tmp_path / "model", tmp_path / "models" / "model"
     for content in ("one", "two"):
-        (tmp_path / "model").unlink(missing_ok=True)
-        (tmp_path / "model").write_text(content)
-        share_file(tmp_path / "model", tmp_path / "models" / "model")
-        assert (tmp_path / "models" / "model").read_text() == content
+        source.unlink(missing_ok=True)
+        source.write_text(content)
+        place_file(source, target, share)
+        assert target.read_text() == content
+    if not share:
+        target.write_text("uploaded")
+        assert source.read_text() == "two"

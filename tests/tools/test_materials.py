@@ -40,9 +40,3 @@ def test_a_failed_training_shows_its_log_and_leaves_no_model(host, tmp_path):
     assert list((host.root / "models").iterdir()) == []
     (tmp_path / "train.py").write_text(TRAINER.format(1))
     assert ensure_upscaler(host, print).read_text() == "weights 1"
-
-
-def test_a_missing_script_is_put_in_words(host, tmp_path):
-    (tmp_path / "train.py").unlink()
-    with pytest.raises(HostError, match="not the whole repository"):
-        ensure_upscaler(host, print)

@@ -1,26 +1,26 @@
 """Starting and stopping a server, with a small stand-in for ComfyUI's main.py."""
 
 import json
+import os
 import socket
 import sys
 import urllib.error
 
 import pytest
 from tilework.tools.process.host_error import HostError
-from tilework.tools.process.lock import Lock
+from tilework.tools.process.lock import taken
 from tilework.tools.server import comfy as server_module
 from tilework.tools.server.comfy import Server
 from tilework.tools.server.loopback import free_port, get_json, is_free
 from tilework.tools.setup.environment import Host
 
 STAND_IN = """
-import http.server, json, sys
+import http.server, json, os, sys
 args = sys.argv
 port = int(args[args.index("--port") + 1])
-{before}
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({{"system": {{"argv": args}}}}).encode()
+        body = json.dumps({"system": {"argv": args}}).encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -33,30 +33,30 @@ http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    monkeypatch.setattr(server_module, "has_cuda", lambda host: False)
+    monkeypatch.setattr(server_module, "has_cuda", lambda venv: False)
     comfy = tmp_path / "host" / "ComfyUI"
     comfy.mkdir(parents=True)
-    (comfy / "main.py").write_text(STAND_IN.format(before=""))
+    (comfy / "main.py").write_text(STAND_IN)
     return Host(tmp_path / "host", comfy, sys.executable)
 
 
 @pytest.fixture
 def pack(tmp_path):
-    pack = tmp_path / "pack"
-    pack.mkdir()
-    (pack / "__init__.py").write_text("precious")
-    return pack
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("precious")
+    return tmp_path / "pack"
 
 
 def arguments(server):
     return get_json(server.url + "/system_stats")["system"]["argv"]
 
 
-def test_a_server_is_furnished_answers_and_is_gone_afterwards(host, pack, tmp_path):
+def test_a_server_is_furnished_answers_and_is_gone_afterwards_even_after_an_error(host, pack, tmp_path):
     (tmp_path / "model.safetensors").write_text("weights")
-    (tmp_path / "photo.png").write_text("pixels")
-    models, inputs = {"upscale_models": [tmp_path / "model.safetensors"]}, {"example.png": tmp_path / "photo.png"}
-    with Server(host, "unit", {"tilework": pack}, models, inputs, extra_args=["--verbose"]) as server:
+    (tmp_path / "example.png").write_text("pixels")
+    models, inputs = {"upscale_models": [tmp_path / "model.safetensors"]}, [tmp_path / "example.png"]
+    server = Server(host, "unit", {"tilework": pack}, models, inputs, extra_args=["--verbose"])
+    with pytest.raises(RuntimeError), server:
         given = arguments(server)
         base = server.base
         assert base == host.root / "base-unit"
@@ -64,6 +64,7 @@ def test_a_server_is_furnished_answers_and_is_gone_afterwards(host, pack, tmp_pa
         assert (base / "models" / "upscale_models" / "model.safetensors").read_text() == "weights"
         assert (base / "input" / "example.png").read_text() == "pixels"
         assert json.loads((base / "user" / "default" / "comfy.settings.json").read_text()) == {"Comfy.TutorialCompleted": True}
+        raise RuntimeError
     assert {"--cpu", "--disable-api-nodes", "--disable-auto-launch", "--verbose"} <= set(given)
     assert given[given.index("--listen") + 1] == "127.0.0.1"
     assert given[given.index("--base-directory") + 1] == str(base)
@@ -71,37 +72,27 @@ def test_a_server_is_furnished_answers_and_is_gone_afterwards(host, pack, tmp_pa
         get_json(server.url + "/system_stats", timeout=2)
 
 
-def test_a_server_is_gone_after_an_error_in_the_block(host, pack):
-    with pytest.raises(RuntimeError), Server(host, "unit", {"tilework": pack}) as server:
-        raise RuntimeError
-    with pytest.raises(urllib.error.URLError):
-        get_json(server.url + "/system_stats", timeout=2)
-
-
-def test_links_and_outputs_of_an_earlier_run_are_gone_and_packs_are_not_touched(host, pack):
+@pytest.mark.parametrize("keep", [False, True])
+def test_stale_links_are_gone_packs_are_not_touched_and_only_a_kept_folder_has_what_was_in_it(host, pack, keep):
     with Server(host, "unit", {"old": pack}) as server:
-        (server.base / "output" / "old.png").write_text("x")
-    with Server(host, "unit", {"new": pack}) as server:
-        assert [p.name for p in (server.base / "custom_nodes").iterdir()] == ["new"]
-        assert not (server.base / "output" / "old.png").exists()
+        mine = [server.base / "output" / "mine.png", server.base / "custom_nodes" / "my_pack"]
+        settings = server.base / "user" / "default" / "comfy.settings.json"
+        mine[0].write_text("x")
+        mine[1].mkdir()
+        settings.write_text("{}")
+    with Server(host, "unit", {"new": pack}, keep=keep) as server:
+        assert not (server.base / "custom_nodes" / "old").exists() and (server.base / "custom_nodes" / "new").exists()
+        assert [one.exists() for one in mine] == [keep, keep]
+        assert (settings.read_text() == "{}") == keep
     assert (pack / "__init__.py").read_text() == "precious"
 
 
-def test_a_kept_folder_loses_stale_links_only(host, pack):
-    with Server(host, "unit", {"old": pack}) as server:
-        (server.base / "output" / "mine.png").write_text("x")
-        (server.base / "custom_nodes" / "my_pack").mkdir()
-        (server.base / "user" / "default" / "comfy.settings.json").write_text("{}")
-    with Server(host, "unit", {"new": pack}, keep=True) as server:
-        assert sorted(p.name for p in (server.base / "custom_nodes").iterdir()) == ["my_pack", "new"]
-        assert (server.base / "output" / "mine.png").exists()
-        assert (server.base / "user" / "default" / "comfy.settings.json").read_text() == "{}"
-
-
-def test_two_servers_of_one_name_do_not_share_a_folder(host, pack):
+def test_two_servers_of_one_name_share_no_folder_and_are_not_taken_for_each_other(host, pack):
     with Server(host, "unit", {"tilework": pack}) as first, Server(host, "unit", {"tilework": pack}) as second:
         assert first.base != second.base
         assert str(second.base) in arguments(second)
+        second.url = first.url
+        assert not second._answers()
     with Server(host, "unit", {"tilework": pack}) as third:
         assert third.base == first.base
 
@@ -114,48 +105,27 @@ def test_a_port_that_is_taken_is_put_in_words(host, pack):
         assert not is_free(port)
         with pytest.raises(HostError, match=f"Port {port} is taken.*--port"), Server(host, "unit", {"tilework": pack}, port=port):
             pass
-    assert is_free(port)
+    assert is_free(port) and is_free(free_port())
 
 
-def test_a_race_for_the_free_port_is_run_again(host, pack, tmp_path):
-    once = f"""
-import os
-if not os.path.exists({str(tmp_path / "tried")!r}):
-    open({str(tmp_path / "tried")!r}, "w").close()
-    print("Port", port, "is already in use on address 127.0.0.1.")
-    sys.exit(1)
-"""
-    (host.comfy / "main.py").write_text(STAND_IN.format(before=once))
-    with Server(host, "unit", {"tilework": pack}) as server:
-        assert arguments(server)
-    assert (tmp_path / "tried").exists()
-
-
-def test_another_server_on_the_port_is_not_taken_for_ours(host, pack):
-    with Server(host, "unit", {"tilework": pack}) as other:
-        ours = Server(host, "ours", {"tilework": pack})
-        ours.url = other.url
-        assert not ours._answers()
-
-
-def test_a_server_that_dies_shows_the_end_of_its_log(host, pack):
-    (host.comfy / "main.py").write_text("raise SystemExit('no module named torch')")
-    with pytest.raises(HostError, match="ended while it was starting") as failure, Server(host, "unit", {"tilework": pack}):
-        pass
-    assert "no module named torch" in failure.value.detail
-    lock = Lock(host.root / "base-unit.lock")
-    assert lock.take(), "the working folder is free for the next server"
-    lock.release()
-
-
-def test_a_server_that_never_answers_is_given_up_and_stopped(host, pack, monkeypatch):
-    monkeypatch.setattr(server_module, "READY_SECONDS", 0.5)
-    (host.comfy / "main.py").write_text("import time\nprint('thinking', flush=True)\ntime.sleep(60)")
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        ("raise SystemExit('thinking')", "ended while it was starting"),
+        ("import time; print('thinking', flush=True); time.sleep(60)", "did not answer within"),
+    ],
+)
+def test_a_server_that_dies_or_never_answers_shows_the_end_of_its_log_and_leaves_nothing(host, pack, monkeypatch, main, words):
+    monkeypatch.setattr(server_module, "READY_SECONDS", 1.5)
+    (host.comfy / "main.py").write_text(main)
     server = Server(host, "unit", {"tilework": pack})
-    with pytest.raises(HostError, match="did not answer within") as failure, server:
+    with pytest.raises(HostError, match=words) as failure, server:
         pass
     assert "thinking" in failure.value.detail
-    assert server._child is None
+    assert server._child.poll() is not None
+    lock = taken(host.root / "base-unit.lock")
+    assert lock is not None, "the working folder is free for the next server"
+    os.close(lock)
 
 
 def test_a_server_that_ends_later_is_noticed(host, pack):
@@ -170,7 +140,3 @@ def test_a_persons_own_comfyui_is_not_written_to(host, tmp_path):
     own = Host(host.root, tmp_path / "own", host.python)
     assert Server(own)._environment()["PYTHONPYCACHEPREFIX"].startswith(str(host.root))
     assert "PYTHONPYCACHEPREFIX" not in Server(host)._environment()
-
-
-def test_free_ports_are_free():
-    assert is_free(free_port())

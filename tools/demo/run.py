@@ -1,47 +1,45 @@
 """The demonstration: a photograph upscaled in tiles on a real ComfyUI, and what became of the seams.
 
-Started by `python dev.py demo` in the virtual environment's Python. Everything it shows
-comes from the workflow in example_workflows, run by ComfyUI's own nodes and Tilework's.
+`python dev.py demo` starts it in the virtual environment's Python. All it shows comes from the workflow in example_workflows.
 """
 
 from __future__ import annotations
 
-import copy
 import io
-import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy
-from PIL import Image
+import torch
+from PIL import Image, ImageDraw, ImageFont
 
+from ..help.models import photograph as pixels
 from ..process.guarded import guarded, say
 from ..server.comfy import Server
 from ..server.loopback import get_json
 from ..server.workflow import WorkflowError, convert, fetch, images, run
 from ..setup.environment import REPOSITORY, find_host
 from .materials import ensure_photograph, ensure_upscaler
-from .seam_step import Seam, luminance, most_visible, seam_step, worst_step
-from .strip import Panel, draw_strip
 
 WORKFLOW = REPOSITORY / "example_workflows" / "tiled_upscale.json"
 OUTPUT = REPOSITORY / "output"
 RESULT = "tiled_upscale.png"
 STRIP = "seams_at_400_percent.png"
 
-SPLIT, BLEND, UPSCALE, LOAD, SAVE = (
-    "TileworkTileSplit",
-    "TileworkSeamBlend",
-    "ImageUpscaleWithModel",
-    "LoadImage",
-    "SaveImage",
+SPLIT, BLEND = "TileworkTileSplit", "TileworkSeamBlend"
+TITLES = {"hard": "hard tiles", "average": "average", "cut": "cut in the middle", "Hann": "Hann"}
+SHOWN = ("hard", "average", "Hann")
+GAIN = 8
+# Where a seam shows: pixels that are looked at together (odd), the texture that hides half of it, and what is not looked at.
+NEAR, EVEN, BORDER = 49, 2 / 255, 80
+NOTES = (
+    "Above: the place where hard tiles show most, at 400 %, and the same place of the others. The marks point at the line between tiles.",
+    f"Below: the same, as the difference from the picture upscaled in one piece, x {GAIN}: even grey is none.",
 )
-NOTES = [
-    "Seam step: the largest jump between neighbouring pixels within 16 px of the seam that the same picture upscaled in one piece lacks,",
-    "in levels of 0..255 (luminance of the difference, averaged over 48 px along the seam). Upper row: 400 %, pixels not smoothed.",
-]
+GAP, HEAD, LINE = 14, 44, 30
+PAPER, INK, PALE = (250, 250, 250), (20, 20, 20), (95, 95, 95)
 
 Prompt = dict[str, Any]
 
@@ -56,27 +54,22 @@ def node(prompt: Prompt, kind: str) -> str:
 
 def with_values(prompt: Prompt, kind: str, **values: Any) -> Prompt:
     """`prompt` with some inputs of its node of `kind` set."""
-    changed = copy.deepcopy(prompt)
-    changed[node(prompt, kind)]["inputs"].update(values)
-    return changed
-
-
-def untiled(prompt: Prompt) -> Prompt:
-    """`prompt` with the photograph going to the upscaler whole and from there to the file."""
-    whole = with_values(prompt, UPSCALE, image=[node(prompt, LOAD), 0])
-    whole = with_values(whole, SAVE, images=[node(prompt, UPSCALE), 0])
-    return {number: one for number, one in whole.items() if not one["class_type"].startswith("Tilework")}
+    number = node(prompt, kind)
+    return {**prompt, number: {**prompt[number], "inputs": {**prompt[number]["inputs"], **values}}}
 
 
 def versions(prompt: Prompt) -> dict[str, Prompt]:
     """What the demonstration runs: the workflow as it is saved, and what it is compared with."""
+    # The photograph goes to the upscaler whole and from there to the file.
+    whole = with_values(prompt, "ImageUpscaleWithModel", image=[node(prompt, "LoadImage"), 0])
+    whole = with_values(whole, "SaveImage", images=[node(prompt, "ImageUpscaleWithModel"), 0])
     return {
         "Hann": prompt,
         "average": with_values(prompt, BLEND, method="average"),
         "cut": with_values(prompt, BLEND, method="none"),
         # With an overlap, a cut in its middle lies far from what the tiles' borders spoilt: hard tiles have none.
         "hard": with_values(with_values(prompt, SPLIT, overlap=0), BLEND, method="none"),
-        "untiled": untiled(prompt),
+        "untiled": {number: one for number, one in whole.items() if not one["class_type"].startswith("Tilework")},
     }
 
 
@@ -89,97 +82,91 @@ def planned(prompt: Prompt, size: tuple[int, int]) -> Any:
     return TileLayout.grid(*size, plan["tile_height"], plan["tile_width"], plan["overlap"], plan["multiple_of"])
 
 
-def boundaries(layout: Any, scale: float) -> list[list[int]]:
-    """Where the tiles meet (the middle of each overlap), (y, x), in pixels of the finished picture."""
-    return [
-        [round(scale * (low + axis.tile + high) / 2) for low, high in zip(axis.origins, axis.origins[1:], strict=False)]
-        for axis in layout.axes
-    ]
+def measured(title: str, picture: torch.Tensor, whole: torch.Tensor, layout: Any) -> tuple[str, Any]:
+    """A line on a tiled picture beside the one upscaled in one piece, and Seam Check's report on it."""
+    from blending.seam_check.check import check_seams
+
+    report = check_seams(picture, layout, reference=whole)
+    title = f"{title}, overlap {min(axis.overlap or 0 for axis in layout.axes)}"
+    step, apart = max(abs(row.step) for row in report.rows), 255 * float((picture - whole).abs().max())
+    return f"  {title:30}{apart:20.0f}{step:18.2f}{report.rows[0].z:8.1f}", report
 
 
-def titles(prompts: dict[str, Prompt], size: tuple[int, int]) -> dict[str, str]:
-    """What to call each version: with the overlap that the tiles have, which is more than was asked where they fit so."""
-    words = {"hard": "hard tiles", "average": "average", "cut": "cut in the middle", "Hann": "Hann"}
-    overlaps = {name: min((axis.overlap or 0) for axis in planned(prompts[name], size).axes) for name in words}
-    return {name: f"{word}, overlap {overlaps[name]}" for name, word in words.items()}
+def shown_place(picture: torch.Tensor, whole: torch.Tensor, report: Any) -> Any:
+    """`report` with one row: the place of its boundaries where `picture` less `whole` changes most, beside what goes on there."""
+
+    def around(plane: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(plane, NEAR, 1, NEAR // 2, count_include_pad=False)
+
+    def detail(plane: torch.Tensor) -> torch.Tensor:
+        return around((plane - around(plane)).abs())
+
+    tiled, plain = (one.mean(-1)[None] for one in (picture, whole))
+    # Texture hides a line, and so does darkness.
+    seen = (detail(tiled - plain) * around(plain) / (EVEN + detail(plain)))[0, 0]
+    # The network has never learnt the picture's own border, with tiles or without.
+    seen = torch.nn.functional.pad(seen[BORDER:-BORDER, BORDER:-BORDER], (BORDER,) * 4)
+    lines = [(seen[:, row.line] if row.vertical else seen[row.line])[slice(*row.along)] for row in report.rows]
+    row, line = max(zip(report.rows, lines, strict=True), key=lambda one: float(one[1].max()))
+    at = row.along[0] + int(line.argmax())
+    return replace(report, rows=[replace(row, worst=(at, at + 1))])
 
 
-def pixels(file: bytes) -> numpy.ndarray:
-    """A picture file as uint8 [H, W, 3]."""
-    with Image.open(io.BytesIO(file)) as image:
-        return numpy.asarray(image.convert("RGB"))
+def sheet(pictures: dict[str, torch.Tensor], whole: torch.Tensor, place: Any) -> Image.Image:
+    """The place of a report's one row in every picture, and below it how the picture differs there from `whole`."""
+    from blending.seam_check.heat_map import worst_strips
 
-
-def run_all(url: str, prompts: dict[str, Prompt]) -> dict[str, bytes]:
-    """Every version's picture file, saying how long each took."""
-    files = {}
-    for name, prompt in prompts.items():
-        start = time.monotonic()
-        entry = run(url, prompt)
-        written = images(entry)
-        if not written:
-            raise WorkflowError(f"The version {name!r} of the workflow wrote no picture.")
-        files[name] = fetch(url, written[0])
-        say(f"  {name:8} {time.monotonic() - start:5.1f} s")
-    return files
-
-
-def table(rows: list[tuple[str, numpy.ndarray]], seam: Seam, places: list[list[int]]) -> list[str]:
-    """The steps of every version, as lines of text."""
-    lines = [f"  {'seam step in 8-bit levels':38}{'shown place':>12}{'worst place':>13}"]
-    lines += [f"  {title:38}{seam_step(error, seam):12.2f}{worst_step(error, places):13.2f}" for title, error in rows]
-    return lines
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    rows = [[worst_strips(shown, place)[0] for shown in (picture, 0.5 + GAIN * (picture - whole))] for picture in pictures.values()]
+    side = rows[0][0].shape[1] + GAP
+    drawn = Image.new("RGB", (GAP + side * len(rows), HEAD + 2 * side + len(NOTES) * LINE), PAPER)
+    pen = ImageDraw.Draw(drawn)
+    for column, (title, strips) in enumerate(zip(pictures, rows, strict=True)):
+        pen.text((GAP + column * side, HEAD / 2), title, INK, ImageFont.load_default(24), anchor="lm")
+        for row, strip in enumerate(strips):
+            shown = Image.fromarray((255 * strip.clamp(0, 1)).round().to(torch.uint8).numpy())
+            drawn.paste(shown, (GAP + column * side, HEAD + row * side))
+    for row, note in enumerate(NOTES):
+        pen.text((GAP, HEAD + 2 * side + row * LINE), note, PALE, ImageFont.load_default(17))
+    return drawn
 
 
 def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) -> None:
-    """Write the result and the strip, and print the table."""
+    """Write the result and the sheet, and print how far every version is from the picture in one piece."""
     with Image.open(photograph) as image:
         width, height = image.size
-    pictures = {name: pixels(file) for name, file in files.items()}
-    scale = pictures["untiled"].shape[0] / height
-    places = boundaries(planned(prompts["hard"], (height, width)), scale)
-    reference = luminance(pictures["untiled"])
-    errors = {name: luminance(picture) - reference for name, picture in pictures.items()}
-    seam = most_visible(errors["hard"], reference, places)
-    names = titles(prompts, (height, width))
-    panels = [Panel(names[name], pictures[name], seam_step(errors[name], seam)) for name in ("hard", "average", "Hann")]
-    drawn = io.BytesIO()
-    draw_strip(panels, seam, NOTES).save(drawn, "PNG")
-    write(OUTPUT / RESULT, files["Hann"])
-    write(OUTPUT / STRIP, drawn.getvalue())
-    say("\n" + "\n".join(table([(title, errors[name]) for name, title in names.items()], seam, places)))
-    say("  This model sees only a few pixels, so its tiles agree in the middle of the overlap and a cut there shows nothing;")
-    say("  where tiles differ in tone, a cut shows the whole difference and Hann a gentle slope.")
-    say(f"\n  {width} x {height} -> {pictures['Hann'].shape[1]} x {pictures['Hann'].shape[0]}:  {OUTPUT / RESULT}")
+    pictures = {name: pixels(io.BytesIO(file)) for name, file in files.items()}
+    whole = pictures.pop("untiled")
+    found = {name: measured(title, pictures[name], whole, planned(prompts[name], (height, width))) for name, title in TITLES.items()}
+    place = shown_place(pictures["hard"], whole, found["hard"][1])
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    sheet({TITLES[name]: pictures[name] for name in SHOWN}, whole, place).save(OUTPUT / STRIP)
+    (OUTPUT / RESULT).write_bytes(files["Hann"])
+    say(f"\n  {'in levels of 0..255':30}{'largest difference':>20}{'step at a seam':>18}{'z':>8}")
+    say("\n".join(line for line, _ in found.values()))
+    say("  The difference is that from the picture upscaled in one piece. Step and z are what Seam Check finds at the worst boundary;")
+    say("  from z 5 on it stands out from the picture beside it. This model sees only a few pixels, so its tiles agree in the middle")
+    say("  of the overlap and a cut there shows nothing; where tiles differ in tone, a cut shows the whole step and Hann a slope.")
+    say(f"\n  {width} x {height} -> {pictures['Hann'].shape[2]} x {pictures['Hann'].shape[1]}:  {OUTPUT / RESULT}")
     say(f"  before and after at a seam:  {OUTPUT / STRIP}")
 
 
-def demonstrate() -> None:
-    """Start the server, run the workflow and its variants, and show what came of it."""
+def main() -> int:
+    """Start the server, run the workflow and its variants, and show what came of it; the exit status."""
     start = time.monotonic()
     host = find_host()
     photograph = ensure_photograph(host, say)
     models = {"upscale_models": [ensure_upscaler(host, say)]}
     say("Starting ComfyUI with Tilework in it (about ten seconds).")
+    files = {}
     with Server(host, "demo", models=models, inputs=[photograph], report=say) as server:
         say(f"ComfyUI answers after {time.monotonic() - start:.0f} s. Running {WORKFLOW.name} and what it is compared with:")
         prompts = versions(convert(WORKFLOW, get_json(server.url + "/object_info")))
-        files = run_all(server.url, prompts)
+        for name, prompt in prompts.items():
+            asked = time.monotonic()
+            files[name] = fetch(server.url, images(run(server.url, prompt))[0])
+            say(f"  {name:8} {time.monotonic() - asked:5.1f} s")
     show(prompts, files, photograph)
     say(f"\nDone in {time.monotonic() - start:.0f} s; the server is stopped.")
-
-
-def main() -> int:
-    """Demonstrate; the exit status."""
-    demonstrate()
     return 0
 
 

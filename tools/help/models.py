@@ -4,7 +4,7 @@ written down here. `pages.py` makes them with the others."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy
 import torch
@@ -37,7 +37,7 @@ def as_pixels(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / LEVELS)
 
 
-def photograph(file: Path) -> torch.Tensor:
+def photograph(file: Path | IO[bytes]) -> torch.Tensor:
     """A photograph as [1, H, W, 3] in 0..1."""
     with Image.open(file) as image:
         return as_pixels(image.convert("RGB"))[None]

@@ -46,13 +46,10 @@ def split_and_blend(photo: torch.Tensor, folder: Path) -> None:
     whole = [("the picture, overlaps shaded", shaded(photo, layout)), ("its 9 tiles, a list", apart(tiles, 3, 24))]
     write(folder, "TileworkTileSplit", whole)
     spoilt = drifted(tiles, 0.3)
-    cuts = {
-        method: compose(spoilt, layout, method, reference=photo if method == "gradient" else None)
-        for method in ("none", "hann", "gradient")
-    }
-    part = (0, slice(135, 225), slice(50, 200))
     named = {"none": "none: a cut", "hann": "hann: a smooth ramp", "gradient": "gradient, with reference"}
-    write(folder, "TileworkSeamBlend", [(named[method], picture[part]) for method, picture in cuts.items()])
+    references = {"gradient": photo}
+    blended = [(title, compose(spoilt, layout, method, reference=references.get(method))) for method, title in named.items()]
+    write(folder, "TileworkSeamBlend", [(title, picture[0, 135:225, 50:200]) for title, picture in blended])
     spoilt = drifted(tiles, 0.6)
     gains = compensate(iter(spoilt), layout, photo)
     matched = compose([gains.apply(tile, i) for i, tile in enumerate(spoilt)], layout)
@@ -168,15 +165,13 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     host = find_host()
     photo = photograph(ensure_photograph(host, say))
-    split_and_blend(photo, folder)
-    latent(photo, folder)
-    solar(folder)
-    sampling(folder)
-    decoder_and_encoder(photo, folder)
     upscaler = ensure_upscaler(host, say)
+    for make in (split_and_blend, latent, decoder_and_encoder):
+        make(photo, folder)
+    for make in (solar, sampling, budget):
+        make(folder)
     upscaled(photo, upscaler, folder)
     reach(upscaler, folder)
-    budget(folder)
     return 0
 
 

@@ -10,25 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
 # What would make a Python or pip that we start look elsewhere than in the environment we made.
-MISLEADING = {
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSAFEPATH",
-    "PYTHONSTARTUP",
-    "VIRTUAL_ENV",
-    "__PYVENV_LAUNCHER__",
-    "PIP_USER",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-    "PIP_LOG",
-    "PIP_REQUIRE_VIRTUALENV",
-}
+MISLEADING = {"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+MISLEADING |= {f"PIP_{name}" for name in ("USER", "TARGET", "PREFIX", "ROOT", "LOG", "REQUIRE_VIRTUALENV")}
 
 
 class Terminated(KeyboardInterrupt):
@@ -73,28 +60,15 @@ def undisturbed() -> Iterator[None]:
 class Child:
     """A program in a process group of its own, writing to a log; use it in a `with`.
 
-    It runs under keeper.py, so it ends even where we are killed without warning.
-
-    Args:
-        command: program and arguments.
-        log: the file that takes its output, emptied first.
-        env: its environment variables.
-        cwd: its working folder.
+    It runs under keeper.py, so it ends even where we are killed without warning. `log` is emptied first.
     """
 
     def __init__(self, command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
         with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", str(KEEPER), *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd=cwd,
-                **apart,
-            )
+            to_log = {"stdin": subprocess.PIPE, "stdout": output, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen([sys.executable, "-I", str(KEEPER), *command], env=env, cwd=cwd, **to_log, **apart)
 
     def poll(self) -> int | None:
         """The exit status, or None while it runs."""
@@ -107,38 +81,33 @@ class Child:
             try:
                 self.process.wait(patience)
             except subprocess.TimeoutExpired:
-                self._kill()
+                if os.name == "nt":
+                    subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], capture_output=True, check=False)
+                else:
+                    os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-
-    def _kill(self) -> None:
-        if os.name == "nt":
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], capture_output=True, check=False)
-        else:
-            os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Child:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 def foreground(command: list[str], env: dict[str, str], cwd: Path, patience: float = 30.0) -> int:
-    """Run a program on our terminal and return its exit status.
+    """Run a program on our terminal and return its exit status as a shell shows it (128 + signal where it died of one).
 
     Ctrl-C reaches the program as well as us: it is given `patience` seconds to clean up.
     """
     process = subprocess.Popen(command, env=env, cwd=cwd)
     try:
-        return _shell_status(process.wait())
+        status = process.wait()
     except KeyboardInterrupt as error:
         with undisturbed():
             if isinstance(error, Terminated):
                 process.terminate()
-            return _shell_status(_wait_or_end(process, patience))
-    finally:
-        with undisturbed():
-            _wait_or_end(process, patience)
+            status = _wait_or_end(process, patience)
+    return 128 - status if status < 0 else status
 
 
 def _wait_or_end(process: subprocess.Popen, patience: float) -> int:
@@ -149,8 +118,3 @@ def _wait_or_end(process: subprocess.Popen, patience: float) -> int:
         except subprocess.TimeoutExpired:
             end()
     return process.wait()
-
-
-def _shell_status(status: int) -> int:
-    """An exit status as a shell shows it: a program that died of signal n has 128 + n."""
-    return 128 - status if status < 0 else status

@@ -28,19 +28,13 @@ def guarded(action: Callable[[], int]) -> int:
         # Whoever read our output has enough of it (| head); the interpreter's last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except HostError as error:
-        return apologise(error)
-    except OSError as error:
-        return apologise(from_os_error(error))
+    except (HostError, OSError) as error:
+        words = error if isinstance(error, HostError) else from_os_error(error)
+        say(f"\n{textwrap.fill(words.message, 100, break_long_words=False, break_on_hyphens=False)}")
+        if words.detail:
+            say(words.detail)
+        return 1
     except KeyboardInterrupt as error:
         why = "Told to end" if isinstance(error, Terminated) else "Stopped"
         say(f"\n{why}. Nothing is left running; the same command goes on from here.")
         return STOPPED
-
-
-def apologise(error: HostError) -> int:
-    """Print the message of `error` and return the exit status 1."""
-    say(f"\n{textwrap.fill(error.message, 100, break_long_words=False, break_on_hyphens=False)}")
-    if error.detail:
-        say(error.detail)
-    return 1

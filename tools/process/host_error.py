@@ -1,4 +1,4 @@
-"""The one exception that is a message to a person."""
+"""The one exception that is a message to a person, and the end of a log to show with it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ import errno
 import re
 from pathlib import Path
 
+DISK_FULL_WINDOWS = 112
+LINE_WIDTH = 200
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 class HostError(Exception):
-    """What happened and what to do about it, in one paragraph: shown without a traceback.
-
-    Args:
-        message: the paragraph.
-        detail: lines to show below it as they are, such as the end of a log.
-    """
+    """What happened and what to do about it, in one paragraph, and lines to show below it: shown without a traceback."""
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(f"{message}\n{detail}" if detail else message)
         self.message = message
         self.detail = detail
-
-
-DISK_FULL_WINDOWS = 112
-LINE_WIDTH = 200
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def from_os_error(error: OSError) -> HostError:
@@ -34,21 +28,23 @@ def from_os_error(error: OSError) -> HostError:
             f"The disk is full{where}. Free some space, or name a folder on a larger disk in the environment "
             "variable TILEWORK_HOST, and run the same command again: it goes on from here."
         )
-    if isinstance(error, PermissionError):
-        return HostError(
-            f"A file could not be written or removed{where}: permission denied. Close programs that use the folder "
-            "(on Windows also virus scanners), check who owns it, and run the same command again."
-        )
-    return HostError(f"A file operation failed{where}: {error.strerror or error}. Mend that and run the same command again.")
+    return HostError(
+        f"A file operation failed{where}: {error.strerror or error}. Close programs that use the folder (on Windows also virus "
+        "scanners), check who owns it, and run the same command again."
+    )
 
 
-def tail(path: Path, lines: int = 20, limit: int = 65_536) -> str:
-    """The last `lines` lines of a log, indented; says so where there is none."""
+def log_end(log: Path, limit: int = 65_536) -> list[str]:
+    """The lines with something in them of a log's last `limit` bytes, without colours; none where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - limit))
-            text = COLOUR.sub("", stream.read().decode("utf-8", "replace"))
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - limit))
+            text = stream.read().decode("utf-8", "replace")
     except OSError:
-        return f"  ({path} cannot be read)"
-    last = [line.rstrip()[:LINE_WIDTH] for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(f"  | {line}" for line in last) or f"  ({path} is empty)"
+        return []
+    return [line.rstrip() for line in COLOUR.sub("", text).splitlines() if line.strip()]
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last `lines` lines of a log, indented; says so where there is none."""
+    return "\n".join(f"  | {line[:LINE_WIDTH]}" for line in log_end(log)[-lines:]) or f"  ({log} is empty or cannot be read)"

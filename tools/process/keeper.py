@@ -2,10 +2,8 @@
 
     python -I keeper.py PROGRAM [ARGUMENT ...]
 
-Our standard input is a pipe that the starter holds open and never writes to. When the
-starter closes it, or dies in whatever way, the operating system tells us by an end of
-file, and the program is asked to end, then made to. No signal is needed, so this works
-alike on Windows, macOS and Linux.
+Our standard input is a pipe that the starter holds open and never writes to. When the starter closes it, or dies in whatever
+way, the operating system gives us an end of file, and the program is ended. No signal is needed: this works on every system.
 """
 
 from __future__ import annotations
@@ -19,21 +17,16 @@ import threading
 PATIENCE = 8.0
 
 
-def end(process: subprocess.Popen) -> None:
-    """Ask the program to end, and make it after PATIENCE seconds."""
+def end_with_starter(process: subprocess.Popen) -> None:
+    """Wait until the pipe to the starter is closed; ask the program to end, and make it after PATIENCE seconds."""
+    # os.read and not sys.stdin: a thread inside sys.stdin.read makes the interpreter's exit fail.
+    while os.read(0, 4096):
+        pass
     process.terminate()
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def end_with_starter(process: subprocess.Popen) -> None:
-    """Wait until the pipe to the starter is closed, then end the program."""
-    # os.read and not sys.stdin: a thread inside sys.stdin.read makes the interpreter's exit fail.
-    while os.read(0, 4096):
-        pass
-    end(process)
 
 
 def main(command: list[str]) -> int:

@@ -1,8 +1,7 @@
 """Links to folders, and taking things away without ever following one.
 
-The repository holds the host folder, which holds a link back to the repository: whoever
-deletes through that link deletes the repository. `shutil.rmtree` does so on Windows, where
-the link is a junction, before Python 3.12.
+The repository holds the host folder, which holds a link back to the repository: whoever deletes through that link deletes the
+repository. `shutil.rmtree` does so on Windows, where the link is a junction, before Python 3.12.
 """
 
 from __future__ import annotations
@@ -31,14 +30,12 @@ def is_link(path: Path) -> bool:
 
 
 def link_folder(link: Path, target: Path) -> None:
-    """Make `link` lead to the folder `target`, replacing a link that is there.
-
-    On Windows it is a junction, which needs no special rights.
+    """Make `link` lead to the folder `target`, replacing a link that is there; on Windows a junction, which needs no special rights.
 
     Raises HostError where something that is not a link is in the way.
     """
     if is_link(link):
-        remove_link(link)
+        remove_tree(link)
     elif link.exists():
         raise HostError(f"{link} is in the way: it is not a link, so it was not made by this script. Move it elsewhere.")
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -50,47 +47,29 @@ def link_folder(link: Path, target: Path) -> None:
         raise HostError(f"The junction {link} to {target} could not be made: {(made.stderr or made.stdout).strip()}")
 
 
-def remove_link(link: Path) -> None:
-    """Take a link away; what it leads to stays as it is."""
-    if not is_link(link):
-        raise ValueError(f"{link} is not a link")
-    try:
-        link.unlink()
-    except OSError:
-        # Windows removes a junction or a link to a folder as a folder; elsewhere rmdir refuses a link.
-        os.rmdir(link)
-
-
 def remove_tree(path: Path) -> None:
     """Delete `path` and all below it; links are removed, never followed. Nothing there is fine."""
     if is_link(path):
-        remove_link(path)
+        try:
+            path.unlink()
+        except OSError:
+            # Windows removes a junction or a link to a folder as a folder; elsewhere rmdir refuses a link.
+            os.rmdir(path)
     elif path.is_dir():
-        with os.scandir(path) as entries:
-            below = [Path(entry.path) for entry in entries]
-        for entry in below:
+        for entry in list(path.iterdir()):
             remove_tree(entry)
         path.rmdir()
     elif os.path.lexists(path):
-        _remove_file(path)
-
-
-def _remove_file(path: Path) -> None:
-    try:
-        path.unlink()
-    except PermissionError:
-        # Windows refuses to delete read-only files, such as those in .git folders.
-        path.chmod(stat.S_IWRITE)
-        path.unlink()
+        try:
+            path.unlink()
+        except PermissionError:
+            # Windows refuses to delete read-only files, such as those in .git folders.
+            path.chmod(stat.S_IWRITE)
+            path.unlink()
 
 
 def discard(path: Path, waste: Path) -> None:
-    """Make `path` vanish at once, then delete it: stopped half-way, only waste is left.
-
-    Args:
-        path: what has to go.
-        waste: a folder on the same disk that is emptied later.
-    """
+    """Make `path` vanish at once, then delete it: stopped half-way, what is left is in `waste`, on the same disk."""
     if not os.path.lexists(path):
         return
     waste.mkdir(parents=True, exist_ok=True)
@@ -111,18 +90,15 @@ def rename(source: Path, target: Path, tries: int = 5) -> None:
             time.sleep(0.3 * (attempt + 1))
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Put a copy of the file `source` at `target`, which may exist: programs may write to it without harm."""
+def place_file(source: Path, target: Path, share: bool = False) -> None:
+    """Put a copy of the file `source` at `target`, which may exist: programs may write to it without harm.
+
+    `share` is for large files that nobody writes to: a second name for the same bytes where the disk can.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_tree(target)
-    shutil.copyfile(source, target)
-
-
-def share_file(source: Path, target: Path) -> None:
-    """Like `copy_file` for large files that nobody writes to: a second name for the same bytes where the disk can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_tree(target)
-    with contextlib.suppress(OSError):
-        os.link(source, target)
-        return
+    if share:
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
     shutil.copyfile(source, target)

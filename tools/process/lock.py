@@ -8,61 +8,53 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .long_step import Report, signs_of_life
+
 if os.name == "nt":
     import msvcrt
 else:
     import fcntl
 
-HEARTBEAT = 10.0
 
+def taken(path: Path) -> int | None:
+    """Take the lock on the file `path`: the descriptor to close to let go of it, None where somebody else has it.
 
-class Lock:
-    """An exclusive lock on the file `path`, which stays behind: deleting lock files is a race."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor: int | None = None
-
-    def take(self) -> bool:
-        """Take the lock if nobody has it. Returns whether it is ours now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if os.name == "nt":
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return False
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Let go of the lock; does nothing where it is not held."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+    The file stays behind: deleting lock files is a race.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if os.name == "nt":
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 @contextmanager
-def held(path: Path, report: Callable[[str], object], pause: float = 0.5) -> Iterator[None]:
+def held(path: Path, report: Report, pause: float = 0.5) -> Iterator[None]:
     """Hold the lock on `path`, waiting for another process that has it and saying so."""
-    lock = Lock(path)
-    start = said = time.monotonic()
-    taken = lock.take()
-    if not taken:
+    lock = taken(path)
+    if lock is None:
         report(f"Another set-up is at work in {path.parent}: waiting for it (Ctrl-C gives up).")
-    try:
-        while not taken:
+        tick = signs_of_life(report, lambda: "still waiting for the other set-up")
+        while (lock := taken(path)) is None:
             time.sleep(pause)
-            taken = lock.take()
-            if not taken and time.monotonic() - said >= HEARTBEAT:
-                said = time.monotonic()
-                report(f"  {said - start:4.0f} s  still waiting for the other set-up")
+            tick()
+    try:
         yield
     finally:
-        lock.release()
+        os.close(lock)
+
+
+def make_once(root: Path, is_made: Callable[[], bool], make: Callable[[], object], report: Report) -> None:
+    """Call `make` where `is_made` says no, one process at a time in the host folder `root`."""
+    if is_made():
+        return
+    with held(root / "setup.lock", report):
+        # Whoever had the lock may have made it.
+        if not is_made():
+            make()

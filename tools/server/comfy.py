@@ -3,66 +3,56 @@
     with Server(host, name="tests", packs={"tilework": REPOSITORY}) as server:
         get(server.url + "/object_info")
 
-It works in a folder of its own (`.host/base-<name>`), so a person's own ComfyUI, models
-and pictures are never written to.
+It works in a folder of its own (`.host/base-<name>`): a person's own ComfyUI, models and pictures are never written to.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from ..process.child import Child, surroundings
 from ..process.host_error import HostError, tail
-from ..process.links import copy_file, is_link, link_folder, remove_link, remove_tree, share_file
-from ..process.lock import Lock
-from ..process.long_step import HEARTBEAT, LINE_WIDTH, Report, last_line, log_end
-from ..setup.environment import REPOSITORY, Host, has_cuda
+from ..process.links import is_link, link_folder, place_file, remove_tree
+from ..process.lock import taken
+from ..process.long_step import Report, last_line, signs_of_life
+from ..setup.environment import REPOSITORY, Host
+from ..setup.virtual_environment import has_cuda
 from .loopback import ADDRESS, free_port, get_json, is_free
 
 READY_SECONDS = 180
-PORT_TRIES = 4
 FOLDERS = ("custom_nodes", "models/upscale_models", "input", "output", "user/default")
 # A new person gets a dialog of templates over the canvas, which is in the way here.
 SETTINGS = {"Comfy.TutorialCompleted": True}
-# What ComfyUI logs, or asyncio where it does not catch it, about a port that somebody else has.
-PORT_TAKEN = ("already in use", "[Errno 98]", "[Errno 48]", "[WinError 10048]", "Errno 10048")
-
-_packs = {"tilework": REPOSITORY}
-
-
-class PortTakenError(HostError):
-    """Somebody else listens on the port."""
 
 
 def check_port(port: int | None) -> None:
     """Raise HostError where `port` is taken; None, for any free one, is fine."""
     if port is not None and not is_free(port):
-        raise PortTakenError(f"Port {port} is taken by another program. Name another one with --port, or leave --port out.")
+        raise HostError(f"Port {port} is taken by another program. Name another one with --port, or leave --port out.")
 
 
 class Server:
-    """A ComfyUI server, running inside a `with`.
+    """A ComfyUI server at `url`, running inside a `with`; started, it has its working folder in `base` and its log in `log`.
 
     Args:
         host: what to run, from `ensure_host` or `find_host`.
         name: of the working folder; where a running server has it, a number is added.
-        packs: what to link into custom_nodes, as {folder name: folder}.
+        packs: what to link into custom_nodes, as {folder name: folder}; None for Tilework alone.
         models: files to put in models, as {kind such as "upscale_models": paths}.
-        inputs: pictures to put in input: paths, or {name there: path}.
+        inputs: pictures to put in input.
         port: to listen on; None for a free one.
         extra_args: further arguments for ComfyUI.
         keep: leave what is in the working folder from the last time.
         report: takes a line every ten seconds while the server starts.
-
-    Attributes:
-        url: "http://127.0.0.1:<port>", once started.
-        base: the working folder.
-        log: the server's log file.
     """
+
+    base: Path
+    log: Path
 
     def __init__(
         self,
@@ -70,63 +60,45 @@ class Server:
         name: str = "tests",
         packs: Mapping[str, Path] | None = None,
         models: Mapping[str, Iterable[Path]] | None = None,
-        inputs: Mapping[str, Path] | Iterable[Path] = (),
+        inputs: Iterable[Path] = (),
         port: int | None = None,
         extra_args: Iterable[str] = (),
         keep: bool = False,
-        report: Report | None = None,
+        report: Report = lambda line: None,
     ) -> None:
-        self.host = host
-        self.name = name
-        self.packs = dict(_packs if packs is None else packs)
-        self.models = {kind: list(files) for kind, files in (models or {}).items()}
-        self.inputs = dict(inputs) if isinstance(inputs, Mapping) else {path.name: path for path in inputs}
-        self.port = port
-        self.extra_args = list(extra_args)
-        self.keep = keep
-        self.report = report
-        self.url = ""
-        self.base = host.root / f"base-{name}"
-        self.log = host.root / "logs" / f"server-{name}.log"
-        self._lock: Lock | None = None
-        self._child: Child | None = None
+        check_port(port)
+        self.host, self.name, self.keep, self.report = host, name, keep, report
+        self.packs = {"tilework": REPOSITORY} if packs is None else packs
+        self.models, self.inputs, self.extra_args = models or {}, inputs, extra_args
+        self.port = port or free_port()
+        self.url = f"http://{ADDRESS}:{self.port}"
 
     def __enter__(self) -> Server:
-        self._take_folder()
-        try:
+        with ExitStack() as running:
+            running.callback(os.close, self._take_folder())
             self._furnish()
-            self._start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._child = running.enter_context(Child(self._command(), self.log, self._environment(), cwd=self.host.comfy))
+            self._wait()
+            self._running = running.pop_all()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        child, self._child = self._child, None
-        lock, self._lock = self._lock, None
-        try:
-            if child is not None:
-                child.stop()
-        finally:
-            if lock is not None:
-                lock.release()
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
 
-    def check_alive(self) -> None:
+    def check_alive(self, when: str = "by itself") -> None:
         """Raise HostError, with the end of the log, if the server is gone."""
-        status = self._child.poll() if self._child else 0
+        status = self._child.poll()
         if status is not None:
-            raise HostError(f"ComfyUI's server has ended by itself (status {status}). The end of its log {self.log}:", tail(self.log))
+            raise HostError(f"ComfyUI's server has ended {when} (status {status}). The end of its log {self.log}:", tail(self.log))
 
-    def _take_folder(self) -> None:
-        """Two servers never share a working folder: the second of a name gets one with a number."""
-        for number in range(1, 100):
-            name = self.name if number == 1 else f"{self.name}-{number}"
-            lock = Lock(self.host.root / f"base-{name}.lock")
-            if lock.take():
-                self._lock = lock
+    def _take_folder(self) -> int:
+        """Two servers never share a working folder: the second of a name gets one with a number. Returns the lock on it."""
+        for name in (self.name, *(f"{self.name}-{number}" for number in range(2, 100))):
+            lock = taken(self.host.root / f"base-{name}.lock")
+            if lock is not None:
                 self.base = self.host.root / f"base-{name}"
                 self.log = self.host.root / "logs" / f"server-{name}.log"
-                return
+                return lock
         raise HostError(f"A hundred servers named {self.name} are running: stop some.")
 
     def _furnish(self) -> None:
@@ -138,62 +110,37 @@ class Server:
         nodes = self.base / "custom_nodes"
         for old in nodes.iterdir():
             if is_link(old):
-                remove_link(old)
+                remove_tree(old)
         for name, folder in self.packs.items():
             link_folder(nodes / name, folder.resolve())
         for kind, files in self.models.items():
             for file in files:
-                share_file(file, self.base / "models" / kind / file.name)
-        for name, file in self.inputs.items():
-            copy_file(file, self.base / "input" / name)
+                place_file(file, self.base / "models" / kind / file.name, share=True)
+        for file in self.inputs:
+            place_file(file, self.base / "input" / file.name)
         settings = self.base / "user" / "default" / "comfy.settings.json"
         if not settings.exists():
             settings.write_text(json.dumps(SETTINGS), "utf-8")
 
-    def _start(self) -> None:
-        check_port(self.port)
-        for attempt in range(1, PORT_TRIES + 1):
-            port = self.port or free_port()
-            try:
-                self._start_at(port)
-                return
-            except PortTakenError:
-                if self.port is not None or attempt == PORT_TRIES:
-                    raise
-
-    def _start_at(self, port: int) -> None:
-        self._child = Child(self._command(port), self.log, self._environment(), cwd=self.host.comfy)
-        self.url = f"http://{ADDRESS}:{port}"
-        start = said = time.monotonic()
+    def _wait(self) -> None:
+        give_up = time.monotonic() + READY_SECONDS
+        tick = signs_of_life(self.report, lambda: f"ComfyUI is starting: {last_line(self.log)}")
         while not self._answers():
-            if self._child.poll() is not None:
-                self._explain_end(port)
-            now = time.monotonic()
-            if self.report and now - said >= HEARTBEAT:
-                said = now
-                self.report(f"  {now - start:4.0f} s  ComfyUI is starting: {last_line(log_end(self.log))}"[:LINE_WIDTH])
-            if now - start > READY_SECONDS:
+            self.check_alive("while it was starting")
+            if time.monotonic() > give_up:
                 raise HostError(
                     f"ComfyUI's server did not answer within {READY_SECONDS} seconds. Stop other heavy programs and run the "
                     f"same command again. The end of its log {self.log}:",
                     tail(self.log),
                 )
+            tick()
             time.sleep(0.15)
 
-    def _command(self, port: int) -> list[str]:
-        return [
-            str(self.host.python),
-            str(self.host.comfy / "main.py"),
-            *([] if has_cuda(self.host) else ["--cpu"]),
-            "--use-pytorch-cross-attention",
-            "--disable-auto-launch",
-            "--disable-api-nodes",
-            *("--listen", ADDRESS),
-            *("--port", str(port)),
-            *("--database-url", "sqlite:///:memory:"),
-            *("--base-directory", str(self.base)),
-            *self.extra_args,
-        ]
+    def _command(self) -> list[str]:
+        fixed = ["--use-pytorch-cross-attention", "--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+        where = ["--listen", ADDRESS, "--port", str(self.port), "--base-directory", str(self.base)]
+        cpu = [] if has_cuda(self.host.root / "venv") else ["--cpu"]
+        return [str(self.host.python), str(self.host.comfy / "main.py"), *cpu, *fixed, *where, *self.extra_args]
 
     def _environment(self) -> dict[str, str]:
         # Two or more threads wait for each other by spinning: on a busy machine that is many times slower.
@@ -210,9 +157,3 @@ class Server:
         except (OSError, ValueError):
             return False
         return str(self.base) in stats.get("system", {}).get("argv", [])
-
-    def _explain_end(self, port: int) -> None:
-        end = tail(self.log)
-        if any(sign in end for sign in PORT_TAKEN):
-            raise PortTakenError(f"Port {port} was taken by another program at the last moment. Run the same command again.")
-        raise HostError(f"ComfyUI's server ended while it was starting (status {self._child.poll()}). The end of its log {self.log}:", end)

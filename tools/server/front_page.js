@@ -97,15 +97,18 @@
     const [x, y] = [(box.left - canvas.left) / scale - offset[0], (box.top - canvas.top) / scale - offset[1]];
     return [x, y, x + box.width / scale, y + box.height / scale];
   };
-  // Everything in view, below the bars at the top.
-  F.fit = async (nodes = app.graph._nodes) => {
-    const boxes = [...nodes.map(F.box), ...(app.graph._groups ?? []).map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]])];
+  // Everything in view, or the nodes of one type, between the editor's bars and not larger than `most`; gives where it lies then.
+  F.fit = async (type, most = 1) => {
+    const groups = type ? [] : (app.graph._groups ?? []);
+    const boxes = app.graph._nodes.filter((node) => !type || node.type === type).map(F.box);
+    boxes.push(...groups.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]));
     const [left, top] = [0, 1].map((i) => Math.min(...boxes.map((box) => box[i])));
     const [right, bottom] = [2, 3].map((i) => Math.max(...boxes.map((box) => box[i])));
     const canvas = app.canvas.canvas.getBoundingClientRect();
     const [x0, y0, x1, y1] = [70, 100, canvas.width - 20, canvas.height - 70];
-    const scale = Math.min(1, (x1 - x0) / (right - left), (y1 - y0) / (bottom - top));
+    const scale = Math.min(most, (x1 - x0) / (right - left), (y1 - y0) / (bottom - top));
     F.view(scale, x0 / scale - left, y0 / scale - top);
     await F.frame();
+    return [...F.screen([left, top]), ...F.screen([right, bottom])];
   };
 }

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_suffix(".js")
 VIEWPORT = {"width": 1500, "height": 1000}
 RENDERERS = {"classic": False, "nodes 2.0": True}
-# Before the first load: a new user is shown the templates, which lie over the canvas and swallow clicks.
-SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
 # Everything is local, so what takes this long has hung; a machine that does other work as well is slow.
 PATIENCE_MS = 60_000
 READY = """() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100
@@ -26,29 +24,23 @@ HOSTS_OWN_WORDS = ("huggingface.co", "ComfyApp graph accessed before initializat
 
 
 class FrontPage:
-    """The front end in a page.
+    """The front end in `page` (Playwright's), drawn with Nodes 2.0 if `vue`; `posted`: the address of every prompt that was sent."""
 
-    Attributes:
-        page: Playwright's page.
-        vue: whether it draws with Nodes 2.0.
-        posted: the address of every prompt that was sent to the server.
-    """
-
-    def __init__(self, browser: Browser, url: str, vue: bool) -> None:
-        self.url = url
-        self.vue = vue
+    def __init__(self, browser: Browser, url: str, vue: bool, viewport: dict[str, int] = VIEWPORT) -> None:
+        self.url, self.vue = url, vue
         self.said: list[str] = []
         self.posted: list[str] = []
-        self.page: Page = browser.new_page(viewport=VIEWPORT, has_touch=True)
+        self.page: Page = browser.new_page(viewport=viewport, has_touch=True)
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("pageerror", lambda error: self.said.append(f"page error: {error} {error.stack}"))
         self.page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
-        self.page.on("dialog", self._asked_by_dialog)
+        self.page.on("dialog", lambda dialog: (self.said.append(f"browser dialog: {dialog.message}"), dialog.dismiss()))
         self.page.on("request", self._sent)
         self.page.on("response", self._answered)
         self.page.goto(url, wait_until="domcontentloaded")
         self._settle()
-        # Whatever a page before this one has left in the settings.
+        # Whatever a page before this one has left in the settings; the minimap lies over the canvas.
+        self.set("Comfy.Minimap.Visible", False)
         self.set("Comfy.ColorPalette", "dark")
         self.set("Comfy.VueNodes.Enabled", vue)
         self.page.wait_for_function("on => !!LiteGraph.vueNodesMode === on", arg=vue)
@@ -107,10 +99,6 @@ class FrontPage:
         self.page.wait_for_function(READY)
         self.page.evaluate(SCRIPT.read_text("utf-8"))
         self.do("() => F.rest()")
-
-    def _asked_by_dialog(self, dialog) -> None:
-        self.said.append(f"browser dialog: {dialog.message}")
-        dialog.dismiss()
 
     def _sent(self, request: Request) -> None:
         parts = urlsplit(request.url)

