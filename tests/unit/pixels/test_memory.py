@@ -8,7 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tilework.blending.composition.compose import METHODS, compose
+from tilework.blending import METHODS
+from tilework.blending.composition.compose import compose
 from tilework.blending.layout.cutting import cut
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.blending.pixels import memory

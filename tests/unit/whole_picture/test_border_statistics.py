@@ -9,7 +9,7 @@ from tilework.blending import TileLayout
 from tilework.blending.networks.channels import Channels
 from tilework.blending.networks.tiled_run import OutOfMemoryError, TiledRun
 from tilework.tests.pack.cascaded_unets import CascadedUNets
-from tilework.tests.unit.test_whole_image import Call, Net, Squeeze, half_bright, untiled
+from tilework.tests.unit.whole_picture.test_whole_image import Call, Net, Squeeze, half_bright, untiled
 
 # Every remainder by four, in one direction and the other.
 SIZES = [(117, 151), (118, 152), (119, 149)]
