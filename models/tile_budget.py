@@ -196,5 +196,5 @@ def report(found: Budget, width: int, height: int) -> str:
         f"Tiles of {plan.tile_width} x {plan.tile_height}, overlap {plan.overlap}, {plan.tile_batch} at once, for {width} x {height} px."
     )
     rule = f"A tile fits where what it needs and {found.margin:.0%} more are free; of those that fit, the fewest pixels computed in all."
-    rows = [f"  {size}: {said}" for size, said in table(plan)]
+    rows = [f"  {size}: {words}" for size, words in table(plan)]
     return "\n".join([chosen, *found.notes, rule, *rows])

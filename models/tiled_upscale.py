@@ -316,8 +316,8 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
 
 def _range_lines(given: Outside | None, clipped: Outside | None) -> list[str]:
     """What of the picture and of the result lay outside of what pictures may have."""
-    said = [] if given is None else [f"the picture is not within 0..1: {given}"]
-    return said if clipped is None else [*said, f"the result was clipped to 0..1: {clipped}"]
+    words = [] if given is None else [f"the picture is not within 0..1: {given}"]
+    return words if clipped is None else [*words, f"the result was clipped to 0..1: {clipped}"]
 
 
 def _reach_lines(field: Any) -> list[str]:

@@ -108,9 +108,9 @@ class Upscaler:
         import comfy.model_management as management
 
         try:
-            came = self.model(batch.to(self.device, self.dtype))
+            result = self.model(batch.to(self.device, self.dtype))
             # What is no tensor is refused by whoever called.
-            return came.float().cpu() if isinstance(came, torch.Tensor) else came
+            return result.float().cpu() if isinstance(result, torch.Tensor) else result
         except Exception as error:
             if not is_out_of_memory(error):
                 if len(batch) == 1:

@@ -129,10 +129,10 @@ class ColorMatch(io.ComfyNode):
         settings = (method, strength, unchanged_only)
         if layouts:
             plans = [check_layout(one).in_pixels() for one in layouts]
-            done, said = _match_layouts(items, plans, references, masks, settings)
+            done, words = _match_layouts(items, plans, references, masks, settings)
         else:
-            done, said = _match_pictures(items, references, masks, settings)
-        return io.NodeOutput(done, ui={"text": said})
+            done, words = _match_pictures(items, references, masks, settings)
+        return io.NodeOutput(done, ui={"text": words})
 
 
 def _check_connected(method: str, unchanged_only: float, reference: bool, layout: bool) -> None:
@@ -212,7 +212,7 @@ def _match_layouts(
 
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
     pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
-    said, sizes = [], [len(item) for item in items]
+    words, sizes = [], [len(item) for item in items]
     plans = as_they_came(sizes, plans)
     for number, (plan, spans) in enumerate(zip(plans, tile_spans(sizes, plans), strict=True)):
         reference, mask = (one.for_layout(number, len(plans)) for one in (shared, shared_masks))
@@ -223,10 +223,10 @@ def _match_layouts(
             matched = match_tiles(watched(tiles, len(plan)), plan, reference, settings[0], settings[1], mask, settings[2])
             done = list(matched)
             line = _said(settings, tiles, done, "tiles")
-        said.append(line)
+        words.append(line)
         for parts, tile, new in zip(spans, tiles, done, strict=True):
             _hand_out(pieces, parts, new, new is not tile)
-    return [_joined(item, parts) for item, parts in zip(items, pieces, strict=True)], said
+    return [_joined(item, parts) for item, parts in zip(items, pieces, strict=True)], words
 
 
 def _compensated(

@@ -55,11 +55,11 @@ def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequ
         details: further lines, as text only.
     """
     picture = small(pixels, plan)
-    said = [str(detail) for detail in details]
-    overlay = layout_record(plan, lines, said, _saved(picture))
+    words = [str(detail) for detail in details]
+    overlay = layout_record(plan, lines, words, _saved(picture))
     # Under "images" for those who run workflows through the API; the node in the browser has its overlay instead.
     image = _saved(with_caption(with_grid(picture, plan), lines))
-    return {"images": _listed(image), "text": ["\n".join([" | ".join(lines), *said])], LAYOUT_KEY: [overlay]}
+    return {"images": _listed(image), "text": ["\n".join([" | ".join(lines), *words])], LAYOUT_KEY: [overlay]}
 
 
 @decoration("images", "text", SEAMS_KEY)

@@ -35,11 +35,11 @@ def influence_picture(field: ReceptiveField, unit: str, headline: str) -> Image.
         headline: what was found, in a line or two.
     """
     font, small = ImageFont.load_default(size=FONT), ImageFont.load_default(size=SMALL)
-    said = textwrap.wrap(headline, LETTERS)
-    above = MARGIN + len(said) * (FONT + 6) + 10
+    words = textwrap.wrap(headline, LETTERS)
+    above = MARGIN + len(words) * (FONT + 6) + 10
     picture = Image.new("RGB", (2 * SIDE + GAP + 3 * MARGIN, above + SIDE + 2 * MARGIN + 78), CAPTION_BACKGROUND)
     draw = ImageDraw.Draw(picture)
-    for row, line in enumerate(said):
+    for row, line in enumerate(words):
         draw.text((MARGIN, MARGIN - 8 + row * (FONT + 6)), line, fill=CAPTION_INK, font=font)
     top, left = above + 34, MARGIN + SIDE + GAP
     picture.paste(influence_map(field), (MARGIN, top))

@@ -73,15 +73,15 @@ def at_place(model_options: dict[str, Any], rect: Rect, patch: int, whole_refere
     return options
 
 
-def _references_back(moved: tuple[float, float], said: dict[str, Any]) -> dict[str, Any]:
+def _references_back(moved: tuple[float, float], prediction: dict[str, Any]) -> dict[str, Any]:
     """Take the shift off the ids of reference pictures, which the host gives the same options as the picture itself.
 
     Works where the network says how many of its tokens are references (Flux); they come after the picture's.
     """
-    tokens = sum(said.get("transformer_options", {}).get("reference_image_num_tokens", ()))
+    tokens = sum(prediction.get("transformer_options", {}).get("reference_image_num_tokens", ()))
     if not tokens:
-        return said
-    ids = said["img_ids"].clone()
+        return prediction
+    ids = prediction["img_ids"].clone()
     ids[:, -tokens:, 1] -= moved[0]
     ids[:, -tokens:, 2] -= moved[1]
-    return {**said, "img_ids": ids}
+    return {**prediction, "img_ids": ids}

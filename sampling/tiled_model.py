@@ -123,8 +123,8 @@ def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_opt
         run = SamplingRun(settings)
     if run.alone is not None:
         tiles = run.canvas(model, (*x_in.shape[:-2], *run.cells))
-        said = Step(run, tiles, executor, model, conds, timestep, model_options).predict_alone(x_in, run.alone)
-        return [torch.zeros_like(x_in) if part is None else part for part in said]
+        prediction = Step(run, tiles, executor, model, conds, timestep, model_options).predict_alone(x_in, run.alone)
+        return [torch.zeros_like(x_in) if part is None else part for part in prediction]
     tiles = run.canvas(model, x_in.shape)
     if tiles.covered_by_one:
         return executor(model, conds, x_in, timestep, model_options)
@@ -200,9 +200,9 @@ class Step:
         return join([self._ask_noted(picture, conds, [view]) for picture, conds, view in zip(alone, per_tile, views, strict=True)])
 
     def _ask_noted(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView]) -> list[torch.Tensor | None]:
-        said = self._ask(pictures, conds, views, self.patches.cut(self.model_options, views[0].rect))
+        prediction = self._ask(pictures, conds, views, self.patches.cut(self.model_options, views[0].rect))
         self.last_call.note(views, self.rows)
-        return said
+        return prediction
 
     def _ask(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict) -> list[torch.Tensor | None]:
         check_cancelled()
@@ -212,5 +212,5 @@ class Step:
         times = self.timestep
         if times.ndim and times.shape[0] != pictures.shape[0]:
             times = times.repeat(pictures.shape[0] // times.shape[0], *[1] * (times.ndim - 1))
-        said = self.executor(self.model, conds, pictures, times, options)
-        return [None if cond is None else part for cond, part in zip(conds, said, strict=True)]
+        prediction = self.executor(self.model, conds, pictures, times, options)
+        return [None if cond is None else part for cond, part in zip(conds, prediction, strict=True)]

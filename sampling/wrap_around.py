@@ -101,8 +101,8 @@ def across_the_border(
 
     def model(rolled: torch.Tensor, _: torch.Tensor, c_concat: torch.Tensor, **__: Any) -> torch.Tensor:
         y, x_ = (int(place) for place in c_concat.reshape(2, -1)[:, 0])
-        said = predict(rolled, (-y % height, -x_ % width))
-        return torch.cat([part for part, wanted in zip(said, asked, strict=True) if wanted])
+        prediction = predict(rolled, (-y % height, -x_ % width))
+        return torch.cat([part for part, wanted in zip(prediction, asked, strict=True) if wanted])
 
     together = wrapper(model, {"input": x, "timestep": timestep, "c": {"c_concat": places}, "cond_or_uncond": list(range(len(asked)))})
     parts = iter(together.split(x.shape[0]))

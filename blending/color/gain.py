@@ -112,11 +112,11 @@ class Gains:
     def report(self) -> str:
         """What was done, in one line, in 8-bit levels."""
         what, one = ("overlaps differed by", "overlap") if self.compared else ("tiles differed from the reference by", "tile")
-        said = f"largest correction {255 * self.largest:.2f} of 255; {what} {255 * self.before:.2f}, now {255 * self.after:.2f} on average"
-        said += f", {255 * self.worst:.2f} in the worst {one}"
+        words = f"largest correction {255 * self.largest:.2f} of 255; {what} {255 * self.before:.2f}, now {255 * self.after:.2f} on average"
+        words += f", {255 * self.worst:.2f} in the worst {one}"
         for count, why in ((self.outside, "outside the mask"), (self.left - self.outside, "with nothing to compare")):
-            said += f"; {count} of {len(self.gains)} tiles {why}, left as they came" if count else ""
-        return said
+            words += f"; {count} of {len(self.gains)} tiles {why}, left as they came" if count else ""
+        return words
 
 
 def compensate(
@@ -160,8 +160,8 @@ def compensate(
         own_mask = None if mask is None else tile_part(mask[..., None], layout, index, size)[..., 0]
         part = None if reference is None else tile_part(reference, layout, index, size)
         pooled = partial(_pooled, mosaic, place=(row, column), window=window, cell=cell)
-        came = None if reference is None else part_size(reference, layout, index)
-        _measure(found, tile, part, came, own_mask, unchanged_only, pooled)
+        result = None if reference is None else part_size(reference, layout, index)
+        _measure(found, tile, part, result, own_mask, unchanged_only, pooled)
     return _solve(found, _neighbours(mosaic))
 
 
@@ -169,7 +169,7 @@ def _measure(
     found: _Measured,
     tile: torch.Tensor,
     part: torch.Tensor | None,
-    came: tuple[float, float] | None,
+    result: tuple[float, float] | None,
     mask: torch.Tensor | None,
     unchanged_only: float,
     pooled: Callable[[torch.Tensor, torch.Tensor | None], _Cells],
@@ -184,7 +184,7 @@ def _measure(
         theirs = visible(part)
         seen = joint_weight(alpha, theirs)
         if (alpha is None) != (theirs is None):
-            seen = clear_of_hidden(seen, came)
+            seen = clear_of_hidden(seen, result)
         full = weight if seen is alpha else joint_weight(seen, None if mask is None else mask.clamp_min(0))
         faced = own if full is weight else pooled(colour, full)
         aim = pooled(colours(in_channels(part, colour.shape[-1])), full)

@@ -36,7 +36,7 @@ class View(Protocol):
     def gather(self, canvas: torch.Tensor) -> torch.Tensor:
         """What the model sees of `canvas` [B, ..., H, W]: [B, ..., *shape]."""
 
-    def scatter(self, said: torch.Tensor, total: torch.Tensor) -> None:
+    def scatter(self, prediction: torch.Tensor, total: torch.Tensor) -> None:
         """Blend what the model said [B, ..., *shape] into `total` float32 [B, ..., H, W], after all views before this one.
 
         By weight / (weights so far), so that the end is the weighted mean. Where views agree, nothing is rounded: the

@@ -62,10 +62,10 @@ class RectView:
         rows, columns = self.y.weight[:, None], self.x.weight
         return rows * columns / (self.y.before[:, None] + rows * self.x.so_far)
 
-    def scatter(self, said: torch.Tensor, total: torch.Tensor) -> None:
+    def scatter(self, prediction: torch.Tensor, total: torch.Tensor) -> None:
         """Blend the prediction into `total`; cells without weight are left out. Views come in the order of their index."""
         height, width = len(self.y.weight), len(self.x.weight)
-        counts = said.narrow(-2, self.y.start - self.rect.y, height).narrow(-1, self.x.start - self.rect.x, width)
+        counts = prediction.narrow(-2, self.y.start - self.rect.y, height).narrow(-1, self.x.start - self.rect.x, width)
         there = total.narrow(-2, self.y.start, height).narrow(-1, self.x.start, width)
         there.lerp_(counts.to(total.dtype), self.share())
 

@@ -58,9 +58,9 @@ def describe_blend(plan: GridLayout, mosaic: Mosaic, method: str, typed: bool) -
     return lines
 
 
-def describe_batch(planned: GridLayout, came: GridLayout) -> list[str]:
+def describe_batch(planned: GridLayout, result: GridLayout) -> list[str]:
     """Where the tiles came back with another number of pictures than was cut, both; else nothing."""
-    return [] if came.batch == planned.batch else [f"{came.batch} pictures came back of every tile, {planned.batch} were cut"]
+    return [] if result.batch == planned.batch else [f"{result.batch} pictures came back of every tile, {planned.batch} were cut"]
 
 
 def _decimal(value: Fraction, digits: int) -> str:

@@ -36,7 +36,7 @@ def cubic_convolution(distance: torch.Tensor) -> torch.Tensor:
     return torch.where(s < 1, near, torch.where(s < 2, middle, torch.where(s < 3, far, torch.zeros_like(s))))
 
 
-def find_scale(planned: tuple[int, int], came: tuple[int, int]) -> Fraction:
+def find_scale(planned: tuple[int, int], result: tuple[int, int]) -> Fraction:
     """The one scale that turns the planned tile size into the size that came back.
 
     Tries n/1, n/2, n/3, n/4, n/5, n/8, n/10, n/20, n/100 in turn, then the simplest fraction that does.
@@ -44,21 +44,21 @@ def find_scale(planned: tuple[int, int], came: tuple[int, int]) -> Fraction:
 
     Args:
         planned: (height, width) of the planned tile, in cells.
-        came: (height, width) of the tiles that came back, in cells.
+        result: (height, width) of the tiles that came back, in cells.
 
     Raises:
         ValueError: where no single scale explains both sides.
     """
-    low = max(Fraction(2 * c - 1, 2 * p) for p, c in zip(planned, came, strict=True))
-    high = min(Fraction(c + 1, p) for p, c in zip(planned, came, strict=True))
-    if min(came) < 1 or low >= high:
+    low = max(Fraction(2 * c - 1, 2 * p) for p, c in zip(planned, result, strict=True))
+    high = min(Fraction(c + 1, p) for p, c in zip(planned, result, strict=True))
+    if min(result) < 1 or low >= high:
         raise ValueError(
-            f"the tiles came back {came[1]} x {came[0]} where {planned[1]} x {planned[0]} was planned, which is not one scale "
-            f"for both sides ({came[1] / planned[1]:.4g} and {came[0] / planned[0]:.4g}): they may belong to another layout, or "
+            f"the tiles came back {result[1]} x {result[0]} where {planned[1]} x {planned[0]} was planned, which is not one scale "
+            f"for both sides ({result[1] / planned[1]:.4g} and {result[0] / planned[0]:.4g}): they may belong to another layout, or "
             "a node between split and blend cropped or stretched them; connect the layout of the Tile Split that cut them"
         )
     for denominator in FAMILIAR_DENOMINATORS:
-        best = round(Fraction(came[0] + came[1], planned[0] + planned[1]) * denominator)
+        best = round(Fraction(result[0] + result[1], planned[0] + planned[1]) * denominator)
         for n in (best, best - 1, best + 1):
             if n > 0 and low <= Fraction(n, denominator) < high:
                 return Fraction(n, denominator)
@@ -67,7 +67,7 @@ def find_scale(planned: tuple[int, int], came: tuple[int, int]) -> Fraction:
         if Fraction(n, denominator) < high:
             return Fraction(n, denominator)
     raise ValueError(
-        f"no scale with a denominator up to {MAX_DENOMINATOR} turns tiles of {planned[1]} x {planned[0]} into {came[1]} x {came[0]}: "
+        f"no scale with a denominator up to {MAX_DENOMINATOR} turns tiles of {planned[1]} x {planned[0]} into {result[1]} x {result[0]}: "
         "resize the tiles by one factor on both sides, or type it in scale"
     )
 
@@ -83,9 +83,9 @@ def read_scale(value: float) -> Fraction:
     return Fraction(value).limit_denominator(MAX_DENOMINATOR)
 
 
-def check_scale(scale: Fraction, planned: tuple[int, int], came: tuple[int, int]) -> None:
+def check_scale(scale: Fraction, planned: tuple[int, int], result: tuple[int, int]) -> None:
     """Raise ValueError unless tiles of the `planned` size can come back as `came` at `scale`, within a pixel."""
-    for name, p, c in (("high", planned[0], came[0]), ("wide", planned[1], came[1])):
+    for name, p, c in (("high", planned[0], result[0]), ("wide", planned[1], result[1])):
         if abs(p * scale - c) > 1:
             raise ValueError(
                 f"scale {float(scale):g} turns a tile {p} px {name} into {float(p * scale):g} px, and the tiles came back "

@@ -84,8 +84,8 @@ def _take(walk: Iterator[tuple[int, int]], count: int) -> list[PictureSpan]:
 
 
 def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
-    came, expected = sum(sizes), _planned(layouts)
-    if came == expected:
+    result, expected = sum(sizes), _planned(layouts)
+    if result == expected:
         return
     if len(layouts) == 1 and layouts[0].batch == 1:
         plan = f"the layout has {expected} tiles"
@@ -93,11 +93,11 @@ def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
         parts = " + ".join(f"{len(layout)} tiles x batch {layout.batch}" for layout in layouts[:4])
         more = " + ..." if len(layouts) > 4 else ""
         plan = f"the layout has {expected} tile pictures ({parts}{more})"
-    if came == 0:
+    if result == 0:
         raise ValueError(f"the list of tiles is empty and {plan}: connect the tiles that Tile Split made, through the nodes in between")
-    what = "a tile is missing" if came < expected else "there are too many"
+    what = "a tile is missing" if result < expected else "there are too many"
     raise ValueError(
-        f"{plan} and {came} came: {what}, or they belong to another layout; connect the layout of the Tile Split that cut "
+        f"{plan} and {result} came: {what}, or they belong to another layout; connect the layout of the Tile Split that cut "
         f"them, and let every node in between pass on one picture for each it gets{_uneven(sizes, layouts)}"
     )
 

@@ -73,7 +73,7 @@ class Channels:
         """The inputs that tile [h, w, C], float32, makes, and what makes its result [H, W, C'] of their results [C', H, W]."""
         if not self.alpha:
             inputs = self._colour(tile)
-            return inputs, lambda came: self._join(came)
+            return inputs, lambda result: self._join(result)
         return self._prepare_alpha(tile)
 
     def _colour(self, pixels: torch.Tensor) -> list[Input]:
@@ -86,8 +86,8 @@ class Channels:
             planes = torch.cat((planes, torch.ones_like(planes[:1])))
         return [Input(0, planes)]
 
-    def _join(self, came: Sequence[torch.Tensor]) -> torch.Tensor:
-        planes = torch.cat(tuple(came)) if self.split else came[0]
+    def _join(self, result: Sequence[torch.Tensor]) -> torch.Tensor:
+        planes = torch.cat(tuple(result)) if self.split else result[0]
         if not self.whole and planes.shape[0] == 4:
             planes = planes[:3]
         if self.picture == 1 and self.takes > 1 and planes.shape[0] > 1:
@@ -106,15 +106,15 @@ class Channels:
                 grey = torch.cat([grey] * 3 + [torch.ones_like(grey)] * (self.takes == 4))
             inputs.append(Input(self.planes - 1, grey))
 
-        def finish(came: Sequence[torch.Tensor]) -> torch.Tensor:
-            height, width = came[0].shape[1:] if came else self._size(tile)
+        def finish(result: Sequence[torch.Tensor]) -> torch.Tensor:
+            height, width = result[0].shape[1:] if result else self._size(tile)
             straight = None
             if hidden or least < LEAST_ALPHA:
                 # Nobody sees it; it stays what it was, so that uncovering it later brings it back.
                 straight = functional.interpolate(colour.movedim(-1, 0)[None], (height, width), mode="bilinear")[0].movedim(0, -1)
             out = torch.empty(height, width, 4)
-            out[..., 3] = most if even else within_neighbours(came[seen][:3].mean(0).to(alpha), alpha)
-            out[..., :3] = straight if hidden else self._join(came[:seen])
+            out[..., 3] = most if even else within_neighbours(result[seen][:3].mean(0).to(alpha), alpha)
+            out[..., :3] = straight if hidden else self._join(result[:seen])
             if straight is not None and not hidden:
                 out[..., :3] = torch.where(out[..., 3:] < LEAST_ALPHA, straight, out[..., :3])
             return out

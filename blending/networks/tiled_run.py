@@ -243,21 +243,21 @@ class TiledRun:
         if self.statistics is not None:
             context = self.statistics.applied(self._samples(work))
         with context:
-            came = self.network(batch)
-        if not isinstance(came, torch.Tensor) or came.ndim != 4:
+            result = self.network(batch)
+        if not isinstance(result, torch.Tensor) or result.ndim != 4:
             raise ValueError(
-                f"the model made {_in_words(came)} of {_in_words(batch)}, and pictures [batch, channels, height, width] were "
+                f"the model made {_in_words(result)} of {_in_words(batch)}, and pictures [batch, channels, height, width] were "
                 "expected: it is not an upscale model that can be tiled"
             )
         expected = (len(work), self.channels.gives, *(round(side * self.scale) for side in batch.shape[2:]))
-        if len(work) > 1 and len(came) == 1:
+        if len(work) > 1 and len(result) == 1:
             raise OneAtATimeError(f"the model made one picture of {len(work)} tiles")
-        if tuple(came.shape) != expected:
+        if tuple(result.shape) != expected:
             raise ValueError(
-                f"the model made {_said(came.shape)} of a tile of {batch.shape[3]} x {batch.shape[2]}, and {_said(expected)} were "
+                f"the model made {_said(result.shape)} of a tile of {batch.shape[3]} x {batch.shape[2]}, and {_said(expected)} were "
                 f"expected of its scale {float(self.scale):g}: it is not an upscale model that can be tiled"
             )
-        return list(came)
+        return list(result)
 
     def _pieces(self, task: Task) -> tuple[GridLayout, list[Piece]]:
         """How a tile is cut where it is too large for the memory: the grid, and its pieces, cut off where the tile ends."""
@@ -359,8 +359,8 @@ def _said(shape: Sequence[int]) -> str:
     return f"{shape[3]} x {shape[2]} with {shape[1]} channels" + (f" ({shape[0]} pictures)" if shape[0] > 1 else "")
 
 
-def _in_words(came: Any) -> str:
-    return f"a tensor of shape {tuple(came.shape)}" if isinstance(came, torch.Tensor) else f"a {type(came).__name__}"
+def _in_words(result: Any) -> str:
+    return f"a tensor of shape {tuple(result.shape)}" if isinstance(result, torch.Tensor) else f"a {type(result).__name__}"
 
 
 def _check(pixels: torch.Tensor, index: int, when: str, mend: str) -> None:

@@ -29,10 +29,10 @@ class Outside(NamedTuple):
 
     def __str__(self) -> str:
         share = 100 * self.count / self.of
-        said = f"{share:.2g} %" if share >= 0.001 else "less than 0.001 %"
+        words = f"{share:.2g} %" if share >= 0.001 else "less than 0.001 %"
         low, high = (None if end is None else f"{end:.5g}" for end in (self.lowest, self.highest))
         ends = f"up to {high}" if low is None else f"down to {low}" if high is None else f"from {low} to {high}"
-        return f"{self.count} value{'s' * (self.count > 1)} ({said}), {ends}"
+        return f"{self.count} value{'s' * (self.count > 1)} ({words}), {ends}"
 
 
 def outside(pixels: torch.Tensor) -> Outside | None:

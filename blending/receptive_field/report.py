@@ -18,8 +18,8 @@ def report_text(field: ReceptiveField, name: str, remedy: str, output: str = "le
         remedy: what helps where the whole picture matters.
         output: what changes are counted in.
     """
-    said = [_reach(field, name, output), _suggestion(field, output), _whole_picture(field, remedy, output)]
-    return "\n".join(said + [_cost(field)] * bool(field.spent))
+    words = [_reach(field, name, output), _suggestion(field, output), _whole_picture(field, remedy, output)]
+    return "\n".join(words + [_cost(field)] * bool(field.spent))
 
 
 def headline(field: ReceptiveField) -> str:
@@ -36,23 +36,23 @@ def _level(change: float) -> str:
 def _reach(field: ReceptiveField, name: str, output: str) -> str:
     sides = "left {}, right {}, top {}, bottom {}".format(*field.sides)
     asymmetric = f" ({sides})" if len(set(field.sides)) > 1 else ""
-    said = [
+    words = [
         f"{name[0].upper()}{name[1:]}: what lies beyond a tile's border changes the result by more than {_level(field.threshold)} "
         f"{output} up to {'' if field.radius_known else 'at least '}{field.radius} px into the tile{asymmetric}{_on_top(field)}."
     ]
     if not field.radius_known:
         left = _level(float(field.profile[-1]))
-        said.append(f"How much farther was not followed, to save time: where the measuring ends the change is still {left} {output}.")
+        words.append(f"How much farther was not followed, to save time: where the measuring ends the change is still {left} {output}.")
     if field.cut_only:
-        said.append(
+        words.append(
             f"That is in tiles that are cut out, followed for {len(field.profile)} px; black or another picture beyond the border may "
             "reach farther."
         )
     if field.full_known:
-        said.append(f"From {field.full_radius} px on it changes nothing at all.")
+        words.append(f"From {field.full_radius} px on it changes nothing at all.")
     elif field.radius_known and not field.sees_everything:
-        said.append(f"Traces of it, smaller than that, reach {field.full_radius} px or farther.")
-    return " ".join(said)
+        words.append(f"Traces of it, smaller than that, reach {field.full_radius} px or farther.")
+    return " ".join(words)
 
 
 def _on_top(field: ReceptiveField) -> str:

@@ -163,10 +163,10 @@ class SeamReport:
     def _highest(self) -> str:
         """The highest z of a report that passed, and why it is no seam where it is above the threshold."""
         top = max((row for row in self.rows if row.verdict != UNJUDGED), key=lambda row: row.z, default=None)
-        said = f"highest z {short(top.z if top else 0.0)}, threshold {self.threshold:g}"
+        words = f"highest z {short(top.z if top else 0.0)}, threshold {self.threshold:g}"
         if top is None or top.z <= self.threshold:
-            return said
-        return f"{said}, {top.boundary}: {top.note.partition('; ')[0]}"
+            return words
+        return f"{words}, {top.boundary}: {top.note.partition('; ')[0]}"
 
     def _unseen(self) -> str:
         """What a report that passed could not see."""

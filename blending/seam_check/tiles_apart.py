@@ -111,7 +111,7 @@ def _mosaic(layout: GridLayout, tile: tuple[int, int], size: tuple[int, int]) ->
     meant = [planned * side / canvas for planned, side, canvas in zip(layout.tile_size, size, layout.canvas, strict=True)]
     # The tiles were rounded or floored to whole pixels, and so was the picture, whose part of a pixel grows with its share in the tile.
     slack = [1.5 + planned / canvas for planned, canvas in zip(layout.tile_size, layout.canvas, strict=True)]
-    if any(abs(came - want) > most for came, want, most in zip(tile, meant, slack, strict=True)):
+    if any(abs(result - want) > most for result, want, most in zip(tile, meant, slack, strict=True)):
         raise ValueError(
             f"the tiles are {tile[1]} x {tile[0]} and an image of {size[1]} x {size[0]} is made of tiles of about {meant[1]:.0f} x "
             f"{meant[0]:.0f}: connect the tiles that were blended into this picture, or leave tiles unconnected"
@@ -190,15 +190,15 @@ class Apart:
 
     def note(self, picture: int) -> str:
         """What a person wants to know of these two tiles; empty where they agree."""
-        said = []
+        words = []
         drift = self.drift[picture]
         if float(drift.abs().max()) > NOTABLE_DRIFT:
-            said.append("tiles differ by " + "/".join(f"{value:+.1f}" for value in drift.tolist()) + " levels" + self._hidden(picture))
+            words.append("tiles differ by " + "/".join(f"{value:+.1f}" for value in drift.tolist()) + " levels" + self._hidden(picture))
         if self.shift[picture] not in (None, (0, 0)):
-            said.append(f"tiles shifted by {self.shift[picture][0]:+d} px across, {self.shift[picture][1]:+d} px along")
+            words.append(f"tiles shifted by {self.shift[picture][0]:+d} px across, {self.shift[picture][1]:+d} px along")
         if float(self.ghost[picture]) > 1:
-            said.append(f"ghost {float(self.ghost[picture]):.1f} levels")
-        return ", ".join(said)
+            words.append(f"ghost {float(self.ghost[picture]):.1f} levels")
+        return ", ".join(words)
 
 
 def _tones(first: torch.Tensor, second: torch.Tensor, blend: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

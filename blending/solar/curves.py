@@ -237,5 +237,5 @@ def _is_share(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    said = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
-    return said if len(said) <= 40 else said[:40] + "..."
+    words = repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return words if len(words) <= 40 else words[:40] + "..."

@@ -56,11 +56,11 @@ class FrozenStatistics:
     def _attend(self, module: torch.nn.Module, inputs: tuple, output: Any) -> Any:
         """After an attention module: what it added is what it added then, at the same place."""
         made = output[0] if isinstance(output, tuple) else output
-        came = inputs[0] if inputs else None
-        if not isinstance(made, torch.Tensor) or not isinstance(came, torch.Tensor) or came.shape[0] > 1:
+        result = inputs[0] if inputs else None
+        if not isinstance(made, torch.Tensor) or not isinstance(result, torch.Tensor) or result.shape[0] > 1:
             return None
         # Blocks that work on the picture or the film itself have their shortcut inside: only what they add is held still.
-        shortcut = came if made.ndim in (4, 5) and made.shape == came.shape else torch.zeros_like(made)
+        shortcut = result if made.ndim in (4, 5) and made.shape == result.shape else torch.zeros_like(made)
         if self.noting:
             self.attended.append(made - shortcut)
             return None

@@ -119,8 +119,8 @@ class Partial:
 
     def rest(self, name: str, x: torch.Tensor, dims: tuple[int, ...]) -> Found | None:
         """The map, where reducing `dims` of `x` reduces what is left of it."""
-        came = self.result[0] if isinstance(self.result, tuple) else self.result
-        if x is not came or name != self.name or len(dims) != 1:
+        result = self.result[0] if isinstance(self.result, tuple) else self.result
+        if x is not result or name != self.name or len(dims) != 1:
             return None
         # The direction that is left keeps its place unless the other one, dropped, was before it.
         at = self.found.at

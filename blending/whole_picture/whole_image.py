@@ -59,13 +59,13 @@ class _Site:
     extreme: str  # "max", "min", or "" for moments
     planes: dict[int, Any] = field(default_factory=dict)
 
-    def add(self, plane: int, came: Any) -> None:
+    def add(self, plane: int, result: Any) -> None:
         if not self.extreme:
-            self.planes.setdefault(plane, PooledMoments()).merge(*came)
+            self.planes.setdefault(plane, PooledMoments()).merge(*result)
             return
         known = self.planes.get(plane)
         pick = torch.maximum if self.extreme == "max" else torch.minimum
-        self.planes[plane] = came if known is None else pick(known, came)
+        self.planes[plane] = result if known is None else pick(known, result)
 
     def change(self, other: _Site) -> float:
         """By how much this differs from `other` at most, relative to how much the values vary."""
@@ -151,10 +151,10 @@ class WholeImageStatistics:
 
     def commit(self) -> None:
         """What was collected since the last time counts."""
-        for index, plane, reduction, came in self._pending:
+        for index, plane, reduction, result in self._pending:
             if index == len(self._now):
                 self._now.append(_Site(reduction.name, reduction.extreme))
-            self._now[index].add(plane, came)
+            self._now[index].add(plane, result)
         self._pending = []
 
     def drop(self) -> None:
@@ -216,15 +216,15 @@ class _Watch(WholeMapCalls):
 
     def _collect(self, index: int, reduction: Reduction) -> None:
         for number, sample in enumerate(self.samples):
-            came = reduction.core_values(number, sample.size, sample.core, self.owner._added.setdefault(index, {}))
-            if came is None:
+            result = reduction.core_values(number, sample.size, sample.core, self.owner._added.setdefault(index, {}))
+            if result is None:
                 continue
-            if not bool(torch.isfinite(came[1] if isinstance(came, tuple) else came).all()):
+            if not bool(torch.isfinite(result[1] if isinstance(result, tuple) else result).all()):
                 raise ValueError(
                     f"tile {sample.tile} has NaN or Inf in it at {reduction.name}: a model in fp16 that overflows is the usual cause, "
                     "try it in fp32 or bf16"
                 )
-            self.owner._pending.append((index, sample.plane, reduction, came))
+            self.owner._pending.append((index, sample.plane, reduction, result))
 
     def _values(self, site: _Site, reduction: Reduction) -> Any:
         """The pooled values, one row per sample, on the map's device; a mean and a variance, or an extreme."""

@@ -116,11 +116,11 @@ class _Job:
         free = management.get_free_memory(torch.device("cpu"))
         if self.held <= SHARE_OF_FREE * free:
             return
-        said = f"mode {self.asked.mode} holds up to {in_words(self.held)} of main memory for this picture, and {in_words(free)} are free"
+        words = f"mode {self.asked.mode} holds up to {in_words(self.held)} of main memory for this picture, and {in_words(free)} are free"
         if self.asked.mode == "exact":
             lean = StagePlan.lean(self.plan.steps).held(self.channels, self.cells) * self.dtype.itemsize
-            raise ValueError(f"{said}: use mode statistics or fast, which hold {in_words(lean)}, or close other programs")
-        raise ValueError(f"{said}: close other programs, or use a smaller picture")
+            raise ValueError(f"{words}: use mode statistics or fast, which hold {in_words(lean)}, or close other programs")
+        raise ValueError(f"{words}: close other programs, or use a smaller picture")
 
     def _place(self, watch: Callable[[int, int], None], shrinking: Shrinking) -> Workplace:
         import comfy.model_management as management

@@ -365,7 +365,7 @@ def test_a_reach_whose_end_was_not_seen_is_said_to_be_farther(monkeypatch, passe
     monkeypatch.setattr(receptive_fields, "UPSCALER_BUDGET", passes * receptive_fields.PASS)
     model, image = described(FarSeeing()), picture()
     with torch.inference_mode():
-        field = receptive_fields.upscaler_field(model, 0.5 / 255).field
+        field = receptive_fields.upscaler_field(Upscaler(model), 0.5 / 255).field
         _, _, lines = upscale(model, image, Request(96, 96, 48))
         _, _, alone = upscale(model, image, Request(256, 256, 48))
     print(field.radius, field.radius_known, field.full_known, lines)

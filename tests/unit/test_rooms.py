@@ -89,11 +89,14 @@ def misplaced(trees):
 
 def circles(trees):
     """Modules that import one another when they are loaded, as lists."""
+    loaded = {
+        module: ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+        for module, tree in trees.items()
+    }
     after = defaultdict(set)
-    top_level = {module: ast.Module([n for n in tree.body if not _type_checking(n)], []) for module, tree in trees.items()}
-    for module, tree in top_level.items():
-        outer = ast.Module([n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))], [])
-        after[module] = {target for _, target, ours in imports({**trees, module: outer}) if _ == module and ours and target != module}
+    for module, target, ours in imports(loaded):
+        if ours and target != module:
+            after[module].add(target)
     found, done = [], set()
 
     def visit(module, path):
@@ -107,10 +110,6 @@ def circles(trees):
     for module in sorted(trees):
         visit(module, [])
     return found
-
-
-def _type_checking(node):
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def test_blending_holds_rooms_alone():

@@ -47,7 +47,7 @@ def test_what_is_missing_is_said_at_once():
     with pytest.raises(ValueError, match="reference is missing: expected a picture"):
         match_tiles(cut(image, layout), layout, None, "lab")
     for call in (lambda: match(image, image, "gain compensation"), lambda: match_tiles([], layout, image, "gain compensation")):
-        with pytest.raises(ValueError, match=r"use blending\.gain\.compensate"):
+        with pytest.raises(ValueError, match=r"use blending\.color\.gain\.compensate"):
             call()
     for scale in (float("inf"), float("nan"), -1.0):
         with pytest.raises(ValueError, match=r"scale .* is not a length in pixels: use 0"):
