@@ -23,6 +23,8 @@ Size = tuple[int, int]
 SCALES = tuple(Fraction(2) ** power * times for times in (1, 3) for power in range(-6, 5))
 # A map that lacks more of the tile than this share is of another scale than was thought.
 MOST_MISSING = Fraction(1, 3)
+# Pixels by which networks fill up one direction more than the other, so that both are multiples of what they like.
+MOST_FILLED = 32
 
 
 class Trace(NamedTuple):
@@ -164,33 +166,47 @@ def unflattened(length: int, size: Size) -> Size | None:
     return None
 
 
-def core_cells(cells: int, side: int, scale: Fraction, step: int, start: int, stop: int, first: bool, last: bool) -> tuple[int, int]:
-    """Which cells of a tile's map, along one direction, are the tile's pixels `start` to `stop`.
-
-    Neighbours round the line between them to the same place, so that every cell of the whole picture counts once.
+def added_cells(cells: int, side: int, scale: Fraction, step: int) -> Fraction:
+    """By how many cells a map is larger than its tile, along one direction.
 
     Args:
         cells: of the map.
         side: of the tile.
         scale: cells per pixel.
         step: pixels that the network pads tiles to.
+    """
+    return cells - -(-side // step) * step * scale
+
+
+def core_cells(
+    cells: int, side: int, scale: Fraction, step: int, start: int, stop: int, first: bool, last: bool, added: Fraction
+) -> tuple[int, int]:
+    """Which cells of a tile's map, along one direction, are the tile's pixels `start` to `stop`.
+
+    Neighbours round the line between them to the same place, so that every cell of the whole picture counts once.
+
+    Args:
+        cells, side, scale, step: as `added_cells` has them.
         first, last: whether the picture ends there: then the cells that the network padded with count, too.
+        added: `added_cells` of a tile that does not end where the picture does. What a network fills a tile up with that ends
+            there, to sides that it likes, may be more than `step` tells, and lies behind it and not half before it.
 
     Returns:
         The first cell, and the first one that is no more of it.
     """
-    added = cells - -(-side // step) * step * scale
     low, high = (math.floor(place * scale + added / 2 + Fraction(1, 2)) for place in (start, stop))
     if first:
         low = 0
-    if last and added:
+    if last and stop == side:
+        high = cells  # it ends as the map of the whole picture does
+    elif last and added:
         high = math.ceil(-(-stop // step) * step * scale + added)
     return max(low, 0), min(max(high, 0), cells)
 
 
 def _plausible(scale: Fraction, sides: Size, size: Size) -> bool:
     added = [cells - scale * side for cells, side in zip(sides, size, strict=True)]
-    return min(added) >= -MOST_MISSING * scale * min(size) and abs(added[0] - added[1]) <= scale * max(8, min(size) // 8)
+    return min(added) >= -MOST_MISSING * scale * min(size) and abs(added[0] - added[1]) <= scale * max(MOST_FILLED, min(size) // 8)
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[torch.Tensor]:

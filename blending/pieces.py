@@ -33,6 +33,13 @@ class Core(NamedTuple):
     first_column: bool = True
     last_column: bool = True
 
+    def to_the_end(self, height: int, width: int) -> Core:
+        """The same; of a tile of that size, up to its end where the picture ends."""
+        return self._replace(
+            height=height - self.y if self.last_row and self.height else self.height,
+            width=width - self.x if self.last_column and self.width else self.width,
+        )
+
 
 class Piece(NamedTuple):
     """A part of one tile.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .map_scale import MapScales, argument, core_cells
+from .map_scale import MapScales, added_cells, argument, core_cells
 from .one_at_a_time import OneAtATimeError
 from .pieces import Core
 
@@ -60,18 +60,29 @@ class Reduction:
         """Where the map lies."""
         return self.found.maps.device
 
-    def core_values(self, number: int, size: tuple[int, int], core: Core) -> Any:
-        """(count, mean, biased variance), or the extreme, of the core of sample `number`, on the CPU; None where it is empty."""
+    def core_values(self, number: int, size: tuple[int, int], core: Core, added: dict[int, Fraction]) -> Any:
+        """(count, mean, biased variance), or the extreme, of the core of sample `number`, on the CPU; None where it is empty.
+
+        Args:
+            number: of the sample.
+            size: (height, width) of what the network was given.
+            core: of it.
+            added: direction (0 down, 1 across) -> how many cells this call's maps have more than their tiles, of the first tile
+                that does not end with the picture in that direction; kept here.
+        """
         maps, at, _, scale, step = self.found
         part = maps[number : number + 1]
         spans = ((core.y, core.height, core.first_row, core.last_row), (core.x, core.width, core.first_column, core.last_column))
-        for dim, side, (start, length, first, last) in zip((at, at + 1), size, spans, strict=True):
+        for direction, side, (start, length, first, last) in zip((0, 1), size, spans, strict=True):
+            cells = part.shape[at + direction]
+            more = added_cells(cells, side, scale, step)
+            more = added.get(direction, more) if last else added.setdefault(direction, more)
             if not length:
                 return None
-            low, high = core_cells(part.shape[dim], side, scale, step, start, start + length, first, last)
+            low, high = core_cells(cells, side, scale, step, start, start + length, first, last, more)
             if high <= low:
                 return None
-            part = part.narrow(dim, low, high - low)
+            part = part.narrow(at + direction, low, high - low)
         values = self._values(part)
         if self.extreme:
             return values[0].cpu()

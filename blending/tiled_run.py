@@ -241,7 +241,7 @@ class TiledRun:
         batch = _stacked(work)
         context = nullcontext()
         if self.statistics is not None:
-            context = self.statistics.applied(_samples(work))
+            context = self.statistics.applied(self._samples(work))
         with context:
             came = self.network(batch)
         if not isinstance(came, torch.Tensor) or came.ndim != 4:
@@ -320,10 +320,18 @@ class TiledRun:
             statistics.commit()
             start += len(left)
 
+    def _samples(self, work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
+        # A part that was cut off where the picture ends was filled up as the whole picture would have been: all of that counts.
+        cores = [piece.core if self.mirrored else piece.core.to_the_end(piece.rect.height, piece.rect.width) for _, piece in work]
+        return [
+            Sample(task.given.plane, task.tile, (piece.rect.height, piece.rect.width), core)
+            for (task, piece), core in zip(work, cores, strict=True)
+        ]
+
     def _observe(self, work: Sequence[tuple[Task, Piece]], statistics: WholeImageStatistics) -> None:
         self.watch(self.done, self.total)
         batch = _stacked(work)
-        with statistics.collecting(_samples(work)):
+        with statistics.collecting(self._samples(work)):
             self.network(batch)
 
 
@@ -334,10 +342,6 @@ def _stacked(work: Sequence[tuple[Task, Piece]]) -> torch.Tensor:
     """
     parts = [crop(task.given.pixels, piece.rect, (1, 2)).movedim(0, -1) for task, piece in work]
     return torch.stack(parts).movedim(-1, 1)
-
-
-def _samples(work: Sequence[tuple[Task, Piece]]) -> list[Sample]:
-    return [Sample(task.given.plane, task.tile, (piece.rect.height, piece.rect.width), piece.core) for task, piece in work]
 
 
 def _extended(result: torch.Tensor, size: Sequence[int], scale: Fraction) -> torch.Tensor:

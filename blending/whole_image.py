@@ -41,7 +41,8 @@ class Sample(NamedTuple):
         plane: which picture it belongs to; each has statistics of its own.
         tile: its number, for messages.
         size: (height, width) as the network is given it.
-        core: the part of it that no other sample counts; the cores of a plane fill the picture once.
+        core: the part of it that no other sample counts; the cores of a plane fill the picture once. Where the picture ends and
+            the network was given it as far as it is of the whole picture, the core goes to the end of what it was given.
     """
 
     plane: int
@@ -112,6 +113,7 @@ class WholeImageStatistics:
         self._now: list[_Site] = []
         self._pending: list[tuple[int, int, Reduction, Any]] = []
         self._unpooled: dict[str, None] = {}
+        self._added: dict[int, dict[int, Any]] = {}  # of each call, as `Reduction.core_values` keeps it
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -214,7 +216,7 @@ class _Watch(WholeMapCalls):
 
     def _collect(self, index: int, reduction: Reduction) -> None:
         for number, sample in enumerate(self.samples):
-            came = reduction.core_values(number, sample.size, sample.core)
+            came = reduction.core_values(number, sample.size, sample.core, self.owner._added.setdefault(index, {}))
             if came is None:
                 continue
             if not bool(torch.isfinite(came[1] if isinstance(came, tuple) else came).all()):

@@ -1,8 +1,11 @@
 """A tiny untrained network of the kind of Real-CUGAN and waifu2x: two U-Nets in a row, padded once, convolved without padding.
 
-Plain torch: no ComfyUI. The picture is reflected by 18 px on each side, and everything after that gives away what it would
-have to make up: 3 x 3 convolutions two cells, transposed ones their rim, shortcuts are cropped. So the maps have sides
-a * side + b, with a b of their own at each depth (12 at a half, then 14, 3 and 2).
+Plain torch: no ComfyUI. The picture is reflected by 18 px on each side (14 where it is enlarged by three), and everything after
+that gives away what it would have to make up: 3 x 3 convolutions two cells, transposed ones their rim, shortcuts are cropped. So
+the maps have sides a * side + b, with a b of their own at each depth (12 at a half, then 14, 3 and 2).
+
+At the right and at the bottom the picture is filled up to sides that all depths take: multiples of 2, and of 4 where it is
+enlarged by three, which is seen in the second network only, whose quarter has three cells for four pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from torch.nn import functional
 from .convolution import seeded
 
 SCALE = 2
-PADDING, RIM = 18, 20
+RIM = 20
+# Enlarged by -> pixels reflected on each side, what sides are filled up to, and the enlarging convolution's kernel and padding.
+PLANS = {2: (18, 2, 4, 3), 3: (14, 4, 5, 2)}
 
 
 class SqueezeExcite(nn.Module):
@@ -39,10 +44,10 @@ class UNet(nn.Module):
         into, out: channels.
         width: of every map.
         deep: whether there is a quarter, as in the second network.
-        enlarge: whether the result is twice as large, as that of the first one.
+        enlarge: how many times larger the result is, as that of the first one; 1 for no larger.
     """
 
-    def __init__(self, into: int, out: int, width: int, deep: bool, enlarge: bool) -> None:
+    def __init__(self, into: int, out: int, width: int, deep: bool, enlarge: int) -> None:
         super().__init__()
         self.top = self._double(into, width)
         self.halves = nn.ModuleList(self._double(width, width, True) for _ in range(1 + deep))
@@ -50,7 +55,9 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(width, width, 2, 2) for _ in range(1 + deep))
         self.up = nn.ModuleList(nn.ConvTranspose2d(width, width, 2, 2) for _ in range(1 + deep))
         self.last = nn.Conv2d(width, width, 3)
-        self.bottom = nn.ConvTranspose2d(width, out, 4, 2, 3) if enlarge else nn.Conv2d(width, out, 3)
+        self.bottom = nn.Conv2d(width, out, 3)
+        if enlarge > 1:
+            self.bottom = nn.ConvTranspose2d(width, out, PLANS[enlarge][2], enlarge, PLANS[enlarge][3])
 
     @staticmethod
     def _double(into: int, out: int, squeeze: bool = False) -> nn.Sequential:
@@ -58,7 +65,7 @@ class UNet(nn.Module):
         return nn.Sequential(*layers, *[SqueezeExcite(out)] * squeeze)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, into, h, w] -> [N, out, h - 16 or 2 h - 32, ...] for the shallow one, [N, out, h - 40, ...] for the deep one."""
+        """[N, into, h, w] -> [N, out, h - 16, 2 h - 32 or 3 h - 44, ...] for the shallow one, [N, out, h - 40, ...] for the deep one."""
         x = full = self.top(x)
         x = half = self.halves[0](functional.leaky_relu(self.down[0](x), 0.1))
         if self.quarter is not None:
@@ -69,16 +76,18 @@ class UNet(nn.Module):
 
 
 class CascadedUNets(nn.Module):
-    """[B, 3, h, w] in 0..1 -> [B, 3, 2 h, 2 w] in 0..1, sides of any length from 20.
+    """[B, 3, h, w] in 0..1 -> [B, 3, scale * h, scale * w] in 0..1, sides of any length from 24.
 
     Args:
         seed: of the weights.
         width: channels.
+        scale: 2 or 3.
     """
 
-    def __init__(self, seed: int = 0, width: int = 8) -> None:
+    def __init__(self, seed: int = 0, width: int = 8, scale: int = SCALE) -> None:
         super().__init__()
-        self.first, self.second = UNet(3, 3, width, False, True), UNet(3, 3, width, True, False)
+        self.scale = scale
+        self.first, self.second = UNet(3, 3, width, False, scale), UNet(3, 3, width, True, 1)
         generator = seeded(seed)
         for parameter in self.requires_grad_(False).eval().parameters():
             gain = math.sqrt(2 / parameter[0].numel()) if parameter.ndim > 1 else 0.1
@@ -87,10 +96,11 @@ class CascadedUNets(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Upscale."""
         height, width = x.shape[2:]
-        x = functional.pad(2 * x - 1, (PADDING, PADDING + width % 2, PADDING, PADDING + height % 2), "reflect")
+        padding, step = PLANS[self.scale][:2]
+        x = functional.pad(2 * x - 1, (padding, padding + -width % step, padding, padding + -height % step), "reflect")
         x = self.first(x)
         x = _cropped(x, RIM) + self.second(x)
-        return 0.5 + 0.25 * torch.tanh(x[:, :, : SCALE * height, : SCALE * width])
+        return 0.5 + 0.25 * torch.tanh(x[:, :, : self.scale * height, : self.scale * width])
 
 
 def _cropped(x: torch.Tensor, cells: int) -> torch.Tensor:
