@@ -303,6 +303,7 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
     if len(plan.layout) > 1:
         short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
         lines.append(f"true overlap {true_overlap(plan.layout)} px; {plan.trim} px of each border left out{short}")
+        lines += _reach_lines(field)
     lines += plan.chosen
     lines += _statistics_lines(run, field)
     if run.one_at_a_time:
@@ -320,6 +321,13 @@ def _range_lines(given: Outside | None, clipped: Outside | None) -> list[str]:
     """What of the picture and of the result lay outside of what pictures may have."""
     said = [] if given is None else [f"the picture is not within 0..1: {given}"]
     return said if clipped is None else [*said, f"the result was clipped to 0..1: {clipped}"]
+
+
+def _reach_lines(field: Any) -> list[str]:
+    # Where an end of all influence was seen, trim and overlap are of that: that of the radius is none to be said.
+    if field.radius_known or field.full_known:
+        return []
+    return [f"the model sees at least {field.radius} px far, its end was not seen: use larger tiles"]
 
 
 def _statistics_lines(run: TiledRun, field: Any) -> list[str]:

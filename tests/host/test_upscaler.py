@@ -341,3 +341,35 @@ def test_values_outside_of_the_range_are_said_in_one_line():
     (line,) = lines_of(described(PlainUpscaler()), image)
     print(line)
     assert line == "the picture is not within 0..1: 2 values (0.0025 %), from -0.25 to 1.5"
+
+
+class FarSeeing(PlainUpscaler):
+    """What lies `d` pixels away counts exp(-d / 16), up to 80 pixels."""
+
+    def __init__(self):
+        super().__init__(2)
+        fade = torch.exp(-torch.arange(-80, 81).abs() / 16)
+        self.register_buffer("fade", fade / fade.sum())
+
+    def forward(self, x):
+        fade, each = self.fade.to(x), {"groups": x.shape[1]}
+        down = torch.nn.functional.conv2d(x, fade.reshape(1, 1, -1, 1).repeat(x.shape[1], 1, 1, 1), padding=(80, 0), **each)
+        far = torch.nn.functional.conv2d(down, fade.reshape(1, 1, 1, -1).repeat(x.shape[1], 1, 1, 1), padding=(0, 80), **each)
+        return 0.5 * super().forward(x) + 0.5 * torch.nn.functional.interpolate(far, scale_factor=2)
+
+
+@pytest.mark.parametrize(("passes", "seen"), [(1.4, False), (3, True), (12, True)])
+def test_a_reach_whose_end_was_not_seen_is_said_to_be_farther(monkeypatch, passes, seen):
+    from tilework.models import receptive_fields
+
+    monkeypatch.setattr(receptive_fields, "UPSCALER_BUDGET", passes * receptive_fields.PASS)
+    model, image = described(FarSeeing()), picture()
+    with torch.inference_mode():
+        field = receptive_fields.upscaler_field(model, 0.5 / 255).field
+        _, _, lines = upscale(model, image, Request(96, 96, 48))
+        _, _, alone = upscale(model, image, Request(256, 256, 48))
+    print(field.radius, field.radius_known, field.full_known, lines)
+    assert seen == (field.radius_known or field.full_known)
+    said = [] if seen else [f"the model sees at least {field.radius} px far, its end was not seen: use larger tiles"]
+    assert [line for line in lines if "at least" in line] == said
+    assert not any("at least" in line for line in alone)  # one tile has no border
