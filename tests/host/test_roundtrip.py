@@ -123,6 +123,17 @@ def test_methods_beyond_windows_give_untouched_tiles_back(report, method, bound,
     assert found["shape_a"] == [2, 500, 777, channels] and found["max_abs"] <= bound
 
 
+@pytest.mark.parametrize("size", [(200, 152), (200, 150), (400, 300)], ids=lambda size: f"{size[0]} x {size[1]}")
+def test_a_preview_that_was_rounded_is_a_reference_for_gradient(report, size):
+    """As 2048 x 1538 is of 4000 x 3000, 200 x 152 is two pixels too high for its width."""
+    prompt = roundtrip(source(400, 300, kind="smooth"), method="gradient", tile=160, overlap=32)
+    prompt["6"] = node("ImageScale", image=["1", 0], upscale_method="area", width=size[0], height=size[1], crop="disabled")
+    prompt["4"]["inputs"] |= {"reference_scale": 100, "reference": ["6", 0]}
+    (found,) = report(prompt, "5")
+    print(found["max_abs"])
+    assert found["shape_a"] == [1, 300, 400, 3] and found["max_abs"] <= 0.01
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_what_a_new_seam_blend_starts_with_is_hann_to_the_last_bit(report, pack, channels):
     (options,) = (pack["TileworkSeamBlend"]["input"]["required"]["method"][1],)
