@@ -47,8 +47,8 @@ NETWORKS = {
 }
 
 
-class Counted:
-    """A network without its description, out of memory beyond `room` pixels."""
+class Tight:
+    """A network that is out of memory beyond `room` pixels."""
 
     def __init__(self, network, room=None):
         self.network, self.room = network, room
@@ -72,7 +72,15 @@ def test_tiled_is_untiled_at_every_size(name, size, room):
     whole = untiled(network, picture)
     layout = TileLayout.grid(*size, 80, 80 if room is None else 96, overlap, lattice)
     run = TiledRun(
-        Counted(network, room), layout, Channels(3, 3, 3), scale, trim, overlap=overlap, whole_image=True, multiple_of=lattice, smaller=smaller
+        Tight(network, room),
+        layout,
+        Channels(3, 3, 3),
+        scale,
+        trim,
+        overlap=overlap,
+        whole_image=True,
+        multiple_of=lattice,
+        smaller=smaller,
     )
     exact = float((run(picture) - whole).abs().max())
     print(f"{name}, {size[1]} x {size[0]}, {len(layout)} tiles: {exact:.1e} from untiled")
