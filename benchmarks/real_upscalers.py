@@ -40,8 +40,9 @@ child, guarded, steps = (importlib.import_module(f"tilework.tools.{name}") for n
 
 # The core's node has a fixed tile of 512 px: it is given ours, and keeps its overlap.
 CORE_OVERLAP = 32
-# Of Tiled Upscale. Everything planned: with memory for one tile of that side and not for two.
-TILE, PLANNED = 128, 192
+# Of Tiled Upscale. Everything planned: with memory for one tile of that side and not for two; where that is refused because the
+# network sees too far for such a tile, of the next one.
+TILE, PLANNED = 128, (192, 256, 320)
 NOT_SQUARE = (160, 128)  # width, height
 # Both grids of tiles, 64 and 32 px of overlap, end where this canvas ends.
 CANVAS = (320, 448)
@@ -120,7 +121,13 @@ def contestants(subject: Subject, picture: torch.Tensor, with_core: bool) -> Ite
         return upscale.upscale(subject.model, picture, upscale.Request(*sizes, statistics=statistics))[:2]
 
     def planned(statistics: str) -> tuple[torch.Tensor, Any]:
-        with memory_for_a_tile(subject, picture, PLANNED):
+        for side in PLANNED[:-1]:
+            try:
+                with memory_for_a_tile(subject, picture, side):
+                    return ours(statistics=statistics)
+            except ValueError as refused:
+                note(f"{subject.name}, memory for one tile of {side} px: {refused}")
+        with memory_for_a_tile(subject, picture, PLANNED[-1]):
             return ours(statistics=statistics)
 
     if with_core:
