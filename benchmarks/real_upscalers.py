@@ -36,7 +36,7 @@ from split_blend import machine
 
 load_pack()
 tiles_beside = importlib.import_module("tilework.benchmarks.real_tiles")
-child, guarded, steps = (importlib.import_module(f"tilework.tools.{name}") for name in ("child", "guarded", "long_step"))
+child, guarded, steps = (importlib.import_module(f"tilework.tools.process.{name}") for name in ("child", "guarded", "long_step"))
 
 # The core's node has a fixed tile of 512 px: it is given ours, and keeps its overlap.
 CORE_OVERLAP = 32
