@@ -51,6 +51,7 @@ BORDER = 16  # source pixels at the picture's own sides that are looked at apart
 MEMORY_SIDES = (256, 384)
 WARM_UP = 64
 QUIET = 60.0  # seconds between two signs of life of such a process
+ENOUGH = 24.0  # passes over a picture of some two; tiles that hardly leave their overlap are not run to the end
 MORE_THAN_ONCE = 1.0  # passes; a second measurement that costs more is stopped: it is none that was kept
 
 
@@ -94,11 +95,15 @@ def tiled(subjects: list[Subject], photo: Photograph, options: argparse.Namespac
             note(f"tiled, {width} x {height}: {subject.name}")
             whole = subject.untiled(picture)
             for label, run in contestants(subject, picture, with_core=index == 0):
+                subject.most = subject.pixels / PASS + ENOUGH
                 try:
                     (came, layout), passes, seconds = subject.cost(run)
-                except ValueError as refused:
-                    row(subject.name, label, str(refused).split(":")[0], *["-"] * 6)
+                except (ValueError, StoppedError) as end:
+                    why = str(end).split(":")[0] or f"stopped after {ENOUGH:g} passes"
+                    row(subject.name, label, why, *["-"] * 6)
                     continue
+                finally:
+                    subject.most = float("inf")
                 apart = tiles_beside.error(came, whole)
                 sides = _at_sides(came, whole, BORDER * subject.scale)
                 high, wide = layout.tile_size
