@@ -6,7 +6,7 @@
 - networks: tiles that trained upscale networks made of photographs of scikit-image, against the same network untiled.
   FOLDER holds what spandrel can load; x4 networks get smaller pictures. Half an hour for six.
 
-The scenes of seams.py are the third condition, and identity to the last bit is a test (tests/unit/test_auto_is_hann.py).
+The scenes of seams.py are the third condition, and identity to the last bit is a test (tests/unit/composition/test_auto_is_hann.py).
 """
 
 from __future__ import annotations

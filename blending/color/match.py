@@ -5,9 +5,9 @@ frequency` alone works place by place. All is float, in the space that the metho
 
 - mean-std: sRGB values, channel by channel (the rule of Kling's X-Dub).
 - lab: mean and deviation in CIELAB (Reinhard et al., "Color Transfer between Images", 2001).
-- mkl: mean and covariance of sRGB values (`optimal_transport.py`).
+- mkl: mean and covariance of sRGB values (`transport.py`).
 - histogram: all quantiles of sRGB values, channel by channel (`histogram.py`).
-- low frequency: the details of the one on the coarse of the other (`wavelet.py`).
+- low frequency: the details of the one on the coarse of the other (`low_frequency.py`).
 - gain compensation: needs all tiles at once, and has a file of its own (`gain.py`).
 
 Alpha is not a colour: it is kept, and says how much a pixel counts. Values outside 0..1

@@ -71,7 +71,7 @@ def mend(
         mosaic: the geometry.
         findings: of all overlaps.
         feather: output pixels that detail takes to change over at a cut, 0 takes it from the overlap.
-        length, reference: as for `gradient_field.correct`; every picture takes its tone from a reference.
+        length, reference: as for `gradient.correct`; every picture takes its tone from a reference.
     """
     for picture in range(out.shape[0]):
         mine = slice(picture, picture + 1)

@@ -165,7 +165,7 @@ def grid_views(
 
     Args:
         layout: whole cells of `layout.unit` image pixels.
-        rule: one of `fusion.RULES`.
+        rule: one of `fuse.RULES`.
         trim: cells to disregard at sides that face a neighbour.
         offset: (y, x) cells to shift the grid up and left, see `jitter`; None for the layout's own places.
         device: where the weights lie.

@@ -98,7 +98,7 @@ class Cover(NamedTuple):
 def covers(size: int, overlap: int, multiple_of: int, smallest: int, largest: int) -> list[Cover]:
     """The shortest tile for every number of tiles that can cover `size` pixels, longest first.
 
-    Numbers that call for the same tile are given once, as the grid would lay it out (`layout.plan_axis`).
+    Numbers that call for the same tile are given once, as the grid would lay it out (`plan_axis`).
 
     Args:
         size, overlap: pixels.

@@ -1,8 +1,8 @@
 """What a seam looks like to a person, as a number.
 
 Every boundary of the layout is looked at on its own, and judged by the picture right beside it
-(`controls.py`): a step on one of its lines or detail that breaks off there (`step_test.py`), a
-drift or a loss of detail spread over the overlap (`band_test.py`). A boundary fails where the
+(`controls.py`): a step on one of its lines or detail that breaks off there (`steps.py`, `detail.py`), a
+drift or a loss of detail spread over the overlap (`drift.py`, `fade.py`). A boundary fails where the
 figure stands out by more than the threshold AND is large enough to be seen.
 
 Three verdicts. "seam". "edge or seam": a step as large as edges of the scene are, with nothing
@@ -11,7 +11,7 @@ whole length is rare, and a seam that passes in silence is the one thing this is
 With a reference, or tiles that overlap, the two can be told apart. "clean": all else.
 
 The verdict is one per boundary, because a z value per segment of it blames more clean pictures than it finds seams.
-Controls and thresholds are measured on synthetic pictures (tests/unit/test_seam_rates.py prints the rates).
+Controls and thresholds are measured on synthetic pictures (tests/unit/seam_check/test_rates.py prints the rates).
 """
 
 from __future__ import annotations

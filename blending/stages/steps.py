@@ -3,7 +3,7 @@
 A convolution needs a few neighbours and nothing else, so it can be run on any part of a picture that brings those
 neighbours along. A normalisation over the picture needs two numbers per group that nobody knows before the whole picture
 has come so far. An attention over the picture needs all of it. Told apart like this, a network is a chain of steps, and
-`stage_canvas.py` runs it.
+`run.py` runs it.
 
 A step knows no picture and no tile; it says what it needs.
 """

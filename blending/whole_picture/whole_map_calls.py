@@ -1,6 +1,6 @@
 """Which calls of torch look at a whole feature map: the one list, for pooling over tiles and for measuring alike.
 
-Whatever is listed here is pooled by `whole_image.py` and held still by `frozen_statistics.py`; whatever is not is left to
+Whatever is listed here is pooled by `whole_image.py` and held still by `frozen.py`; whatever is not is left to
 itself by both.
 """
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -168,6 +169,23 @@ def test_no_public_name_stands_for_two_ideas():
 
 # What the host asks every pack for by this name.
 HOST_HOOKS = {"comfy_entrypoint"}
+
+
+def test_files_that_the_words_name_are_there():
+    """Comments, docstrings and pages send a reader to files: none of them has moved away."""
+    texts = [path for top in (*TOPS, "benchmarks", "tools", "web/docs") for path in (ROOT / top).rglob("*") if path.suffix in {".py", ".md"}]
+    texts += [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    known = {path.relative_to(ROOT).as_posix() for top in (*TOPS, "benchmarks", "tools", "tests") for path in (ROOT / top).rglob("*.py")}
+    gone = []
+    for text in texts:
+        for name in re.findall(r"(?<![\w/.-])(?:\w+/)*\w+\.py\b", text.read_text("utf-8")):
+            if name not in OF_OTHERS and not any(path == name or path.endswith(f"/{name}") for path in known):
+                gone.append(f"{text.relative_to(ROOT)}: {name}")
+    assert not gone, gone
+
+
+# Files of ComfyUI, and those of ours at the top.
+OF_OTHERS = {"nodes_images.py", "main.py", "dev.py"}
 
 
 def test_blending_works_in_a_plain_interpreter():

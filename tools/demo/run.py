@@ -96,7 +96,10 @@ def shown_place(picture: torch.Tensor, whole: torch.Tensor, report: Any) -> Any:
     """`report` with one row: the place of its boundaries where `picture` less `whole` changes most, beside what goes on there."""
 
     def around(plane: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(plane, NEAR, 1, NEAR // 2, count_include_pad=False)
+        # One side after the other: both at once takes twenty times as long.
+        for size in ((NEAR, 1), (1, NEAR)):
+            plane = torch.nn.functional.avg_pool2d(plane, size, 1, tuple(side // 2 for side in size), count_include_pad=False)
+        return plane
 
     def detail(plane: torch.Tensor) -> torch.Tensor:
         return around((plane - around(plane)).abs())
