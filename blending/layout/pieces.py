@@ -74,6 +74,15 @@ def snug_grid(height: int, width: int, tile_height: int, tile_width: int, overla
     return TileLayout.grid(height, width, *sides, overlap, multiple_of, batch)
 
 
+def piece_grid(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int) -> GridLayout:
+    """The grid that a tile is cut by: `snug_grid` along each side; one that is no longer than the overlap stays whole."""
+    ys, xs = (
+        Axis(size, size, (0,)) if tile <= overlap else snug_grid(size, size, tile, tile, overlap, multiple_of).axes[0]
+        for size, tile in ((height, tile_height), (width, tile_width))
+    )
+    return GridLayout.of_axes(ys, xs)
+
+
 def _lines(axis: Axis) -> list[int]:
     """Where the core of each tile along an axis begins, and where the last one ends: in the middle of each overlap."""
     lines = [0]

@@ -20,8 +20,8 @@ from .tile_layout import TileLayout
 
 # How far the two sides' scales may be apart, as a share, before it is another picture.
 _ASPECT_TOLERANCE = 0.02
-# And how many pixels of the shortest side on top: what rounding makes of the sides of a small preview stays below.
-_ROUNDING = 1.5
+# And pixels by which a side of a small preview may be off on top: rounded up, down or to the nearest.
+_ROUNDING = 1.0
 _LEAST_VISIBLE = 1 / 1024
 
 
@@ -91,10 +91,12 @@ def clear_of_hidden(alpha: torch.Tensor, other: tuple[float, float]) -> torch.Te
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether pictures of two sizes (height, width) can show the same scene: one scale for both sides, but for rounding.
 
-    The one rule for every reference, whoever asks.
+    The one rule for every reference, whoever asks. The sides of the smaller picture were rounded, so that each stands for
+    a range of scales; the two ranges must meet.
     """
-    ratio = size[0] * other[1] / (size[1] * other[0])
-    return abs(ratio - 1) <= _ASPECT_TOLERANCE + _ROUNDING / min(*size, *other)
+    small, large = sorted((size, other), key=lambda sides: (sides[0] * sides[1], sides))
+    (low, high), (least, most) = (((a - _ROUNDING) / b, (a + _ROUNDING) / b) for a, b in zip(small, large, strict=True))
+    return low <= most * (1 + _ASPECT_TOLERANCE) and least <= high * (1 + _ASPECT_TOLERANCE)
 
 
 def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:

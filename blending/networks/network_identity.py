@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 
-# What hosts note in modules about where weights are and how they are cast.
-_NOTES = ("comfy", "prev_comfy")
+# What hosts note in modules about where weights are and how they are cast: ComfyUI's patcher writes them when it loads a model.
+_NOTES = (
+    *("comfy", "prev_comfy", "model_loaded_", "model_lowvram", "model_offload_"),
+    *("lowvram_", "current_weight_", "dynamic_", "skip_injection"),
+)
 
 
 def identity(network: torch.nn.Module) -> str | None:

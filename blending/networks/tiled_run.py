@@ -23,7 +23,7 @@ from ..layout.cutting import crop
 from ..layout.grid import Rect
 from ..layout.grid_layout import GridLayout
 from ..layout.mosaic import Mosaic
-from ..layout.pieces import Piece, cores, pieces, snug_grid
+from ..layout.pieces import Piece, cores, piece_grid, pieces
 from ..pixels.memory import empty
 from ..pixels.picture import Outside, is_finite, outside
 from ..whole_picture.one_at_a_time import OneAtATimeError
@@ -264,7 +264,7 @@ class TiledRun:
         height, width = self._inside(task.tile)
         sides = min(self.plan.tile_height, height), min(self.plan.tile_width, width)
         # As small as the number of pieces allows: whole tiles would do most of the work twice.
-        grid = snug_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
+        grid = piece_grid(height, width, *sides, self.plan.overlap, self.multiple_of)
         parts = pieces(grid, self.cores[task.tile])
         if not self.mirrored:
             parts = [part._replace(rect=_cut_off(part.rect, height, width)) for part in parts]

@@ -194,3 +194,17 @@ def test_a_cancelled_measurement_is_not_kept():
 def test_numbers_that_cannot_be_read_are_measured_at_each_start(monkeypatch):
     monkeypatch.setattr(receptive_fields, "identity", lambda network: None)
     assert measured()[1] and measured()[1] and kept() == []
+
+
+def test_a_model_that_has_run_is_still_the_same_model():
+    """The host notes in a network what it has loaded of it: those are no settings of the network."""
+    from tilework.blending.networks.network_identity import identity
+
+    with torch.inference_mode(False):
+        network, fresh = Counted(), Counted()
+    before = identity(network)
+    Upscaler(described(network)).load(0)
+    assert identity(network) == before
+    upscaler_field(Upscaler(described(network)), HALF)
+    upscaler_field(Upscaler(described(fresh)), HALF)
+    assert network.shapes and not fresh.shapes

@@ -173,7 +173,9 @@ HOST_HOOKS = {"comfy_entrypoint"}
 
 def test_files_that_the_words_name_are_there():
     """Comments, docstrings and pages send a reader to files: none of them has moved away."""
-    texts = [path for top in (*TOPS, "benchmarks", "tools", "web/docs") for path in (ROOT / top).rglob("*") if path.suffix in {".py", ".md"}]
+    texts = [
+        path for top in (*TOPS, "benchmarks", "tools", "web/docs") for path in (ROOT / top).rglob("*") if path.suffix in {".py", ".md"}
+    ]
     texts += [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     known = {path.relative_to(ROOT).as_posix() for top in (*TOPS, "benchmarks", "tools", "tests") for path in (ROOT / top).rglob("*.py")}
     gone = []

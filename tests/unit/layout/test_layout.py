@@ -206,3 +206,9 @@ def test_a_layout_fits_other_pictures_of_the_scene():
         layout.fit(1000, 1000, 1)
     with pytest.raises(ValueError, match="latent cells of 16 px"):
         layout.fit(48, 62, 1, 16)
+
+
+def test_tiles_that_lie_outside_of_the_canvas_are_refused():
+    record = {**TileLayout.grid(3, 10, 3, 3, 0).to_record(), "tiles": [[0, x, 3, 3] for x in range(0, 18, 3)]}
+    with pytest.raises(ValueError, match="a tile lies outside of the canvas along x: at 15 of 10 px"):
+        TileLayout.from_record(record)

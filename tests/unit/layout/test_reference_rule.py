@@ -51,6 +51,21 @@ def test_another_shape_is_refused_by_all_and_each_says_so(size):
         assert words[who] in said and f"{size[1]} x {size[0]}" in said
 
 
+@pytest.mark.parametrize(
+    ("size", "other", "same"),
+    [
+        ((1, 1000), (100, 100), False),
+        ((2, 8), (100, 100), False),
+        ((1, 19), (1, 70), True),
+        ((3, 40), (30, 400), True),
+        ((5, 8), (50, 50), False),
+    ],
+)
+def test_small_sides_are_no_excuse_and_both_directions_are_alike(size, other, same):
+    for one, two in ((size, other), (size[::-1], other[::-1])):
+        assert same_shape(one, two) == same_shape(two, one) == same
+
+
 def test_the_preview_runs_through_all_of_them():
     """The sizes of the report, 16 times smaller: 128 x 97 for 250 x 188."""
     layout = TileLayout.grid(188, 250, 96, 96, 32, 4)

@@ -94,3 +94,21 @@ def test_what_fails_for_another_reason_says_so():
 
     with pytest.raises(RuntimeError, match="expected scalar type Half"):
         run(Broken(), picture(90, 131))
+
+
+@pytest.mark.parametrize("size", [(12, 200), (40, 200), (200, 13), (1, 190), (99, 131)])
+@pytest.mark.parametrize("fails_at", [(1,), (2, 4)])
+def test_memory_that_runs_out_at_a_narrow_end_changes_nothing(size, fails_at):
+    """A tile that is cut off to a side of no more than the overlap is cut along its other side alone."""
+    network, image, calls = Upscaler(), picture(*size), []
+
+    def tight(batch):
+        calls.append(batch.shape)
+        if len(calls) in fails_at:
+            raise OutOfMemoryError
+        return network(batch)
+
+    layout = TileLayout.grid(*size, 96, 96, 24, 8)
+    made = TiledRun(tight, layout, Channels(3, 3, 3), 2, RADIUS, overlap=24, multiple_of=8, smaller=BackOff(8, 32).next)
+    assert float((made(image) - untiled(network, image)).abs().max()) <= 1e-5
+    assert not made.mirrored and made.plan.tile_width < 96
