@@ -32,8 +32,8 @@ PROBED = (128, 256)
 # On a processor: sides that are counted at, and, where a network does not run without numbers, sides that it is run at.
 COUNTED, RUN_ON_CPU = (128, 512, 1024), (64, 128)
 # The most that the processor's allocator was seen to hold, for each byte that is in use: small blocks leave gaps. Blocks above
-# 32 MB come and go one by one, and then it is 1.
-ALLOCATOR = 1.85
+# 32 MB come and go one by one, and then it is 1. GAPS are what it holds beside that of networks whose blocks are all smaller.
+ALLOCATOR, GAPS = 1.85, 1 << 24
 
 CPU_USE = "upscale on a processor"
 
@@ -147,7 +147,7 @@ def _count(prior: MemoryFit, upscaler: Upscaler) -> MemoryFit:
         samples = []
         for side in sides:
             given = torch.empty(1, upscaler.takes, side, side, dtype=upscaler.dtype, device=device).zero_()
-            samples.append((side * side, ALLOCATOR * peak_bytes(model, given)))
+            samples.append((side * side, ALLOCATOR * peak_bytes(model, given) + GAPS))
         return fit(samples)
 
     def bare() -> MemoryFit:
