@@ -1,11 +1,20 @@
 """The demonstration: what it says and shows of a tiled picture beside the one in one piece."""
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
 numpy = pytest.importorskip("numpy")
 from tilework.blending import TileLayout  # noqa: E402
 from tilework.tools.demo import run  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _the_packs_folder(monkeypatch):
+    """The demonstration is started in it, and imports `blending` from there."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
+
 
 SIDE = 512
 LAYOUT = TileLayout.grid(SIDE, SIDE, 256, 256, 0)
