@@ -62,9 +62,9 @@ class TilePrompts(io.ComfyNode):
         if not 0 <= share <= 1:
             raise ValueError(f"strength {share} is not between 0 and 1: use 1 for the tiles' own prompts alone, 0 for the whole picture's")
         if len(tile_conditioning) != len(plan):
-            result = f"{len(tile_conditioning)} prompt{'s' * (len(tile_conditioning) != 1)} came for {len(plan)} tiles"
+            counts = f"{len(tile_conditioning)} prompt{'s' * (len(tile_conditioning) != 1)} came for {len(plan)} tiles"
             raise ValueError(
-                f"{result}: give one per tile, as a list in the tiles' order; are they captions of the tiles of this layout, "
+                f"{counts}: give one per tile, as a list in the tiles' order; are they captions of the tiles of this layout, "
                 "from Tile Split through a captioner and CLIP Text Encode?"
             )
         for index, prompt in enumerate(tile_conditioning):

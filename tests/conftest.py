@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,16 +31,43 @@ def pytest_addoption(parser):
         help=f"run all browser tests on this front end of ComfyUI, fetched where it is missing: a version, {LATEST} ({NEWEST}) or {OWN} "
         "(the host's). Without it: all on the host's own, and those marked two_front_ends on the newest as well",
     )
-    parser.addoption("--release", action="store_true", help="rates are measured on as many pictures as they are promised for")
+    parser.addoption(
+        "--release",
+        action="store_true",
+        help="rates are measured on as many pictures as they are promised for, and properties on cases that are drawn anew",
+    )
 
 
 def pytest_configure(config):
+    # Without --release the same cases in every run: what fails is what was changed.
+    settings.register_profile("tilework", derandomize=not config.getoption("--release"))
+    settings.load_profile("tilework")
     config.addinivalue_line("markers", "two_front_ends: run on the host's own front end and on the newest one")
 
 
 def pytest_collection_modifyitems(items):
     """The browser comes last: once it is open, its driver keeps an event loop in the main thread until the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "browser"))
+
+
+class InTurn(LoadScopeScheduling):
+    """Gives a process a file at a time, in order, so that what a file's tests share is made once.
+
+    Browser tests come by front end and renderer: each has a server and a page.
+    """
+
+    def _split_scope(self, nodeid):
+        file, _, name = nodeid.partition("::")
+        if not file.startswith("tests/browser/"):
+            return file
+        version, *parts = name.partition("[")[2].rstrip("]").split("-")
+        return " ".join(["browser", version, *(part for part in parts if part in ("classic", "nodes 2.0"))])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return InTurn(config, log)
 
 
 @pytest.fixture(autouse=True)

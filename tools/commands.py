@@ -2,7 +2,7 @@
 
     python dev.py demo               upscale a photograph in tiles on a real ComfyUI; results in output/
     python dev.py serve [--port N]   the same ComfyUI, left running for you
-    python dev.py test [ARGUMENTS]   all tests; arguments go to pytest
+    python dev.py test [ARGUMENTS]   all tests, in several processes; arguments go to pytest
     python dev.py bench [ARGUMENTS]  the benchmarks; arguments go to benchmarks/split_blend.py
 
 With --frontend VERSION, serve and test use another version of ComfyUI's front end ("newest": the
@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from .demo.materials import ensure_photograph, ensure_upscaler
 from .process.child import foreground, surroundings
@@ -35,6 +37,8 @@ from .setup.pip import run_pip
 from .setup.virtual_environment import TORCH, read_stamp, write_stamp
 
 SERVE_PORT = 8288
+# Of pytest: each has servers, a browser and test networks of its own.
+MOST_PROCESSES = 4
 BENCHMARK = REPOSITORY / "benchmarks" / "split_blend.py"
 BENCHMARK_REQUIREMENTS = REPOSITORY / "benchmarks" / "requirements.txt"
 
@@ -78,10 +82,13 @@ def serve(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests; the status is pytest's."""
+    """Run the tests, folders of them in several processes; the status is pytest's."""
     host = ensure_host(say)
     ensure_upscaler(host, say)
-    return _in_environment(host, ["-P", "-c", PYTEST, *arguments], OMP_NUM_THREADS="1")
+    several = [] if any(Path(argument.partition("::")[0]).is_file() for argument in arguments) else ["--numprocesses=auto"]
+    processes = str(min(os.cpu_count() or 1, MOST_PROCESSES))
+    extra = {"OMP_NUM_THREADS": "1", "PYTEST_XDIST_AUTO_NUM_WORKERS": processes}
+    return _in_environment(host, ["-P", "-c", PYTEST, *several, *arguments], **extra)
 
 
 def bench(arguments: list[str]) -> int:

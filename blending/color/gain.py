@@ -160,8 +160,8 @@ def compensate(
         own_mask = None if mask is None else tile_part(mask[..., None], layout, index, size)[..., 0]
         part = None if reference is None else tile_part(reference, layout, index, size)
         pooled = partial(_pooled, mosaic, place=(row, column), window=window, cell=cell)
-        result = None if reference is None else part_size(reference, layout, index)
-        _measure(found, tile, part, result, own_mask, unchanged_only, pooled)
+        reference_size = None if reference is None else part_size(reference, layout, index)
+        _measure(found, tile, part, reference_size, own_mask, unchanged_only, pooled)
     return _solve(found, _neighbours(mosaic))
 
 
@@ -169,12 +169,12 @@ def _measure(
     found: _Measured,
     tile: torch.Tensor,
     part: torch.Tensor | None,
-    result: tuple[float, float] | None,
+    reference_size: tuple[float, float] | None,
     mask: torch.Tensor | None,
     unchanged_only: float,
     pooled: Callable[[torch.Tensor, torch.Tensor | None], _Cells],
 ) -> None:
-    """Put the cells of one tile, and of its part of the reference, which was of size `came`, to those found so far."""
+    """Put the cells of one tile, and of its part of the reference, which was of size `reference_size`, to those found so far."""
     alpha, colour = visible(tile), colours(tile)
     weight = alpha if mask is None else joint_weight(alpha, mask.clamp_min(0))
     own = pooled(colour, weight)
@@ -184,7 +184,7 @@ def _measure(
         theirs = visible(part)
         seen = joint_weight(alpha, theirs)
         if (alpha is None) != (theirs is None):
-            seen = clear_of_hidden(seen, result)
+            seen = clear_of_hidden(seen, reference_size)
         full = weight if seen is alpha else joint_weight(seen, None if mask is None else mask.clamp_min(0))
         faced = own if full is weight else pooled(colour, full)
         aim = pooled(colours(in_channels(part, colour.shape[-1])), full)

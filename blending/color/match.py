@@ -197,11 +197,12 @@ def _matched(
     mask: torch.Tensor | None,
     unchanged_only: float,
     name: str,
-    result: tuple[float, float] | None = None,
+    reference_size: tuple[float, float] | None = None,
 ) -> torch.Tensor:
     """`match`, with settings, reference and mask checked.
 
-    `came` is the size the reference had, for one that is the same scene: what is hidden in one then counts in neither.
+    `reference_size`, of one that is the same scene, is its size before it was resized to the image: what is hidden in one then
+    counts in neither.
     """
     image, batch = check_pixels(image, name), len(image)
     if len(reference) not in (1, batch):
@@ -218,7 +219,7 @@ def _matched(
     for index in range(batch):
         pixels, other = image[index], reference[index % len(reference)]
         one_mask = None if mask is None else mask[index % len(mask)]
-        measured = _measured(pixels, other, one_mask, rule.method, unchanged_only, name, result)
+        measured = _measured(pixels, other, one_mask, rule.method, unchanged_only, name, reference_size)
         target = empty(image.shape, device=image.device) if out is None else out
         if measured is not None and rule.run(colours(pixels), *measured, out=colours(target[index])):
             if out is None:
@@ -251,11 +252,11 @@ def _measured(
     method: str,
     unchanged_only: float,
     name: str,
-    result: tuple[float, float] | None,
+    reference_size: tuple[float, float] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None] | None:
     """The reference's colours, and what counts where on both sides; None where nothing is visible."""
-    same_scene = result is not None
-    result = result or tuple(other.shape[:2])
+    same_scene = reference_size is not None
+    reference_size = reference_size or tuple(other.shape[:2])
     pixel_on_pixel = method == LOW_FREQUENCY or unchanged_only > 0
     if pixel_on_pixel:
         other = resized(other[None], tuple(pixels.shape[:2]))[0]
@@ -269,7 +270,7 @@ def _measured(
     if pixel_on_pixel or same_scene:
         # Two views of one place: measured by different weights, equal colours would come out different.
         if alphas[1] is None and alphas[0] is not None:
-            alphas[0] = clear_of_hidden(alphas[0], result)
+            alphas[0] = clear_of_hidden(alphas[0], reference_size)
         elif alphas[0] is None and alphas[1] is not None:
             alphas[1] = clear_of_hidden(alphas[1], sizes[0])
         alphas = [joint_weight(_plane(alphas[0], size), _plane(alphas[1], size)) for size in sizes]
@@ -347,5 +348,5 @@ def _match_each(
             yield tile
             continue
         part = tile_part(reference, layout, index, size if exactly else None)
-        result = part_size(reference, layout, index)
-        yield _matched(tile, part, _Match(method, strength, min(size)), own_mask, unchanged_only, name, result)
+        reference_size = part_size(reference, layout, index)
+        yield _matched(tile, part, _Match(method, strength, min(size)), own_mask, unchanged_only, name, reference_size)

@@ -77,7 +77,7 @@ def test_tiles_in_the_pictures_place_are_refused(run_prompt, batched):
 
 
 def test_what_cannot_be_judged_does_not_pass(run_prompt):
-    asked = check(scene())
+    asked = check(scene(256, 256))
     (split,) = [one for one in asked.values() if one["class_type"] == "TileworkTileSplit"]
     split["inputs"].update(tile_width=16, tile_height=16, overlap=8)
     out = run_prompt(asked)

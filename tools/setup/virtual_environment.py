@@ -19,7 +19,7 @@ from .pip import check_space, run_pip
 # The three belong together, and are pins of our test environment only: users keep their own torch.
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 # What ComfyUI and the tests cannot do without, in its import names.
-CORE_PACKAGES = ("torch", "torchvision", "torchaudio", "aiohttp", "transformers", "spandrel", "skimage", "comfy_cli", "pytest")
+CORE_PACKAGES = ("torch", "torchvision", "torchaudio", "aiohttp", "transformers", "spandrel", "skimage", "comfy_cli", "pytest", "xdist")
 
 COLD_GIGABYTES = 9
 WARM_GIGABYTES = 1

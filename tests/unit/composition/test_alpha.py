@@ -18,13 +18,13 @@ def disc(height, width, centre, radius, y0=0, x0=0, scale=1.0):
 
 
 def straight(tiles, layout, method, scale):
-    """Colour and alpha blended alike, as if alpha meant nothing."""
+    """Red and alpha blended alike, as if alpha meant nothing."""
     tiles = list(tiles)
-    return torch.cat([compose([t[..., i : i + 1] for t in tiles], layout, method, scale=scale) for i in range(4)], -1)
+    return torch.cat([compose([t[..., i : i + 1] for t in tiles], layout, method, scale=scale) for i in (0, 3)], -1)
 
 
 def least_red(image):
-    return float(image[..., 0][image[..., 3] > 1 / 255].min())
+    return float(image[..., 0][image[..., -1] > 1 / 255].min())
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.37])
