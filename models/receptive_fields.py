@@ -14,7 +14,7 @@ import torch
 from ..blending.networks.network_identity import identity
 from ..blending.receptive_field.measure import MEASURING, ReceptiveField, measure
 from ..blending.receptive_field.probe_picture import SPREAD, probe_picture
-from ..blending.receptive_field.report import headline, report_text
+from ..blending.receptive_field.report import PASS, headline, report_text
 from ..host.memory import free_after_loading, is_out_of_memory
 from ..host.progress import Watch, check_cancelled
 from .cells_ratio import cells_ratio
@@ -24,7 +24,6 @@ from .upscaler import Upscaler
 
 # What measuring may cost, in image pixels through the model. Of an upscale model it is the same on every device, and so is what
 # is found; a VAE of 8 pixels to a cell wants large probes, which a processor should not be busy with for long.
-PASS = 256 * 256
 UPSCALER_BUDGET = 12 * PASS
 VAE_BUDGET, VAE_BUDGET_ON_CPU = 136 * PASS, 34 * PASS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +13,7 @@ from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
 from ..sampling.settings import check_trim_cells
-from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples
+from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples, one_for_each
 from .ui import join_ui, show
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ class SeamBlend(io.ComfyNode):
         planned = [plan.in_pixels() for plan in _layouts(layout)]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]
-        plans, references = as_they_came(sizes, planned), _references(reference, method, len(planned))
+        plans, references = as_they_came(sizes, planned), one_for_each(reference if TABLE[method].uses_reference else None, len(planned))
         images, masks, pictures = [], [], []
         for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
             mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), TABLE[method].window, trim[0], scale[0])
@@ -181,16 +180,6 @@ class SeamBlend(io.ComfyNode):
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
             pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), found))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
-
-
-def _references(reference: Sequence[torch.Tensor], method: str, count: int) -> list[torch.Tensor | None]:
-    """One reference per layout; None for methods that have no use for one."""
-    if not TABLE[method].uses_reference or not reference:
-        return [None] * count
-    checked = [check_image(picture, "reference") for picture in reference]
-    if len(checked) not in (1, count):
-        raise ValueError(f"{len(checked)} references came for {count} pictures: connect one for all, or one for each")
-    return checked * count if len(checked) == 1 else checked
 
 
 def _rounds(method: str, pictures: int, channels: int) -> int:

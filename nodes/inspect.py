@@ -11,7 +11,7 @@ from ..blending.layout.regroup import as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.seam_check.report import THRESHOLD, SeamReport
 from ..host.progress import Watch
-from .types import Layout, Least, check_image, check_layout
+from .types import Layout, Least, check_image, check_layout, one_for_each
 from .ui import join_ui, show_seams
 
 REPORT, STOP = "report", "stop"
@@ -110,7 +110,7 @@ class SeamCheck(io.ComfyNode):
 
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
         plans = _plans(layout, images)
-        references = _references(reference, len(images))
+        references = one_for_each(reference, len(images))
         parts = _tiles(tiles, plans)
         reports, maps, pictures = [], [], []
         for index, (picture, plan) in enumerate(zip(images, plans, strict=True)):
@@ -141,17 +141,6 @@ def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
     if len(plans) != count:
         raise ValueError(f"{count} pictures and {len(plans)} layouts came: connect the layout of the Tile Split that cut these pictures")
     return plans
-
-
-def _references(references: list[torch.Tensor] | None, count: int) -> list[torch.Tensor | None]:
-    if not references or references[0] is None:
-        return [None] * count
-    given = [check_image(reference, f"item {i} of reference") for i, reference in enumerate(references)]
-    if len(given) == 1:
-        return given * count
-    if len(given) != count:
-        raise ValueError(f"{count} pictures and {len(given)} references came: connect one reference, or one for each picture")
-    return given
 
 
 def _tiles(tiles: list[torch.Tensor] | None, plans: list[TileLayout]) -> list[list[torch.Tensor] | None]:

@@ -7,11 +7,11 @@ from math import isfinite
 from comfy_api.latest import io
 
 from ..blending.layout.grid import MAX_LENGTH
+from ..blending.pixels.picture import LEVELS
 from ..host.progress import Watch
 from .types import check_image
 from .ui import as_image, ui_value
 
-LEVELS = 255
 LEAST_CHANGE = 0.001
 
 

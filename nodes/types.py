@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,17 @@ def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
         what = f"{image.dtype} of shape {tuple(image.shape)}" if isinstance(image, torch.Tensor) else type(image).__name__
         raise ValueError(f"{name} is {what}: expected a picture, floating point [batch, height, width, channels]")
     return image
+
+
+def one_for_each(references: Sequence[torch.Tensor | None] | None, count: int) -> list[torch.Tensor | None]:
+    """The references of so many pictures: one for all of them, one for each, or None where none is connected."""
+    given = [one for one in references or () if one is not None]
+    if not given:
+        return [None] * count
+    checked = [check_image(one, f"item {i} of reference") for i, one in enumerate(given)]
+    if len(checked) not in (1, count):
+        raise ValueError(f"{len(checked)} references came for {count} pictures: connect one for all, or one for each")
+    return checked * count if len(checked) == 1 else checked
 
 
 def check_layout(layout: Any) -> TileLayout:

@@ -156,6 +156,10 @@ def match(
 ) -> torch.Tensor:
     """Give `image` the colours of `reference`; each picture of the batch by itself.
 
+        >>> matched = match(torch.rand(1, 32, 32, 3), torch.full((1, 8, 8, 3), 0.5), "mean-std")
+        >>> bool((matched - 0.5).abs().max() < 1e-3)
+        True
+
     Args:
         image: floating point [B, h, w, C], C = 1, 3 or 4. Any range; 0..1 is black to white.
         reference: floating point [B or 1, H, W, C'], of any size. For `low frequency` and `unchanged_only`

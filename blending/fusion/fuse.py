@@ -100,6 +100,11 @@ def fuse(
 ) -> list[torch.Tensor | None]:
     """Predict every view of a canvas and average the predictions by the views' weights.
 
+        >>> views = grid_views(TileLayout.grid(64, 64, 32, 32, overlap=8), "hann")
+        >>> canvas = torch.rand(1, 4, 64, 64)
+        >>> torch.allclose(fuse(lambda tiles, chunk: [2 * tiles], canvas, views)[0], 2 * canvas)
+        True
+
     Holds one chunk of views at a time, beside one float32 canvas per output, whatever the model's type.
 
     Args:

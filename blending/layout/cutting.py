@@ -42,6 +42,9 @@ def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int]) -> torch.Tenso
 def cut(image: torch.Tensor, layout: TileLayout) -> Iterator[torch.Tensor]:
     """The tiles of `image` [B, H, W, C], row by row, each [B, h, w, C].
 
+        >>> [tuple(tile.shape) for tile in cut(torch.zeros(1, 96, 160, 3), TileLayout.grid(96, 160, 96, 96, overlap=32))]
+        [(1, 96, 96, 3), (1, 96, 96, 3)]
+
     Raises:
         ValueError: where the picture is not the size the layout was planned for.
     """

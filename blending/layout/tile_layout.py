@@ -76,7 +76,11 @@ class TileLayout:
         unit: int = 1,
         mask_size: tuple[int, int] | None = None,
     ) -> GridLayout:
-        """The even grid: `GridLayout.even`."""
+        """The even grid: `GridLayout.even`.
+
+        >>> [tile.x for tile in TileLayout.grid(512, 1000, 512, 512, overlap=64).tiles]
+        [0, 244, 488]
+        """
         from .grid_layout import GridLayout
 
         return GridLayout.even(height, width, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)

@@ -46,6 +46,10 @@ class Task(NamedTuple):
 class TiledRun:
     """A network over a picture, tile by tile.
 
+        >>> run = TiledRun(torch.nn.Upsample(scale_factor=2), TileLayout.grid(64, 64, 32, 32, overlap=8), Channels(3, 3, 3), 2)
+        >>> run(torch.rand(1, 64, 64, 3)).shape
+        torch.Size([1, 128, 128, 3])
+
     Args:
         network: float32 [N, C, h, w] in 0..1 -> floating point [N, C', h * scale, w * scale], on the CPU both ways;
             raises OutOfMemoryError where the memory does not do, OneAtATimeError where several tiles do not go through together:

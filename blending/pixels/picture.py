@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+LEVELS = 255  # from black to white in 8 bits
 REC_709 = (0.2126, 0.7152, 0.0722)
 # What weights that sum to one leave over in float32 is no value outside of the range.
 ROUNDING = 1e-6

@@ -15,6 +15,7 @@ the border are touched, and the next one is not.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -27,7 +28,7 @@ from .border_distance import MIRRORED, NOTHING, OTHER_PICTURE, Window, axis_dist
 from .endless_influence import EndlessInfluence, lasts, quiet_depth
 from .far_windows import STRIP_HEIGHT, FarWindows, far_cost, far_strips, far_windows, strip_length
 from .probe_picture import probe_picture
-from .probed_model import Content, ProbedModel, Run, Watch
+from .probed_model import Content, ProbedModel, Run
 from .tile_lattice import USUAL, find_lattice
 
 # Of the measuring: results of another one are measured again. To be raised whenever another number may come out.
@@ -123,10 +124,14 @@ def measure(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     network: torch.nn.Module | None = None,
-    watch: Watch | None = None,
+    watch: Callable[[int, int], None] | None = None,
     budget: float = math.inf,
 ) -> ReceptiveField:
     """Measure a model's receptive field.
+
+        >>> field = measure(torch.nn.Conv2d(3, 3, 5, padding=2).requires_grad_(False), strip=0)
+        >>> field.radius, field.overlap
+        (2, 5)
 
     The probe grows until the influence falls under the threshold well inside of it. Where the influence goes on beyond
     that, one long strip per side tells where it ends, or that it does not.

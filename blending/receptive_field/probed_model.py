@@ -14,7 +14,6 @@ from ..whole_picture.frozen import FrozenStatistics
 
 Run = Callable[[Tensor], Tensor]
 Content = Callable[[int, int, int], Tensor]
-Watch = Callable[[int, int], None]
 
 # Of float32 numbers, changes up to so many times their precision are rounding.
 ROUNDINGS = 32
@@ -47,7 +46,7 @@ class ProbedModel:
         device: torch.device,
         dtype: torch.dtype,
         network: torch.nn.Module | None = None,
-        watch: Watch | None = None,
+        watch: Callable[[int, int], None] | None = None,
         budget: float = math.inf,
     ) -> None:
         self.call, self.scale, self.content, self.device, self.dtype = call, scale, content, device, dtype

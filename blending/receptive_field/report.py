@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..pixels.picture import LEVELS
 from .measure import ReceptiveField
 
-LEVELS = 255
 # What costs are counted in: pixels of a picture of 256 x 256.
 PASS = 256 * 256
 

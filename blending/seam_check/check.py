@@ -49,6 +49,11 @@ def check_seams(
 ) -> SeamReport:
     """Look for seams at every boundary of `layout`.
 
+        >>> layout = TileLayout.grid(256, 256, 160, 160, overlap=64)
+        >>> picture = torch.linspace(0.2, 0.8, 256).expand(1, 256, 256)[..., None] + 0.01 * torch.rand(1, 256, 256, 3)
+        >>> check_seams(picture, layout).passed
+        True
+
     Args:
         image: floating point [B, H, W, C], C = 1, 3 or 4, about 0..1; its size is the layout's canvas at one scale.
             RGBA is looked at as it is seen on grey.

@@ -175,6 +175,9 @@ def solar_curve(
 ) -> SolarCurve:
     """The curve that these settings name.
 
+        >>> [round(value, 2) for value in solar_curve("one peak").at(torch.tensor([0.0, 0.5, 1.0])).tolist()]
+        [0.0, 1.0, 0.0]
+
     Args:
         preset: one of PRESETS.
         shape: one of SHAPES.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as functional
 
 from ..pixels.lab import to_f
 from ..pixels.memory import empty
@@ -124,10 +123,13 @@ def edges(
     """
     if not 0 < smoothing <= 64:
         raise ValueError(f"smoothing {smoothing} is out of range: use a number of pixels over 0, at most 64")
-    kernel = _gaussian(smoothing, image.device)
-    halo = len(kernel) // 2 + 1
+    from kornia.filters import get_gaussian_kernel1d
+
+    reach = max(1, math.ceil(4 * smoothing))
+    halo = reach + 1  # the gradient takes a pixel more
+    weights = get_gaussian_kernel1d(2 * reach + 1, smoothing)[0]
     # A clean step is highest in the mean of the two central weights: the unit of the result.
-    unit = 2 / float(kernel[halo - 2] + kernel[halo - 1])
+    unit = 2 / float(weights[reach - 1] + weights[reach])
     out = empty(tuple(image.shape[:3]), device=image.device)
     for index, picture in enumerate(image):
         _check(picture, index)
@@ -136,7 +138,7 @@ def edges(
             inputs = span.stretch(curve_input(_with_halo(picture, rows, halo), channel)).movedim(-1, 0)
             strength = torch.zeros(1, device=image.device)
             for plane in inputs:
-                smooth, gradient = _smooth_gradient(plane, kernel)
+                smooth, gradient = _smooth_gradient(plane, smoothing, halo)
                 strength = torch.maximum(strength, gradient.mul_(unit).mul_(best_slope(curve, smooth)))
             out[index, rows] = strength.clamp_(max=1)
             if watch is not None:
@@ -164,16 +166,11 @@ def _with_halo(picture: torch.Tensor, rows: slice, halo: int) -> torch.Tensor:
     return picture.index_select(0, ys).index_select(1, xs)
 
 
-def _gaussian(sigma: float, device: torch.device) -> torch.Tensor:
-    reach = max(1, math.ceil(4 * sigma))
-    at = torch.arange(-reach, reach + 1, dtype=torch.float32, device=device)
-    weights = torch.exp(-at.square() / (2 * sigma * sigma))
-    return weights / weights.sum()
-
-
-def _smooth_gradient(plane: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _smooth_gradient(plane: torch.Tensor, sigma: float, halo: int) -> tuple[torch.Tensor, torch.Tensor]:
     """A plane [h + 2 halo, w + 2 halo] smoothed, and the length of its gradient by central differences; [h, w] each."""
-    smooth = functional.conv2d(functional.conv2d(plane[None, None], kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
-    across = (smooth[1:-1, 2:] - smooth[1:-1, :-2]) / 2
-    down = (smooth[2:, 1:-1] - smooth[:-2, 1:-1]) / 2
-    return smooth[1:-1, 1:-1], torch.hypot(across, down)
+    from kornia.filters import gaussian_blur2d, spatial_gradient
+
+    side = 2 * halo - 1
+    smooth = gaussian_blur2d(plane[None, None], (side, side), (sigma, sigma), "replicate")
+    across, down = spatial_gradient(smooth, "diff")[0, 0, :, halo:-halo, halo:-halo]
+    return smooth[0, 0, halo:-halo, halo:-halo], torch.hypot(across, down)

@@ -29,7 +29,7 @@ BELOW = {
     "blending/solar": {PIXELS},
     WHOLE_PICTURE: {LAYOUT},
     "blending/networks": {PIXELS, LAYOUT, COMPOSITION, WHOLE_PICTURE},
-    "blending/receptive_field": {WHOLE_PICTURE},
+    "blending/receptive_field": {PIXELS, WHOLE_PICTURE},
     "blending/stages": {PIXELS, WHOLE_PICTURE},
     "blending": {LAYOUT, COMPOSITION},
     "pictures": {"blending"},

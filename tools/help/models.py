@@ -3,6 +3,7 @@ written down here. `pages.py` makes them with the others."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +11,9 @@ import numpy
 import torch
 from PIL import Image
 
+from ..demo.materials import ensure_photograph, ensure_upscaler
 from ..process.guarded import say
+from ..setup.environment import find_host
 from .sheet import PANEL, UPPER, shaded, write
 
 # The VAE: image pixels per cell of its latent, the share of the picture that goes through its norm, tiles in cells.
@@ -35,6 +38,15 @@ LETTERS = 15
 def as_pixels(image: Image.Image) -> torch.Tensor:
     """A panel [H, W, 3] in 0..1."""
     return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / LEVELS)
+
+
+def materials(folder: Path) -> tuple[Path, torch.Tensor, Path]:
+    """Where the pictures go, a folder that the command line may name; the photograph, and the small upscaler's file."""
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    host = find_host()
+    return folder, photograph(ensure_photograph(host, say)), ensure_upscaler(host, say)
 
 
 def photograph(file: Path | IO[bytes]) -> torch.Tensor:

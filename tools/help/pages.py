@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from ..demo.materials import ensure_photograph, ensure_upscaler
 from ..process.guarded import guarded, say
-from ..setup.environment import REPOSITORY, find_host
-from .models import budget, decoder_and_encoder, photograph, reach, upscaled
+from ..setup.environment import REPOSITORY
+from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .sheet import UPPER, apart, shaded, write
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
@@ -160,12 +159,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 
 def main() -> int:
     """Make all of them; the exit status."""
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    host = find_host()
-    photo = photograph(ensure_photograph(host, say))
-    upscaler = ensure_upscaler(host, say)
+    folder, photo, upscaler = materials(FOLDER)
     for make in (split_and_blend, latent, decoder_and_encoder):
         make(photo, folder)
     for make in (solar, sampling, budget):

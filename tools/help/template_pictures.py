@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..demo.materials import ensure_photograph, ensure_upscaler
 from ..process.guarded import guarded, say
-from ..setup.environment import REPOSITORY, find_host
-from .models import LEVELS, field_of, photograph
+from ..setup.environment import REPOSITORY
+from .models import LEVELS, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, GAP = 512, 400, 8
@@ -68,12 +67,8 @@ def measure_and_upscale(photo: torch.Tensor, upscaler: Path) -> Image.Image:
 
 def main() -> int:
     """Make all of them; the exit status."""
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    host = find_host()
-    photo = photograph(ensure_photograph(host, say))
-    made = {"latent_tiles": latent_tiles(photo), "measure_and_upscale": measure_and_upscale(photo, ensure_upscaler(host, say))}
+    folder, photo, upscaler = materials(FOLDER)
+    made = {"latent_tiles": latent_tiles(photo), "measure_and_upscale": measure_and_upscale(photo, upscaler)}
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
         drawn.save(file, quality=QUALITY, optimize=True)
