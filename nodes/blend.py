@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from comfy_api.latest import io
@@ -57,10 +57,6 @@ def _method_inputs(methods: tuple[str, ...], tip: str, default: str) -> list[io.
         io.Combo.Input("method", options=list(methods), default=default, tooltip=tip),
         io.Int.Input("trim", default=0, min=0, max=4096, advanced=True, tooltip=TRIM_TIP),
     ]
-
-
-def _layouts(layouts: list[Any]) -> list[TileLayout]:
-    return [check_layout(layout) for layout in layouts]
 
 
 class SeamBlend(io.ComfyNode):
@@ -143,13 +139,14 @@ class SeamBlend(io.ComfyNode):
         # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
         from ..blending.composition.auto import auto_rounds
         from ..blending.composition.compose import compose_on
+        from ..blending.composition.gradient import correction_rounds
         from ..blending.composition.survey import summary
         from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, gather, tile_spans
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
-        planned = [plan.in_pixels() for plan in _layouts(layout)]
+        planned = [check_layout(plan).in_pixels() for plan in layout]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]
         plans, references = as_they_came(sizes, planned), one_for_each(reference if TABLE[method].uses_reference else None, len(planned))
@@ -157,7 +154,10 @@ class SeamBlend(io.ComfyNode):
         for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
             mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), TABLE[method].window, trim[0], scale[0])
             stream = WatchedTiles(
-                lambda i, spans=spans: gather(items, spans[i]), len(plan), _rounds(method, plan.batch, items[0].shape[-1])
+                lambda i, spans=spans: gather(items, spans[i]),
+                len(plan),
+                # Once to blend, and for a gradient as often as it says; of auto it is told later.
+                1 + (correction_rounds(plan.batch, items[0].shape[-1]) if method == GRADIENT else 0),
             )
             found = []
 
@@ -180,13 +180,6 @@ class SeamBlend(io.ComfyNode):
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
             pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), found))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
-
-
-def _rounds(method: str, pictures: int, channels: int) -> int:
-    """How often the tiles are gone over: once to blend, and for a gradient as often as it says; of auto it is told later."""
-    from ..blending.composition.gradient import correction_rounds
-
-    return 1 + (correction_rounds(pictures, channels) if method == GRADIENT else 0)
 
 
 class LatentSeamBlend(io.ComfyNode):
@@ -221,7 +214,7 @@ class LatentSeamBlend(io.ComfyNode):
         from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, tile_spans
 
-        planned = _layouts(layout)
+        planned = [check_layout(plan) for plan in layout]
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]

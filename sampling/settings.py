@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ..blending.fusion.fuse import RULES, check_rule
 from ..blending.fusion.views import adopt_layout, plan_canvas
 from ..blending.layout.grid_layout import GridLayout
-from ..blending.layout.windows import check_trim
 
 GRIDS = ("fixed", "jitter")
 POSITIONS = ("local", "canvas")
@@ -62,6 +61,8 @@ class TileSettings:
         for name, value in (("tile_width", self.tile_width), ("tile_height", self.tile_height)):
             if value < 1:
                 raise ValueError(f"{name} {value} is not a tile size: use 1 or more, for example 1024")
+        if self.trim < 0:
+            raise ValueError(f"trim {self.trim} is negative: use 0 or more")
         if self.tile_batch < 0:
             raise ValueError(f"tile_batch {self.tile_batch} is negative: use 0 for as many as fit, or 1 and more")
 
@@ -92,7 +93,6 @@ class TileSettings:
                 f"trim {self.trim} on both sides leaves nothing of the smallest overlap of {overlap} px: "
                 f"use a trim of {most} or less, or an overlap of {least} or more"
             )
-        check_trim(layout, self.trim)
         return layout
 
 

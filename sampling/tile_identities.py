@@ -27,9 +27,9 @@ def told_apart(conds: Sequence[list[Cond] | None], tiles: Sequence[Rect], turn: 
         turn: how far the canvas was rolled.
     """
     place = repr((turn, [tuple(tile) for tile in tiles]))
-
-    def one(cond: Cond) -> Cond:
-        given = cond.get("uuid")
-        return {**cond, "uuid": uuid.uuid5(given, place)} if isinstance(given, uuid.UUID) else cond
-
-    return [None if entry is None else [one(cond) for cond in entry] for entry in conds]
+    return [
+        None
+        if entry is None
+        else [{**cond, "uuid": uuid.uuid5(cond["uuid"], place)} if isinstance(cond.get("uuid"), uuid.UUID) else cond for cond in entry]
+        for entry in conds
+    ]

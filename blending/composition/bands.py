@@ -152,7 +152,7 @@ class Bands:
         y, x = self.axes[0][row], self.axes[1][column]
         pixels = pixels.to(self.target.device, self.target.dtype)
         for dim, along in ((1, y), (2, x)):
-            at = mirrored(along.low - along.start, along.high - along.low, along.stop - along.start)
+            at = mirrored(torch.arange(along.low, along.high) - along.start, along.stop - along.start)
             pixels = pixels.index_select(dim, at.to(pixels.device))
         blended = self._collapse(self._masked_bands(pixels, y, x))
         # Bands reach a little further than the tile itself, and what lies outside the picture is nobody's.

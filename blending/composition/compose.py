@@ -79,15 +79,23 @@ def compose(
             and for a method, trim, scale, feather, reference or `out` that does not fit.
     """
     chosen = method_named(method)
-    tiles = tiles if isinstance(tiles, Sequence) or not chosen.again else list(tiles)
-
-    def planned(tile: torch.Tensor) -> Mosaic:
-        return Mosaic(layout, tuple(tile.shape[1:3]), chosen.window, trim, scale)
-
-    return _compose(tiles, layout, planned, chosen.composer, **more)
+    checked = CheckedTiles(tiles if isinstance(tiles, Sequence) or not chosen.again else list(tiles), layout)
+    mosaic = Mosaic(layout, checked.size(), chosen.window, trim, scale)
+    return compose_on(checked, mosaic, chosen.composer, **more)
 
 
-def compose_on(tiles: Iterable[torch.Tensor], mosaic: Mosaic, composer: str = WINDOWED, **more: Any) -> torch.Tensor:
+def compose_on(
+    tiles: Iterable[torch.Tensor],
+    mosaic: Mosaic,
+    composer: str = WINDOWED,
+    *,
+    out: torch.Tensor | None = None,
+    device: torch.device | str | None = None,
+    cut_feather: float = 0,
+    reference_scale: float = 0,
+    reference: torch.Tensor | None = None,
+    tell: Callable[[Sequence[OverlapFinding]], None] | None = None,
+) -> torch.Tensor:
     """Blend tiles into one picture, where the caller has worked out the geometry: layout, window, trim and scale are the mosaic's.
 
     Args:
@@ -105,50 +113,27 @@ def compose_on(tiles: Iterable[torch.Tensor], mosaic: Mosaic, composer: str = WI
     Raises:
         ValueError: as `compose` does.
     """
-
-    def planned(tile: torch.Tensor) -> Mosaic:
-        if mosaic.tile_size != tuple(tile.shape[1:3]):
-            raise ValueError(f"the tiles are {size_in_words(tile.shape)} and the composition was planned for {mosaic.tile_size}")
-        return mosaic
-
-    return _compose(tiles, mosaic.layout, planned, composer, **more)
-
-
-def _compose(
-    tiles: Iterable[torch.Tensor],
-    layout: GridLayout,
-    planned: Callable[[torch.Tensor], Mosaic],
-    composer: str,
-    *,
-    out: torch.Tensor | None = None,
-    device: torch.device | str | None = None,
-    cut_feather: float = 0,
-    reference_scale: float = 0,
-    reference: torch.Tensor | None = None,
-    tell: Callable[[Sequence[OverlapFinding]], None] | None = None,
-) -> torch.Tensor:
-    taker = mosaic = None
-    checked = CheckedTiles(tiles, layout)
+    checked = tiles if isinstance(tiles, CheckedTiles) else CheckedTiles(tiles, mosaic.layout)
+    feather, length = _feather(cut_feather, composer, mosaic), _length(reference_scale, mosaic)
+    taker = None
     for index, tile in enumerate(checked):
         if taker is None:
-            mosaic = planned(tile)
-            columns = len(mosaic.windows[1])
-            feather = _feather(cut_feather, composer, mosaic)
+            if mosaic.tile_size != tuple(tile.shape[1:3]):
+                raise ValueError(f"the tiles are {size_in_words(tile.shape)} and the composition was planned for {mosaic.tile_size}")
             shape = (tile.shape[0], *mosaic.size, tile.shape[3])
-            length = _length(reference_scale, mosaic)
             check_reference(reference, shape)
             reference = None if reference is None else reference.detach()
             out = _output(out, shape, device or tile.device)
             taker = _composer(composer, mosaic, out, feather)
-        row, column = divmod(index, columns)
+        row, column = divmod(index, len(mosaic.windows[1]))
         taker.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
     taker.finish()
     if composer == GRADIENT:
-        correct(out, lambda: tiles, mosaic, length, reference)
+        correct(out, lambda: checked.tiles, mosaic, length, reference)
     elif composer == AUTO:
         if tell is not None:
             tell(taker.findings)
-        mend(out, tiles, mosaic, taker.findings, feather, length, reference)
+        mend(out, checked.tiles, mosaic, taker.findings, feather, length, reference)
     return out
 
 

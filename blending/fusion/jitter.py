@@ -54,9 +54,9 @@ def shifted(axis: Axis, offset: int | None) -> tuple[Axis, tuple[int, ...]]:
         and the origins at which they are cut, all on the canvas as far as the fixed grid is. A tile's cut covers
         what it counts for.
     """
-    step = stride(axis)
-    if offset is None or not step:
+    if offset is None or len(axis.origins) == 1:
         return axis, axis.origins
+    step = stride(axis)
     counted = [-offset]
     while counted[-1] + axis.tile < axis.size:
         counted.append(counted[-1] + step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import torch
 
@@ -25,6 +26,19 @@ class CheckedTiles:
         self.count, self.looked = 0, 0
         self.tile = torch.empty(0)
 
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first tile, which still comes first."""
+        if isinstance(self.tiles, Sequence):
+            first = self.tiles[0] if self.tiles else None
+        else:
+            stream = iter(self.tiles)
+            first = next(stream, None)
+            self.tiles = () if first is None else chain((first,), stream)
+        if first is None:
+            raise ValueError(self._missing())
+        self._check_kind(first)
+        return tuple(first.shape[1:3])
+
     def __iter__(self) -> Iterator[torch.Tensor]:
         shape = None
         for tile in self.tiles:
@@ -32,8 +46,7 @@ class CheckedTiles:
                 raise ValueError(
                     f"more than the {len(self.layout)} tiles of the layout came: connect the layout of the Tile Split that cut them"
                 )
-            if tile.ndim != 4 or not tile.is_floating_point():
-                raise ValueError(f"tile {self.count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
+            self._check_kind(tile)
             shape = shape or tile.shape
             if tile.shape != shape:
                 raise ValueError(
@@ -45,10 +58,17 @@ class CheckedTiles:
             self.look(shape[1])
             self.count += 1
         if self.count < len(self.layout):
-            raise ValueError(
-                f"{self.count} tiles came and the layout has {len(self.layout)}: tile {self.count} is missing; "
-                "pass every tile on, in order, from the Tile Split that made this layout"
-            )
+            raise ValueError(self._missing())
+
+    def _check_kind(self, tile: torch.Tensor) -> None:
+        if tile.ndim != 4 or not tile.is_floating_point():
+            raise ValueError(f"tile {self.count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
+
+    def _missing(self) -> str:
+        return (
+            f"{self.count} tiles came and the layout has {len(self.layout)}: tile {self.count} is missing; "
+            "pass every tile on, in order, from the Tile Split that made this layout"
+        )
 
     def look(self, rows: int) -> None:
         """Search the first `rows` rows of the tile at hand, or what was not searched of them before."""

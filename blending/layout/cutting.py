@@ -30,7 +30,7 @@ def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int]) -> torch.Tenso
         if start + length <= pixels.shape[dim]:
             pixels = pixels.narrow(dim, start, length)
             continue
-        at = mirrored(start, length, pixels.shape[dim])
+        at = mirrored(torch.arange(start, start + length), pixels.shape[dim])
         first = int(at.min())
         pixels = pixels.narrow(dim, first, int(at.max()) - first + 1)
         outside.append((dim, at - first))

@@ -31,10 +31,6 @@ class Axis(NamedTuple):
         gaps = [a + self.tile - b for a, b in zip(self.origins, self.origins[1:], strict=False)]
         return min(gaps) if gaps else None
 
-    def in_cells(self, unit: int) -> Axis:
-        """The same, counted in cells of `unit` pixels."""
-        return Axis(self.size // unit, self.tile // unit, tuple(origin // unit for origin in self.origins))
-
     @property
     def covered_once(self) -> int:
         """How many of the `size` pixels only one tile covers."""

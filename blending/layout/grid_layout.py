@@ -130,5 +130,6 @@ class GridLayout(TileLayout):
     @property
     def axes_in_cells(self) -> tuple[Axis, Axis]:
         """`axes`, counted in cells of `unit` pixels."""
-        ys, xs = (axis.in_cells(self.unit) for axis in self.axes)
+        unit = self.unit
+        ys, xs = (Axis(axis.size // unit, axis.tile // unit, tuple(at // unit for at in axis.origins)) for axis in self.axes)
         return ys, xs

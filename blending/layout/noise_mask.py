@@ -40,7 +40,7 @@ def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int]]) 
         at = start + (torch.arange(length, dtype=torch.float64) + 0.5) * step - 0.5
         low = torch.floor(at)
         first = int(low.min())
-        line = mirrored(first, int(low.max()) - first + 2, mask.shape[dim])
+        line = mirrored(torch.arange(first, int(low.max()) + 2), mask.shape[dim])
         # All directions are narrowed before anything is copied, so that a tile costs a tile and not a strip of the mask.
         begin = int(line.min())
         mask = mask.narrow(dim, begin, int(line.max()) - begin + 1)

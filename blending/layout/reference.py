@@ -13,7 +13,7 @@ import math
 import torch
 
 from ..pixels.alpha import weighted_by_alpha
-from ..pixels.taps import mirrored_places, weighted_taps
+from ..pixels.taps import mirrored, weighted_taps
 from .cutting import crop
 from .grid import Rect
 from .tile_layout import TileLayout
@@ -36,7 +36,7 @@ def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim
     steps = torch.arange(math.ceil(2 * radius) + 1, dtype=torch.float64)[:, None]
     weights = (1 - (base + steps - centres).abs() / radius).clamp_min(0)
     weights = (weights / weights.sum(0)).float()
-    return weighted_taps(pixels, mirrored_places((base + steps).long(), pixels.shape[dim]), weights, dim)
+    return weighted_taps(pixels, mirrored((base + steps).long(), pixels.shape[dim]), weights, dim)
 
 
 def sample(pixels: torch.Tensor, box: tuple[float, float, float, float], size: tuple[int, int]) -> torch.Tensor:

@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def mirrored(start: int, length: int, size: int) -> torch.Tensor:
-    """Places start..start+length of a line of `size` pixels that is mirrored at its ends; int64 [length]."""
-    return mirrored_places(torch.arange(start, start + length), size)
-
-
-def mirrored_places(at: torch.Tensor, size: int) -> torch.Tensor:
+def mirrored(at: torch.Tensor, size: int) -> torch.Tensor:
     """Places on a line of `size` pixels that is mirrored at its ends without end; int64, of the shape of `at`.
 
     The end pixel is not doubled; a line of one pixel is repeated.
