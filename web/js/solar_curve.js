@@ -10,10 +10,12 @@
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { addStyle, attach, button, element, keyOf, NodePane, say } from "./node_pane.js";
+import { errorOf } from "./run_errors.js";
 import { CHANNELS, checkPoints, makeCurve, MOST_GAIN, MOST_INVERSIONS, pointsOf, PRESETS, SHAPES } from "./solar/curve_math.js";
 import { CurvePlot } from "./solar/curve_plot.js";
 import { loadPicture } from "./solar/picture.js";
 import { PictureView } from "./solar/picture_view.js";
+import { wrongWires } from "./tiles/wiring.js";
 
 const NODE = "TileworkSolarCurvePreview";
 const UI_KEY = "tilework_solar";
@@ -231,7 +233,7 @@ class SolarWidget extends NodePane {
       say(this.edit, label);
       this.edit.hidden = settings.connected && settings.preset === "curve";
     }
-    say(this.error, settings.errors.join(" "));
+    say(this.error, errorOf(this.node) || wrongWires(this.node) || settings.errors.join(" "));
     this.view.draw(this.curve, settings.channel, changed);
     this.plot.draw(settings, this.curve, picture, changed);
     for (const one of this.zooms) one.setAttribute("aria-pressed", String(this.view.zoom === one.zoom));

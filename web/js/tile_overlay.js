@@ -7,9 +7,11 @@
 
 import { app } from "../../../scripts/app.js";
 import { addStyle, attach, keyOf } from "./node_pane.js";
+import { errorOf } from "./run_errors.js";
+import { originKey } from "./sources.js";
 import { STYLE, TileOverlay } from "./tiles/overlay.js";
 import { blendScene, checkScene, ownScene, setResults, splitScene } from "./tiles/scenes.js";
-import { originKey } from "./tiles/sources.js";
+import { waitsFor, wrongWires } from "./tiles/wiring.js";
 
 const GRID = "The grid of tiles over the picture. Arrow keys go from tile to tile.";
 const NODES = {
@@ -43,7 +45,14 @@ function hideImages(node) {
 }
 
 function addOverlay(node, { key, input, scene, what, rows }) {
-  const overlay = new TileOverlay(node, what, rows, (page) => scene(node, results.get(keyOf(node)), page));
+  const overlay = new TileOverlay(node, what, rows, (page) => {
+    const wrong = wrongWires(node);
+    const error = errorOf(node) || wrong;
+    // Another picture than the one that these wires would make is not drawn calmly above the words.
+    const instead = wrong ? "The wires do not fit together." : scene === splitScene ? "" : waitsFor(node);
+    const shown = instead ? { hint: instead, pages: 1 } : scene(node, results.get(keyOf(node)), page);
+    return error ? { ...shown, error } : shown;
+  });
   hideImages(node);
   attach(node, overlay, (message) => {
     const records = message?.[key];

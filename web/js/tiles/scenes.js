@@ -6,7 +6,7 @@
  */
 
 import { describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
-import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "./sources.js";
+import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "../sources.js";
 import { thumbnail } from "./thumbnail.js";
 
 const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };

@@ -1,6 +1,6 @@
 /** What a node will get, found by following its links before anything runs. */
 
-import { app } from "../../../../scripts/app.js";
+import { app } from "../../../scripts/app.js";
 
 /** A value or size that only a run can tell. */
 export const UNKNOWN = Symbol("unknown");
@@ -23,11 +23,23 @@ function hostsOf(graph) {
   return graphs.flatMap((one) => (one._nodes ?? one.nodes ?? []).filter((node) => node.subgraph === graph));
 }
 
+/** The Set node of a pair (KJNodes, rgthree and others have them): the one of that name in this graph, or in one around it. */
+function setterOf(getter) {
+  const name = getter.widgets?.[0]?.value;
+  const named = (node) => node.type === "SetNode" && node.widgets?.[0]?.value === name;
+  for (let graph = getter.graph; graph; graph = hostsOf(graph)[0]?.graph) {
+    const found = (graph._nodes ?? graph.nodes ?? []).find(named);
+    if (found) return found;
+  }
+  return null;
+}
+
 /**
  * The end of the way back from `input`: {node, slot} of the output that feeds it, {node, widget} where it is a value of a
- * subgraph's own, or null. Reroutes, bypassed nodes and the borders of subgraphs are passed through.
+ * subgraph's own, {off: node} where a node that is bypassed or muted gives nothing, or null. Reroutes, Get and Set nodes,
+ * bypassed nodes and the borders of subgraphs are passed through; `bypassed` takes the bypassed ones.
  */
-function follow(graph, input) {
+function follow(graph, input, bypassed = []) {
   const inside = [];
   for (let step = 0; input && step < MOST_STEPS; step++) {
     const link = linkOf(graph, input.link);
@@ -43,10 +55,18 @@ function follow(graph, input) {
     }
     const node = graph.getNodeById(link.origin_id);
     const slot = link.origin_slot;
-    if (!node || node.mode === NEVER) return null;
-    if (node.type === "Reroute") input = node.inputs[0];
-    else if (node.mode === BYPASSED) input = passed(node, slot);
-    else if (node.subgraph) {
+    if (!node) return null;
+    if (node.mode === NEVER) return { off: node };
+    if (node.type === "Reroute" || node.type === "SetNode") input = node.inputs?.[0];
+    else if (node.type === "GetNode") {
+      const setter = setterOf(node);
+      graph = setter?.graph ?? graph;
+      input = setter?.inputs?.[0];
+    } else if (node.mode === BYPASSED) {
+      bypassed.push(node);
+      input = passed(node, slot);
+      if (input?.link == null) return { off: node };
+    } else if (node.subgraph) {
       inside.push(node);
       graph = node.subgraph;
       input = { link: graph.outputs?.[slot]?.linkIds?.[0] };
@@ -69,7 +89,40 @@ const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === 
 export const isConnected = (node, name) => inputOf(node, name)?.link != null;
 
 /** The node and output that feed the input `name`; null where nothing does. */
-export const originOf = (node, name) => (isConnected(node, name) ? follow(node.graph, inputOf(node, name)) : null);
+export const originOf = (node, name) => {
+  const end = isConnected(node, name) ? follow(node.graph, inputOf(node, name)) : null;
+  return end?.off ? null : end;
+};
+
+/** The bypassed or muted node because of which nothing comes to the input `name`; null where that is not so. */
+export const offAbove = (node, name) => (isConnected(node, name) ? (follow(node.graph, inputOf(node, name))?.off ?? null) : null);
+
+/** The names of the inputs that a run needs. */
+export const requiredInputs = (node) => Object.keys(node.constructor?.nodeData?.input?.required ?? {});
+
+/** Those of them that have nothing and are no widgets. */
+export function missingInputs(node) {
+  return requiredInputs(node).filter((name) => inputOf(node, name) && !inputOf(node, name).widget && inputOf(node, name).link == null);
+}
+
+/**
+ * The nearest outputs above the input `name` for which `ends` is true, through whatever stands between.
+ *
+ * @returns {{found: {node, slot}[], off: object[]}} `off`: nodes on the way that are bypassed or muted
+ */
+export function above(node, name, ends) {
+  const [found, off, seen] = [[], [], new Set()];
+  const ways = isConnected(node, name) ? [[node.graph, inputOf(node, name)]] : [];
+  while (ways.length && seen.size < MOST_STEPS) {
+    const end = follow(...ways.shift(), off);
+    if (end?.off) off.push(end.off);
+    if (!end?.node || end.widget || seen.has(`${end.node.graph?.id} ${end.node.id} ${end.slot}`)) continue;
+    seen.add(`${end.node.graph?.id} ${end.node.id} ${end.slot}`);
+    if (ends(end)) found.push(end);
+    else for (const input of end.node.inputs ?? []) if (input.link != null) ways.push([end.node.graph, input]);
+  }
+  return { found, off };
+}
 
 /** Which node and output that is, as text: what came from elsewhere before says nothing any more. */
 export function originKey(node, name) {
