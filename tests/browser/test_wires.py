@@ -79,7 +79,7 @@ WRONG = {
         "window.check = T.add('TileworkSeamCheck', 1180, 620); T.link(split, 0, check, 'image'); T.link(split, 1, check, 'layout');",
         "check", "connect the whole picture",
     ),
-    "a reference of tiles": ("T.link(split, 0, blend, 'reference');", "blend", "reference gets the tiles of"),
+    "a reference of tiles": ("T.link(split, 0, blend, 'reference');", "blend", '"reference" gets the tiles of'),
     "colours of another layout": (
         "window.match = T.add('TileworkColorMatch', 800, 620); T.link(split, 0, match, 'images'); T.link(other, 1, match, 'layout');",
         "match", "connect the layout of the one that cut the tiles",

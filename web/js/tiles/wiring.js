@@ -59,7 +59,7 @@ function switchedOff(node) {
   // What is optional is simply not there then, but for a layout, which nobody connects for nothing.
   for (const name of new Set([...requiredInputs(node), "layout"])) {
     const off = offAbove(node, name);
-    if (off) return `${name} comes from ${called(off)}, which is ${how(off)} and gives nothing: switch it on again, or connect another node.`;
+    if (off) return `"${name}" comes from ${called(off)}, which is ${how(off)} and gives nothing: switch it on again, or connect another node.`;
   }
   return "";
 }
@@ -70,7 +70,7 @@ function apart(node) {
   for (const name of joint.pictures) {
     const { found } = above(node, name, (end) => givesTiles(end) || givesPicture(end));
     const split = found.length && found.every(givesTiles) ? found[0].node : null;
-    if (split) return `${name} gets the tiles of ${called(split)}: connect the whole picture, ${name === "image" ? "from Seam Blend" : "the one that was split for instance"}.`;
+    if (split) return `"${name}" gets the tiles of ${called(split)}: connect the whole picture, ${name === "image" ? "from Seam Blend" : "the one that was split for instance"}.`;
   }
   const layout = originOf(node, "layout")?.node;
   return layout ? ofAnother(node, joint, layout) : "";
@@ -82,14 +82,14 @@ function ofAnother(node, joint, layout) {
   for (const name of joint.tiles) {
     const { found, off } = above(node, name, givesTiles);
     const split = found.length ? null : off.find((one) => SPLITS.has(one.comfyClass));
-    if (split) return `${name} comes from ${called(split)}, which is ${how(split)} and cuts nothing: switch it on again.`;
+    if (split) return `"${name}" comes from ${called(split)}, which is ${how(split)} and cuts nothing: switch it on again.`;
     if (found.length && !found.some((end) => plannerOf(end.node) === planner)) {
-      return `${name} comes from ${called(found[0].node)} and layout from ${called(layout)}: connect the layout of the one that cut the tiles.`;
+      return `"${name}" comes from ${called(found[0].node)} and "layout" from ${called(layout)}: connect the layout of the one that cut the tiles.`;
     }
   }
   if (!joint.pictures.includes("image")) return "";
   const { found } = above(node, "image", givesPicture);
   const others = found.map((end) => originOf(end.node, "layout")?.node).filter(Boolean);
   if (!others.length || others.some((one) => plannerOf(one) === planner)) return "";
-  return `image was blended by ${called(found[0].node)} with the layout of ${called(others[0])}, and layout comes from ${called(layout)}: connect the same layout to both.`;
+  return `"image" was blended by ${called(found[0].node)} with the layout of ${called(others[0])}, and "layout" comes from ${called(layout)}: connect the same layout to both.`;
 }
