@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..blending.layout.captions import counted, in_words
+from ..blending.layout.captions import in_words
 from ..blending.networks.memory_fit import SharedFit
 from ..blending.networks.tile_plan import Needs, TilePlan, plan_tiles
+from ..blending.pixels.counted import counted
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, run_device
 from ..host.progress import Watch
@@ -182,7 +183,7 @@ def table(plan: TilePlan) -> list[tuple[str, str]]:
     rows = []
     least = min(one.pixels for one in plan.candidates if one.chosen)
     for one in plan.candidates:
-        tiles = counted(one.tiles) + (f", {one.batch} at once" if one.batch > 1 else "")
+        tiles = counted(one.tiles, "tile") + (f", {one.batch} at once" if one.batch > 1 else "")
         more = "computes more" if one.pixels > least else "computes as much"
         verdict = "chosen" if one.chosen else f"fits, {more}" if one.fits else "too large"
         rows.append((f"{one.size[0]} x {one.size[1]}", f"{tiles}, {one.pixels / 1e6:.4g} MPix, {in_words(one.bytes)}: {verdict}"))

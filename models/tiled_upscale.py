@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..blending.layout.captions import counted, in_words, true_overlap
+from ..blending.layout.captions import in_words, true_overlap
 from ..blending.layout.grid_layout import GridLayout
 from ..blending.layout.pieces import snug_grid
 from ..blending.layout.tile_layout import TileLayout
@@ -17,6 +17,7 @@ from ..blending.networks.back_off import BackOff
 from ..blending.networks.channels import Channels
 from ..blending.networks.tile_plan import TilePlan, batch_that_fits, plan_tiles
 from ..blending.networks.tiled_run import TiledRun
+from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import Outside, outside
 from ..blending.receptive_field.measure import THRESHOLD
 from ..host.memory import free_after_loading, free_memory
@@ -296,7 +297,7 @@ def _report(plan: UpscalePlan, run: TiledRun, upscaler: Upscaler, field: Any, ba
     at_once = min(plan.tile_batch, run.plan.tile_batch)
     several = f", {at_once} at once" if at_once > 1 else ""
     grid = f"{len(xs.origins)} x {len(ys.origins)}"
-    lines = [f"{counted(len(plan.layout))} of {width} x {height} ({grid}){several}; x{upscaler.scale:g}: {size} px"]
+    lines = [f"{counted(len(plan.layout), 'tile')} of {width} x {height} ({grid}){several}; x{upscaler.scale:g}: {size} px"]
     if len(plan.layout) > 1:
         short = f", and it wants {field.trim}" if plan.trim < field.trim else ""
         lines.append(f"true overlap {true_overlap(plan.layout)} px; {plan.trim} px of each border left out{short}")

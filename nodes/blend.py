@@ -13,6 +13,7 @@ from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
 from ..sampling.settings import check_trim_cells
+from .menu import CUT
 from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples, one_for_each
 from .ui import join_ui, show
 
@@ -68,7 +69,7 @@ class SeamBlend(io.ComfyNode):
         return io.Schema(
             node_id="TileworkSeamBlend",
             display_name="Seam Blend",
-            category="Tilework",
+            category=CUT,
             description=(
                 "Puts processed tiles together into one picture without visible seams, at whatever scale they came back. "
                 "Takes them as a list or in batches, and refuses in words what does not fit. The picture is float32."
@@ -191,7 +192,7 @@ class LatentSeamBlend(io.ComfyNode):
         return io.Schema(
             node_id="TileworkLatentSeamBlend",
             display_name="Latent Seam Blend",
-            category="Tilework",
+            category=CUT,
             description=(
                 "Puts latent tiles together into one latent, their noise masks along with them. For tiles that a sampler painted "
                 "one by one, blending gives ghosts; it is meant for tiles that agree. The latent is float32."

@@ -10,8 +10,10 @@ from comfy_api.latest import io
 from ..blending.color.settings import GAIN, MATCH_METHODS, check_settings
 from ..blending.layout.regroup import PictureSpan, as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import check_finite
 from ..host.progress import watched
+from .menu import CUT
 from .types import Layout, Least, check_image, check_layout
 
 METHOD_TIP = (
@@ -31,7 +33,7 @@ class ColorMatch(io.ComfyNode):
         return io.Schema(
             node_id="TileworkColorMatch",
             display_name="Color Match",
-            category="Tilework",
+            category=CUT,
             description=(
                 "Takes colour drift out of processed tiles before Seam Blend: each tile is matched to its own part of the original, "
                 "or all tiles to each other where they overlap. Without a layout it matches whole pictures to a reference. "
@@ -169,7 +171,9 @@ class _Shared:
     def for_layout(self, index: int, count: int) -> torch.Tensor | None:
         """The one of layout `index` of `count`; one serves all; None where there are none."""
         if len(self.batches) not in (0, 1, count):
-            raise ValueError(f"{len(self.batches)} items of {self.name} came for {count} layouts: connect one, or one for each layout")
+            raise ValueError(
+                f"{counted(len(self.batches), 'item')} of {self.name} came for {counted(count, 'layout')}: connect one, or one for each layout"
+            )
         return None if not self.batches else self.batches[index % len(self.batches)]
 
     def for_item(self, index: int, sizes: list[int]) -> torch.Tensor | None:
@@ -185,7 +189,7 @@ class _Shared:
             start = sum(sizes[:index])
             return self.batches[0][start : start + sizes[index]]
         raise ValueError(
-            f"{total} pictures came as {self.name} for {sum(sizes)} images: connect one, or one for each image. "
+            f"{counted(total, 'picture')} came as {self.name} for {counted(sum(sizes), 'image')}: connect one, or one for each image. "
             "If the images are tiles, connect their layout"
         )
 

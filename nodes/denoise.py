@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..blending.fusion.fuse import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
+from .menu import SAMPLING
 from .types import Layout, Least, SizesInWords, check_layout, latent_samples, size_inputs
 
 ALIASES = [
@@ -21,6 +22,7 @@ ALIASES = [
     "high resolution",
     "large image",
     "spotdiffusion",
+    "ultimate sd upscale",
     "latent tile",
 ]
 
@@ -118,7 +120,7 @@ class TiledModel(SizesInWords):
         return io.Schema(
             node_id="TileworkTiledModel",
             display_name="Tiled Model",
-            category="Tilework",
+            category=SAMPLING,
             description=(
                 "Makes any model sample pictures of any size in tiles that are fused at every step, so that they become one picture. "
                 "Works with every sampler and guider; masks, areas, ControlNets and context windows keep working."
@@ -155,7 +157,7 @@ class LatentTileDenoise(SizesInWords):
         return io.Schema(
             node_id="TileworkLatentTileDenoise",
             display_name="Latent Tile Denoise",
-            category="Tilework",
+            category=SAMPLING,
             description=(
                 "The KSampler for pictures larger than the model: at every step the latent is cut into tiles, the model denoises each, "
                 "and the tiles are fused. The noise is drawn once for the whole picture."

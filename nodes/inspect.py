@@ -9,8 +9,10 @@ from comfy_api.latest import io
 
 from ..blending.layout.regroup import as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.counted import counted
 from ..blending.seam_check.report import THRESHOLD, SeamReport
 from ..host.progress import Watch
+from .menu import CHECK
 from .types import Layout, Least, check_image, check_layout, one_for_each
 from .ui import join_ui, show_seams
 
@@ -26,7 +28,7 @@ class SeamCheck(io.ComfyNode):
         return io.Schema(
             node_id="TileworkSeamCheck",
             display_name="Seam Check",
-            category="Tilework",
+            category=CHECK,
             description=(
                 "Looks at every boundary between two tiles of a finished picture and says which of them can be seen: steps of tone, "
                 "broken or faded detail, drifts and ghosts. The picture beside a boundary is its own yardstick; with a reference "
@@ -37,6 +39,7 @@ class SeamCheck(io.ComfyNode):
                 "quality",
                 "inspect",
                 "find seams",
+                "visible seam",
                 "tile borders",
                 "check tiles",
                 "QA",
@@ -139,7 +142,9 @@ def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
             )
         return plans * count
     if len(plans) != count:
-        raise ValueError(f"{count} pictures and {len(plans)} layouts came: connect the layout of the Tile Split that cut these pictures")
+        raise ValueError(
+            f"{counted(count, 'picture')} and {counted(len(plans), 'layout')} came: connect the layout of the Tile Split that cut these pictures"
+        )
     return plans
 
 

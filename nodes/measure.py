@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..blending.layout.grid import MAX_LENGTH
 from ..blending.pixels.picture import LEVELS
 from ..host.progress import Watch
+from .menu import SIZES
 from .types import check_image
 from .ui import as_image, ui_value
 
@@ -28,7 +29,7 @@ class MeasureReceptiveField(io.ComfyNode):
         return io.Schema(
             node_id="TileworkReceptiveField",
             display_name="Measure Receptive Field",
-            category="Tilework",
+            category=SIZES,
             is_output_node=True,
             description=(
                 "Finds out how far a tile's border reaches into the tile, by running the model on probes whose surroundings are "
@@ -42,6 +43,7 @@ class MeasureReceptiveField(io.ComfyNode):
                 "tile padding",
                 "which overlap",
                 "seams",
+                "safe overlap",
                 "probe",
                 "InstanceNorm",
                 "GroupNorm",
@@ -114,14 +116,25 @@ class TileSize(io.ComfyNode):
         return io.Schema(
             node_id="TileworkTileSize",
             display_name="Tile Size for VRAM",
-            category="Tilework",
+            category=SIZES,
             is_output_node=True,
             description=(
                 "Works out the tile size that fits the memory and computes the fewest pixels, for the models that are connected. "
                 "Shows what is free, what each size would need and why one was chosen. Its outputs go straight into Tile Split, "
                 "Tiled Upscale and Latent Tile Denoise."
             ),
-            search_aliases=["tile size", "VRAM", "memory", "out of memory", "OOM", "best tile size", "auto tile", "low VRAM", "budget"],
+            search_aliases=[
+                "tile size",
+                "VRAM",
+                "memory",
+                "out of memory",
+                "out of vram",
+                "OOM",
+                "best tile size",
+                "auto tile",
+                "low VRAM",
+                "budget",
+            ],
             has_intermediate_output=True,
             inputs=[
                 io.Int.Input(

@@ -7,9 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.counted import counted
 from ..sampling.conditions.notices import Notices
 from ..sampling.conditions.own_pictures import check_inpainting, mask_on_canvas
 from ..sampling.conditions.tile_prompts import TILE_KEY
+from .menu import SAMPLING
 from .types import Layout, Least, check_layout
 
 
@@ -22,7 +24,7 @@ class TilePrompts(io.ComfyNode):
         return io.Schema(
             node_id="TileworkTilePrompts",
             display_name="Tile Prompts",
-            category="Tilework",
+            category=SAMPLING,
             description=(
                 "Gives every tile of a layout a prompt of its own, for instance a caption. Under Latent Tile Denoise or Tiled Model with "
                 "the same layout each tile is painted by its own prompt and neighbours fade into one another; under a plain KSampler the "
@@ -62,7 +64,7 @@ class TilePrompts(io.ComfyNode):
         if not 0 <= share <= 1:
             raise ValueError(f"strength {share} is not between 0 and 1: use 1 for the tiles' own prompts alone, 0 for the whole picture's")
         if len(tile_conditioning) != len(plan):
-            counts = f"{len(tile_conditioning)} prompt{'s' * (len(tile_conditioning) != 1)} came for {len(plan)} tiles"
+            counts = f"{counted(len(tile_conditioning), 'prompt')} came for {counted(len(plan), 'tile')}"
             raise ValueError(
                 f"{counts}: give one per tile, as a list in the tiles' order; are they captions of the tiles of this layout, "
                 "from Tile Split through a captioner and CLIP Text Encode?"

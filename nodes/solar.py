@@ -26,6 +26,7 @@ from ..blending.solar.curves import (
 )
 from ..host.progress import watched_steps
 from ..host.temp_pictures import saved
+from .menu import CHECK
 from .types import Least, check_image
 from .ui import decoration
 
@@ -66,7 +67,7 @@ class SolarCurvePreview(io.ComfyNode):
         return io.Schema(
             node_id="TileworkSolarCurvePreview",
             display_name="Solar Curve Preview",
-            category="Tilework",
+            category=CHECK,
             description=(
                 "Shows faint steps, banding, spots and seams by a curve that goes up and down several times, so that they come "
                 "out five or seven times as strong. The picture in the node follows the widgets at once, without a run."
@@ -83,6 +84,8 @@ class SolarCurvePreview(io.ComfyNode):
                 "edge map",
                 "curves",
                 "dust",
+                "dodge",
+                "dodge and burn",
                 "spots",
                 "quality check",
             ],

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..blending.layout.captions import describe_split
 from ..blending.layout.cutting import cut, cut_cells
 from ..blending.layout.tile_layout import TileLayout
+from .menu import CUT
 from .types import Layout, SizesInWords, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 from .ui import show
 
@@ -59,7 +60,7 @@ class TileSplit(SizesInWords):
         return io.Schema(
             node_id="TileworkTileSplit",
             display_name="Tile Split",
-            category="Tilework",
+            category=CUT,
             description=(
                 "Cuts a picture of any size into equal, evenly spread tiles. Every node between here and Seam Blend runs once "
                 "per tile; the layout tells Seam Blend where they belong."
@@ -109,7 +110,7 @@ class LatentTileSplit(SizesInWords):
         return io.Schema(
             node_id="TileworkLatentTileSplit",
             display_name="Latent Tile Split",
-            category="Tilework",
+            category=CUT,
             description=(
                 "Cuts a latent into equal, evenly spread tiles, its noise mask along with it. Sizes are given in image pixels, "
                 "as in Tile Split. Works for images and video (frames stay together)."

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import check_finite
 from ..host.latents import USUAL_DOWNSCALE
 
@@ -30,7 +31,7 @@ def one_for_each(references: Sequence[torch.Tensor | None] | None, count: int) -
         return [None] * count
     checked = [check_image(one, f"item {i} of reference") for i, one in enumerate(given)]
     if len(checked) not in (1, count):
-        raise ValueError(f"{len(checked)} references came for {count} pictures: connect one for all, or one for each")
+        raise ValueError(f"{counted(len(checked), 'reference')} came for {counted(count, 'picture')}: connect one for all, or one for each")
     return checked * count if len(checked) == 1 else checked
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..models.choices import IMAGE, TILE
+from .menu import START
 from .types import Layout, SizesAndOverlapInWords, check_image, check_layout
 from .ui import show
 
@@ -18,7 +19,7 @@ class TiledUpscale(SizesAndOverlapInWords):
         return io.Schema(
             node_id="TileworkTiledUpscale",
             display_name="Tiled Upscale",
-            category="Tilework",
+            category=START,
             description=(
                 "Upscales a picture of any size with an upscale model, tile by tile and without a seam. Tile and overlap are planned "
                 "for your card and measured for your model unless you type them. RGB, RGBA and grey, batches of frames. Where the "
@@ -26,7 +27,8 @@ class TiledUpscale(SizesAndOverlapInWords):
             ),
             search_aliases=[
                 "upscale", "tiled upscale", "ultimate upscale", "upscale image (using model)", "super resolution", "ESRGAN", "enlarge",
-                "hires", "large image", "8k", "16k", "upscale with alpha", "out of memory", "SD upscale", "big",
+                "hires", "large image", "8k", "16k", "upscale with alpha", "out of memory", "SD upscale",
+                "ultimate sd upscale", "big picture", "big image", "big",
             ],
             has_intermediate_output=True,
             inputs=[

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..models.choices import MODES
+from .menu import START
 from .types import SizesAndOverlapInWords, check_image, latent_samples
 from .ui import show
 
@@ -58,7 +59,7 @@ class TiledVAEEncode(SizesAndOverlapInWords):
         return io.Schema(
             node_id="TileworkTiledVAEEncode",
             display_name="Tiled VAE Encode",
-            category="Tilework",
+            category=START,
             description=(
                 "VAE Encode for pictures of any size: tile by tile, with the statistics of the whole picture, so that the latent is "
                 "the one an untiled encode would give."
@@ -94,7 +95,7 @@ class TiledVAEDecode(SizesAndOverlapInWords):
         return io.Schema(
             node_id="TileworkTiledVAEDecode",
             display_name="Tiled VAE Decode",
-            category="Tilework",
+            category=START,
             description=(
                 "VAE Decode for latents of any size: tile by tile, with the statistics of the whole picture, so that the picture is "
                 "the one an untiled decode would give."

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..blending.pixels.picture import LEVELS
 from .grid import CAPTION_BACKGROUND, CAPTION_INK
 from .scale import LOW, MARKS, colored, share
 
 if TYPE_CHECKING:
     from ..blending.receptive_field.measure import ReceptiveField
 
+LEVELS = 255
 SIDE, GAP, MARGIN = 330, 84, 24
 # Around the curves: for the letters of the axes, and for half a letter that stands on their ends.
 AXIS, BELOW, EDGE = 76, 38, 14

@@ -37,13 +37,11 @@ from .setup.pip import run_pip
 from .setup.virtual_environment import TORCH, read_stamp, write_stamp
 
 SERVE_PORT = 8288
-# Of pytest: each has servers, a browser and test networks of its own.
-MOST_PROCESSES = 4
+MOST_PROCESSES = 4  # of pytest: each has servers, a browser and test networks of its own
 BENCHMARK = REPOSITORY / "benchmarks" / "split_blend.py"
 BENCHMARK_REQUIREMENTS = REPOSITORY / "benchmarks" / "requirements.txt"
 
-# pytest as its own program starts it: `python -m pytest` would put the repository on sys.path,
-# where our folder `nodes` hides ComfyUI's module of that name.
+# As pytest's own program starts it: `python -m pytest` puts the repository on sys.path, where `nodes` would hide ComfyUI's module.
 PYTEST = "import sys, pytest; sys.argv[0] = 'pytest'; sys.exit(pytest.main())"
 
 
@@ -85,7 +83,9 @@ def test(arguments: list[str]) -> int:
     """Run the tests, folders of them in several processes; the status is pytest's."""
     host = ensure_host(say)
     ensure_upscaler(host, say)
-    several = [] if any(Path(argument.partition("::")[0]).is_file() for argument in arguments) else ["--numprocesses=auto"]
+    named = [path for path in (Path(argument.partition("::")[0]) for argument in arguments) if path.exists()]
+    few = 0 < len(named) < 4 and all(path.is_file() for path in named)
+    several = [] if few else ["--numprocesses=auto"]
     processes = str(min(os.cpu_count() or 1, MOST_PROCESSES))
     extra = {"OMP_NUM_THREADS": "1", "PYTEST_XDIST_AUTO_NUM_WORKERS": processes}
     return _in_environment(host, ["-P", "-c", PYTEST, *several, *arguments], **extra)

@@ -24,6 +24,7 @@ from ..layout.mosaic import Mosaic
 from ..layout.reference import check_scene, clear_of_hidden, part_size, tile_part
 from ..layout.windows import AxisWindow
 from ..pixels.cell_means import cell_means
+from ..pixels.counted import counted
 from ..pixels.memory import empty
 from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels, joint_weight, visible
 from .match import affine
@@ -115,7 +116,7 @@ class Gains:
         words = f"largest correction {255 * self.largest:.2f} of 255; {what} {255 * self.before:.2f}, now {255 * self.after:.2f} on average"
         words += f", {255 * self.worst:.2f} in the worst {one}"
         for count, why in ((self.outside, "outside the mask"), (self.left - self.outside, "with nothing to compare")):
-            words += f"; {count} of {len(self.gains)} tiles {why}, left as they came" if count else ""
+            words += f"; {count} of {counted(len(self.gains), 'tile')} {why}, left as they came" if count else ""
         return words
 
 

@@ -25,6 +25,7 @@ from ..layout.reference import check_scene, clear_of_hidden, part_size, resized,
 from ..layout.tile_layout import TileLayout
 from ..pixels import lab
 from ..pixels.chunks import planar, row_chunks
+from ..pixels.counted import counted
 from ..pixels.memory import empty
 from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels, joint_weight, visible
 from .histogram import histograms, read_table, tables
@@ -343,7 +344,9 @@ def _match_each(
     exactly = method == LOW_FREQUENCY or unchanged_only > 0
     for index, tile in enumerate(tiles):
         if index >= len(layout):
-            raise ValueError(f"more than the {len(layout)} tiles of the layout came: connect the layout of the Tile Split that cut them")
+            raise ValueError(
+                f"more than the {counted(len(layout), 'tile')} of the layout came: connect the layout of the Tile Split that cut them"
+            )
         name = f"tile {index}"
         size = tuple(check_pixels(tile, name).shape[1:3])
         own_mask = None if mask is None else tile_part(mask[..., None], layout, index, size)[..., 0]

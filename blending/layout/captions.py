@@ -5,15 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ..pixels.counted import counted
 from .grid_layout import GridLayout
 
 if TYPE_CHECKING:
     from .mosaic import Mosaic
-
-
-def counted(count: int) -> str:
-    """1 tile, 2 tiles ..."""
-    return "1 tile" if count == 1 else f"{count} tiles"
 
 
 def true_overlap(plan: GridLayout) -> str:
@@ -30,7 +26,7 @@ def describe_split(plan: GridLayout, multiple_of: int | None) -> list[str]:
     work = Fraction(len(plan) * height * width, plan.canvas[0] * plan.canvas[1])
     batch = f", batch {plan.batch}" if plan.batch > 1 else ""
     lines = [
-        f"{counted(len(plan))} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
+        f"{counted(len(plan), 'tile')} of {width} x {height} ({len(xs.origins)} x {len(ys.origins)})",
         f"{overlap}{_decimal(100 * plan.repeated, 1)} % computed twice or more",
         f"{plan.canvas[1]} x {plan.canvas[0]} px{batch}, {_decimal(work, 2)} x the pixels to compute",
     ]
@@ -46,7 +42,7 @@ def describe_blend(plan: GridLayout, mosaic: Mosaic, method: str, typed: bool) -
     from .mosaic import smallest_overlap  # not needed to describe a split, which every start of the host loads
 
     source = "as typed" if typed else "from the tiles"
-    lines = [f"{counted(len(plan))}, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
+    lines = [f"{counted(len(plan), 'tile')}, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
     if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":
         lines.append("some tiles do not overlap: nothing to blend there")
     final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"

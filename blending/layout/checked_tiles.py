@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 import torch
 
+from ..pixels.counted import counted
 from ..pixels.picture import check_finite, is_finite
 from .tile_layout import TileLayout
 
@@ -33,7 +33,7 @@ class CheckedTiles:
         else:
             stream = iter(self.tiles)
             first = next(stream, None)
-            self.tiles = () if first is None else chain((first,), stream)
+            self.tiles = () if first is None else _joined([first], stream)
         if first is None:
             raise ValueError(self._missing())
         self._check_kind(first)
@@ -44,7 +44,8 @@ class CheckedTiles:
         for tile in self.tiles:
             if self.count == len(self.layout):
                 raise ValueError(
-                    f"more than the {len(self.layout)} tiles of the layout came: connect the layout of the Tile Split that cut them"
+                    f"more than the {counted(len(self.layout), 'tile')} of the layout came: "
+                    "connect the layout of the Tile Split that cut them"
                 )
             self._check_kind(tile)
             shape = shape or tile.shape
@@ -66,7 +67,7 @@ class CheckedTiles:
 
     def _missing(self) -> str:
         return (
-            f"{self.count} tiles came and the layout has {len(self.layout)}: tile {self.count} is missing; "
+            f"{counted(self.count, 'tile')} came and the layout has {len(self.layout)}: tile {self.count} is missing; "
             "pass every tile on, in order, from the Tile Split that made this layout"
         )
 
@@ -76,6 +77,12 @@ class CheckedTiles:
             if not is_finite(self.tile[:, self.looked : rows]):
                 check_finite(self.tile, f"tile {self.count}", "the node before the blend")
             self.looked = rows
+
+
+def _joined(held: list[torch.Tensor], stream: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """What is held and the rest of the stream; a chain of both would hold on to the first to the end."""
+    yield held.pop()
+    yield from stream
 
 
 def size_in_words(shape: torch.Size) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from ..pixels.counted import counted
 from .grid import MAX_LENGTH, MAX_TILES, Axis, Rect, check_plan, plan_axis
 from .tile_layout import TileLayout
 
@@ -35,7 +36,10 @@ class GridLayout(TileLayout):
             if origins[-1] >= size:
                 raise ValueError(f"a tile lies outside of the canvas along {name}: at {origins[-1]} of {size} px")
         if len(ys) * len(xs) != len(self.tiles):
-            raise ValueError(f"the tiles are not a grid: {len(self.tiles)} tiles in {len(ys)} rows and {len(xs)} columns")
+            raise ValueError(
+                f"the tiles are not a grid: {counted(len(self.tiles), 'tile')} in {counted(len(ys), 'row')} and "
+                f"{counted(len(xs), 'column')}"
+            )
         if any(length % self.unit for length in (height, width, *ys, *xs)):
             raise ValueError(f"the tiles do not fall on whole cells of {self.unit} px")
         self._check_padding(len(ys), len(xs))

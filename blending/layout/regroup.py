@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..pixels.counted import counted
 from .tile_layout import TileLayout
 
 
@@ -90,7 +91,7 @@ def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
     if len(layouts) == 1 and layouts[0].batch == 1:
         plan = f"the layout has {expected} tiles"
     else:
-        parts = " + ".join(f"{len(layout)} tiles x batch {layout.batch}" for layout in layouts[:4])
+        parts = " + ".join(f"{counted(len(layout), 'tile')} x batch {layout.batch}" for layout in layouts[:4])
         more = " + ..." if len(layouts) > 4 else ""
         plan = f"the layout has {expected} tile pictures ({parts}{more})"
     if result == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..pixels.counted import counted
 from .tile_plan import TilePlan
 
 SHRINK = 0.75
@@ -35,7 +36,7 @@ class BackOff:
         size = f"{plan.tile_width} x {plan.tile_height} px"
         advice = "Close other programs that use the memory, unload models, or use a smaller model"
         if self.count >= self.most:
-            raise RuntimeError(f"out of memory with tiles of {size}, after making them smaller {self.count} times. {advice}")
+            raise RuntimeError(f"out of memory with tiles of {size}, after making them smaller {counted(self.count, 'time')}. {advice}")
         if plan.tile_batch > 1:
             smaller = replace(plan, tile_batch=1, candidates=())
         else:

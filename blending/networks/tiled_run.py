@@ -24,6 +24,7 @@ from ..layout.grid import Rect
 from ..layout.grid_layout import GridLayout
 from ..layout.mosaic import Mosaic
 from ..layout.pieces import Piece, cores, piece_grid, pieces
+from ..pixels.counted import counted
 from ..pixels.memory import empty
 from ..pixels.picture import Outside, is_finite, outside
 from ..whole_picture.one_at_a_time import OneAtATimeError
@@ -371,4 +372,4 @@ def _check(pixels: torch.Tensor, index: int, when: str, mend: str) -> None:
     if is_finite(pixels):
         return
     what = "NaN" if bool(torch.isnan(pixels).any()) else "Inf"
-    raise ValueError(f"tile {index} has {what} in it as it {when} ({int((~torch.isfinite(pixels)).sum())} values): {mend}")
+    raise ValueError(f"tile {index} has {what} in it as it {when} ({counted(int((~torch.isfinite(pixels)).sum()), 'value')}): {mend}")

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from .counted import counted
+
 LEVELS = 255  # from black to white in 8 bits
 REC_709 = (0.2126, 0.7152, 0.0722)
 # What weights that sum to one leave over in float32 is no value outside of the range.
@@ -33,7 +35,7 @@ class Outside(NamedTuple):
         words = f"{share:.2g} %" if share >= 0.001 else "less than 0.001 %"
         low, high = (None if end is None else f"{end:.5g}" for end in (self.lowest, self.highest))
         ends = f"up to {high}" if low is None else f"down to {low}" if high is None else f"from {low} to {high}"
-        return f"{self.count} value{'s' * (self.count > 1)} ({words}), {ends}"
+        return f"{counted(self.count, 'value')} ({words}), {ends}"
 
 
 def outside(pixels: torch.Tensor) -> Outside | None:
@@ -77,7 +79,7 @@ def check_finite(
     """
     if not is_finite(pixels):
         what = "NaN" if torch.isnan(pixels).any() else "Inf"
-        raise ValueError(f"{name} has {what} in it ({int((~torch.isfinite(pixels)).sum())} values): {who} broke it; {mend}")
+        raise ValueError(f"{name} has {what} in it ({counted(int((~torch.isfinite(pixels)).sum()), 'value')}): {who} broke it; {mend}")
 
 
 def check_mask(mask: torch.Tensor, name: str = "the mask") -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ..layout.reference import same_shape
+from ..pixels.counted import counted
 from .boundaries import Boundary
 from .surroundings import levels
 
@@ -30,7 +31,9 @@ def fitted(reference: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         ValueError: where the batches do not fit, or the sizes are not one scale apart.
     """
     if len(reference) not in (1, len(image)):
-        raise ValueError(f"reference has {len(reference)} pictures and image {len(image)}: connect one reference, or one per picture")
+        raise ValueError(
+            f"reference has {counted(len(reference), 'picture')} and image {len(image)}: connect one reference, or one per picture"
+        )
     size = tuple(image.shape[1:3])
     if tuple(reference.shape[1:3]) != size:
         if not same_shape(tuple(reference.shape[1:3]), size):

@@ -21,6 +21,7 @@ from typing import TextIO
 import torch
 
 from ..layout.tile_layout import TileLayout
+from ..pixels.counted import counted
 from .check import THRESHOLD, check_seams
 from .report import UNJUDGED
 
@@ -120,7 +121,7 @@ def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None
         _complain(f"{path.name}: {error}")
         return BAD
     if report.rows and all(row.verdict == UNJUDGED for row in report.rows):
-        _complain(f"{path.name}: nothing could be judged: {len(report.rows)} boundaries, all with too little picture beside them")
+        _complain(f"{path.name}: nothing could be judged: {counted(len(report.rows), 'boundary')}, all with too little picture beside them")
         return BAD
     _say(f"{path.name}: {report.summary()}")
     if report.passed:

@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..pixels.counted import counted
+
 THRESHOLD = 5.0  # the z from which a boundary fails
 
 MOST_ROWS = 40
@@ -148,8 +150,9 @@ class SeamReport:
             return "passed: the layout has a single tile, so there is no boundary to check"
         judged = self.judged
         if not judged:
-            return f"not judged: all {len(self.rows)} boundaries have too little picture beside them (small tiles, or wide overlaps)"
-        of = f"{judged} of {len(self.rows)} boundaries" if judged < len(self.rows) else f"{judged} boundaries"
+            all_of = "the one boundary has" if len(self.rows) == 1 else f"all {len(self.rows)} boundaries have"
+            return f"not judged: {all_of} too little picture beside them (small tiles, or wide overlaps)"
+        of = f"{judged} of {counted(len(self.rows), 'boundary')}" if judged < len(self.rows) else counted(judged, "boundary")
         pictures = f" in {self.pictures} pictures" if self.pictures > 1 else ""
         blind = sum(not row.drift_judged and row.verdict != UNJUDGED for row in self.rows)
         pictures += f" (drift not judged at {blind})" if blind else ""
@@ -183,7 +186,7 @@ class SeamReport:
         if self.rows:
             lines += ["", *self._table(most)]
             flagged = sum(row.rule > 3 for row in self.rows)
-            lines += ["", f"the plain 3x gradient rule would flag {flagged} of {len(self.rows)} boundaries"]
+            lines += ["", f"the plain 3x gradient rule would flag {flagged} of {counted(len(self.rows), 'boundary')}"]
         if any(row.verdict == EITHER for row in self.rows):
             lines.append(
                 "edge or seam: a hard edge lies exactly on the boundary; it may belong to the scene. "

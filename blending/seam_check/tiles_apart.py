@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool2d
 from ..layout.grid_layout import GridLayout
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
+from ..pixels.counted import counted
 from .boundaries import Boundary
 from .step_filters import SHARP, steps
 from .steps import along, opponent
@@ -50,7 +51,9 @@ class TilesApart:
 
     def __init__(self, tiles: Sequence[torch.Tensor], layout: GridLayout, image: torch.Tensor) -> None:
         if len(tiles) != len(layout):
-            raise ValueError(f"{len(tiles)} tiles came and the layout has {len(layout)}: connect the list of tiles that was blended")
+            raise ValueError(
+                f"{counted(len(tiles), 'tile')} came and the layout has {len(layout)}: connect the list of tiles that was blended"
+            )
         for index, tile in enumerate(tiles):
             if tile.ndim != 4 or tile.shape[1:3] != tiles[0].shape[1:3] or len(tile) != len(image):
                 raise ValueError(

@@ -17,6 +17,7 @@ from functools import partial
 
 import torch
 
+from ..pixels.counted import counted
 from ..pixels.memory import empty
 from ..whole_picture.pooled_moments import PooledMoments
 from .attention import KeysValues
@@ -289,7 +290,8 @@ class StageRun:
         tiles = enumerate(stage_cores(self._whole(1), self.tile))
         index = next(i for i, one in tiles if one.top <= y < one.bottom and one.left <= x < one.right)
         what = "NaN" if torch.isnan(values).any() else "Inf"
-        return f"{what} ({int(bad.sum())} values) in tile {index}, the first at row {row}, column {column}: look at the node that made it"
+        values = counted(int(bad.sum()), "value")
+        return f"{what} ({values}) in tile {index}, the first at row {row}, column {column}: look at the node that made it"
 
     def _needs(self, start: int, stop: int, core: Region) -> list[Region]:
         """What of the plane before each step, and after the last, it takes to get the core right."""

@@ -13,6 +13,7 @@ import torch
 
 from ...blending.layout.grid import Rect
 from ...blending.layout.grid_layout import GridLayout
+from ...blending.pixels.counted import counted
 from ...blending.pixels.picture import check_finite
 from .tiles import Outcome, Shrinking, VAETiles, class_name
 
@@ -84,7 +85,7 @@ def _asked_for(
         f"asked for {width} x {height}, overlap {overlap} px; mode {asked.mode} makes no difference",
     ]
     if shrinking.back_off.count:
-        lines.append(f"memory ran out {shrinking.back_off.count} times: tiles made smaller")
+        lines.append(f"memory ran out {counted(shrinking.back_off.count, 'time')}: tiles made smaller")
     return made, Outcome(shrinking.tile, GridLayout(size, (Rect(0, 0, *size),)), lines)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ...blending.layout.captions import counted, in_words
+from ...blending.layout.captions import in_words
+from ...blending.pixels.counted import counted
 from ...blending.pixels.memory import empty
 from ...blending.pixels.picture import check_finite
 from ...blending.stages.plan import StagePlan, trace
@@ -164,7 +165,7 @@ class _Job:
         where = "on the graphics card" if self.on_device else "in main memory"
         again = f", gone over {CORRECTIONS['statistics']} times more" if self.asked.mode == "statistics" else ""
         lines = [
-            f"{self.asked.mode}: {counted(grid[0] * grid[1])} of {width} x {height} ({grid[1]} x {grid[0]}), "
+            f"{self.asked.mode}: {counted(grid[0] * grid[1], 'tile')} of {width} x {height} ({grid[1]} x {grid[0]}), "
             f"{len(self.plan.passes)} stages{again}",
             f"{how}; tiles read {around} px around them",
             f"{self.size[1]} x {self.size[0]} px; up to {in_words(self.held)} held {where}",
@@ -172,5 +173,5 @@ class _Job:
         if exact and self.asked.overlap >= 0:
             lines.append("mode exact takes its overlap from the VAE")
         if shrinking.back_off.count:
-            lines.append(f"memory ran out {shrinking.back_off.count} times: tiles made smaller")
+            lines.append(f"memory ran out {counted(shrinking.back_off.count, 'time')}: tiles made smaller")
         return lines

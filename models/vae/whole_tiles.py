@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 
 from ...blending.composition.compose import compose
-from ...blending.layout.captions import counted
 from ...blending.layout.cutting import cut_cells
 from ...blending.layout.grid import Rect, plan_axis
 from ...blending.layout.grid_layout import GridLayout
 from ...blending.networks.tile_plan import Needs
+from ...blending.pixels.counted import counted
 from ...blending.pixels.picture import check_finite
 from ...host.progress import Watch
 from .tiles import LARGEST, Outcome, Shrinking, VAETiles, class_name, planned_tile
@@ -121,7 +121,7 @@ def _in_tiles(
     layout = _layout(shrinking.tile, overlap, ratio, size)
     grid = layout.counts
     lines = [
-        f"{counted(len(layout))} of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
+        f"{counted(len(layout), 'tile')} of {shrinking.tile[1]} x {shrinking.tile[0]} ({grid[1]} x {grid[0]}), overlap {overlap} px, hann",
         f"{name} is not known stage by stage:",
         f"whole tiles, blended; mode {asked.mode} makes no difference",
     ]

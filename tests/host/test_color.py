@@ -194,7 +194,7 @@ def test_nothing_unchanged_in_tile_0(run_prompt):
 @pytest.mark.parametrize("method", ["lab", "gain compensation"])
 def test_a_broken_tile_is_named(run_prompt, method):
     said = refused(run_prompt, tiled(method, via=node("TileworkTestPoison", images=["2", 0], index=4, value="nan")))
-    assert "TileworkColorMatch" in said and "tile 4 has NaN in it (1 values)" in said
+    assert "TileworkColorMatch" in said and "tile 4 has NaN in it (1 value)" in said
 
 
 def test_a_reference_of_another_shape_and_a_missing_tile(run_prompt):

@@ -23,7 +23,7 @@ def test_a_missing_tile(run_prompt):
 
 @pytest.mark.parametrize(("value", "name"), [("nan", "NaN"), ("inf", "Inf")])
 def test_nan_in_tile_7(run_prompt, value, name):
-    assert f"tile 7 has {name} in it (1 values)" in refused(run_prompt, broken("TileworkTestPoison", index=7, value=value))
+    assert f"tile 7 has {name} in it (1 value)" in refused(run_prompt, broken("TileworkTestPoison", index=7, value=value))
 
 
 def test_tiles_of_different_sizes(run_prompt):

@@ -383,9 +383,9 @@ def test_latents_and_pictures_that_do_not_fit():
     assert decode(vae, noise(1, 4, 1, 9, 10), VAETiles())[0].shape == (1, 72, 80, 3)
     bad = noise(2, 4, 20, 20)
     bad[1, 2, 15, 3] = float("inf")
-    with pytest.raises(ValueError, match=r"latent 1: Inf \(1 values\) in tile 6, the first at row 15, column 3"):
+    with pytest.raises(ValueError, match=r"latent 1: Inf \(1 value\) in tile 6, the first at row 15, column 3"):
         decode(vae, bad, VAETiles("exact", 64, 64))
-    with pytest.raises(ValueError, match=r"tile 3 of samples has Inf in it \(1 values\)"):
+    with pytest.raises(ValueError, match=r"tile 3 of samples has Inf in it \(1 value\)"):
         decode(tiny("stranger"), bad, VAETiles("exact", 96, 96))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy
 import torch
 from PIL import Image
+from torchvision.transforms.functional import to_tensor
 
 from ..demo.materials import ensure_photograph, ensure_upscaler
 from ..process.guarded import say
@@ -20,7 +20,6 @@ from .sheet import PANEL, UPPER, shaded, write
 CELL = 8
 BRANCH = 0.5
 VAE_TILE, VAE_OVERLAP = 20, 5
-LEVELS = 255
 
 # The upscaler: tiles that are small enough for the photograph to have several, and how far it sees.
 TILE, RADIUS = 128, 6
@@ -35,24 +34,14 @@ BUDGET_FREE, MARGIN, BUDGET_PICTURE, BUDGET_OVERLAP = 8 * GB, 0.1, (4096, 3072),
 LETTERS = 15
 
 
-def as_pixels(image: Image.Image) -> torch.Tensor:
-    """A panel [H, W, 3] in 0..1."""
-    return torch.from_numpy(numpy.asarray(image, dtype=numpy.float32) / LEVELS)
-
-
 def materials(folder: Path) -> tuple[Path, torch.Tensor, Path]:
     """Where the pictures go, a folder that the command line may name; the photograph, and the small upscaler's file."""
     torch.set_num_threads(1)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else folder
     folder.mkdir(parents=True, exist_ok=True)
     host = find_host()
-    return folder, photograph(ensure_photograph(host, say)), ensure_upscaler(host, say)
-
-
-def photograph(file: Path | IO[bytes]) -> torch.Tensor:
-    """A photograph as [1, H, W, 3] in 0..1."""
-    with Image.open(file) as image:
-        return as_pixels(image.convert("RGB"))[None]
+    photo = to_tensor(Image.open(ensure_photograph(host, say)).convert("RGB"))
+    return folder, photo.movedim(0, -1)[None], ensure_upscaler(host, say)
 
 
 def chain(photo: torch.Tensor, decode: bool) -> tuple[list[Any], torch.Tensor]:
@@ -181,20 +170,21 @@ def reach(file: Path, folder: Path) -> None:
     field = field_of(file)
     say(f"  radius {field.radius}, overlap {field.overlap}, trim {field.trim}")
     panels = [("a tile; white: the trim", influence_map(field)), ("change in levels, by distance", influence_curves(field))]
-    write(folder, "TileworkReceptiveField", [(title, as_pixels(drawn)) for title, drawn in panels])
+    write(folder, "TileworkReceptiveField", [(title, to_tensor(drawn).movedim(0, -1)) for title, drawn in panels])
 
 
 def budget(folder: Path) -> None:
     """Tile Size for VRAM, for an upscale model on a card with 8 GB free."""
-    from blending.layout.captions import counted, in_words
+    from blending.layout.captions import in_words
     from blending.networks.memory_fit import MemoryFit
     from blending.networks.tile_plan import plan_tiles
+    from blending.pixels.counted import counted
     from pictures.budget import budget_picture
 
     plan = plan_tiles(*BUDGET_PICTURE, MemoryFit(0, PER_PIXEL), BUDGET_FREE, margin=MARGIN, overlap=BUDGET_OVERLAP)
     rows = []
     for one in plan.candidates:
         verdict = "chosen" if one.chosen else "computes more" if one.fits else "too large"
-        rows.append(("{} x {}".format(*one.size), f"{counted(one.tiles)}, {in_words(one.bytes)}: {verdict}"))
+        rows.append(("{} x {}".format(*one.size), f"{counted(one.tiles, 'tile')}, {in_words(one.bytes)}: {verdict}"))
     drawn = budget_picture(plan, rows, BUDGET_FREE, MARGIN, in_words(BUDGET_FREE), PANEL, LETTERS)
-    write(folder, "TileworkTileSize", [("x4 upscaler, {} x {} px".format(*BUDGET_PICTURE), as_pixels(drawn))])
+    write(folder, "TileworkTileSize", [("x4 upscaler, {} x {} px".format(*BUDGET_PICTURE), to_tensor(drawn).movedim(0, -1))])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,8 +26,7 @@ Panels = list[tuple[str, torch.Tensor]]
 def panel(pixels: torch.Tensor) -> Image.Image:
     """Pixels [H, W, C] or [H, W] in 0..1, PANEL wide; whole pixels where they are much enlarged."""
     values = pixels if pixels.ndim == 3 else pixels[..., None]
-    array = (values.clamp(0, 1) * 255).round().to(torch.uint8).expand(*values.shape[:2], 3).numpy()
-    image = Image.fromarray(numpy.ascontiguousarray(array))
+    image = Image.fromarray((values.clamp(0, 1) * 255).round().to(torch.uint8).expand(*values.shape[:2], 3).contiguous().numpy())
     way = Image.Resampling.NEAREST if image.width * 1.5 < PANEL else Image.Resampling.LANCZOS
     return image.resize((PANEL, round(image.height * PANEL / image.width)), way)
 

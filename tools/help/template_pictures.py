@@ -13,18 +13,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
-from .models import LEVELS, field_of, materials
+from .models import CELL, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, GAP = 512, 400, 8
 BACKGROUND, BAR, INK = (24, 26, 30), (24, 26, 30, 215), (255, 255, 255)
-CELL = 8
-QUALITY = 88
 
 
 def picture(pixels: torch.Tensor) -> Image.Image:
     """Pixels [H, W, 3] in 0..1 as a picture."""
-    return Image.fromarray((pixels.clamp(0, 1) * LEVELS).round().to(torch.uint8).numpy())
+    return Image.fromarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
 def captioned(drawn: Image.Image, words: str, size: int = 28) -> Image.Image:
@@ -71,7 +69,7 @@ def main() -> int:
     made = {"latent_tiles": latent_tiles(photo), "measure_and_upscale": measure_and_upscale(photo, upscaler)}
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
-        drawn.save(file, quality=QUALITY, optimize=True)
+        drawn.save(file, quality=88, optimize=True)
         say(f"  {file.name:28} {drawn.width} x {drawn.height}, {file.stat().st_size / 1000:.0f} kB")
     return 0
 

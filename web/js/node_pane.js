@@ -4,6 +4,8 @@
  * Text goes into the page as text alone, whatever a workflow has in it.
  */
 
+import { app } from "../../../scripts/app.js";
+
 /** The pane that was last on the page for a node: a node is made anew at every undo. */
 const shown = new Map();
 
@@ -98,6 +100,13 @@ export function button(text, action) {
     action();
   });
   return one;
+}
+
+/** A change is done: the graph is told, and can undo it. */
+export function commit(node) {
+  node.graph?.setDirtyCanvas?.(true, true);
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
 /** Only where it is another text: a screen reader reads it again otherwise. */

@@ -9,7 +9,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { addStyle, attach, button, element, keyOf, NodePane, say } from "./node_pane.js";
+import { addStyle, attach, button, commit, element, keyOf, NodePane, say } from "./node_pane.js";
 import { errorOf } from "./run_errors.js";
 import { CHANNELS, checkPoints, makeCurve, MOST_GAIN, MOST_INVERSIONS, pointsOf, PRESETS, SHAPES } from "./solar/curve_math.js";
 import { CurvePlot } from "./solar/curve_plot.js";
@@ -71,7 +71,7 @@ class SolarWidget extends NodePane {
         this.plot.dirty = true;
       },
     });
-    this.plot = new CurvePlot({ onChange: (points) => this.setPoints(points), onCommit: () => this.commit() });
+    this.plot = new CurvePlot({ onChange: (points) => this.setPoints(points), onCommit: () => commit(this.node) });
     this.hint = element("div", "tilework-solar-hint");
     const picture = element("div", "tilework-solar-picture");
     picture.append(this.view.canvas, this.hint);
@@ -110,14 +110,6 @@ class SolarWidget extends NodePane {
     this.widget.callback?.(points);
   }
 
-  /** A change is done: the graph is told, and can undo it. */
-  commit() {
-    const graph = this.node.graph;
-    graph?.setDirtyCanvas?.(true, true);
-    const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
-    (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
-  }
-
   editOrReset() {
     const settings = this.settings();
     if (settings.preset === "curve") this.setPoints(FALLBACK_POINTS.map((point) => [...point]));
@@ -127,7 +119,7 @@ class SolarWidget extends NodePane {
     }
     this.plot.points = this.points;
     this.plot.dirty = true;
-    this.commit();
+    commit(this.node);
   }
 
   // ---- what is around the widget

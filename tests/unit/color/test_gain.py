@@ -251,7 +251,7 @@ def test_refusals():
     tiles = toned(cut(scene(1), LAYOUT), 2)
     broken = [t.clone() for t in tiles]
     broken[7][0, 3, 4, 1] = float("nan")
-    with pytest.raises(ValueError, match=r"tile 7 has NaN in it \(1 values\)"):
+    with pytest.raises(ValueError, match=r"tile 7 has NaN in it \(1 value\)"):
         compensate(broken, LAYOUT)
     with pytest.raises(ValueError, match="24 tiles came and the layout has 25: tile 24 is missing"):
         compensate(tiles[:-1], LAYOUT)

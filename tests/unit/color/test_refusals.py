@@ -81,7 +81,7 @@ def test_a_broken_tile_is_named(method, value, name):
     image, layout = scene(1), TileLayout.grid(300, 340, 128, 128, 32, 4)
     tiles = [tile.clone() for tile in cut(image, layout)]
     tiles[7][0, 5, 6, 1] = float(value)
-    with pytest.raises(ValueError, match=rf"tile 7 has {name} in it \(1 values\)"):
+    with pytest.raises(ValueError, match=rf"tile 7 has {name} in it \(1 value\)"):
         list(match_tiles(tiles, layout, image, method))
     image[0, 3, 3, 0] = float(value)
     with pytest.raises(ValueError, match=f"reference has {name}"):

@@ -55,7 +55,7 @@ def test_tiles_of_different_sizes():
 def test_a_broken_tile_is_named(value, place):
     broken = tiles()
     broken[7][0, place[0], place[1], 1] = float(value)
-    with pytest.raises(ValueError, match=rf"tile 7 has {'NaN' if value == 'nan' else 'Inf'} in it \(1 values\).*fp16"):
+    with pytest.raises(ValueError, match=rf"tile 7 has {'NaN' if value == 'nan' else 'Inf'} in it \(1 value\).*fp16"):
         compose(broken, LAYOUT)
 
 

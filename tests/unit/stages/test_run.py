@@ -194,7 +194,7 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="no Keep before it"):
         factors([Local(torch.tanh), Add()])
     x[0, 0, 13, 4] = float("nan")
-    with pytest.raises(ValueError, match=r"NaN \(1 values\) in tile 2, the first at row 13, column 4"):
+    with pytest.raises(ValueError, match=r"NaN \(1 value\) in tile 2, the first at row 13, column 4"):
         run(net, x, StagePlan.exact(net.steps), (10, 14))
 
 

@@ -5,7 +5,8 @@
  * picture, `more` what is said beside it, `hint` what stands in the picture's place, `pages` how many results there are.
  */
 
-import { describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
+import { adviceText, cheaperTile } from "./advice.js";
+import { countOf, describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
 import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "../sources.js";
 import { thumbnail } from "./thumbnail.js";
 
@@ -118,7 +119,17 @@ export function splitScene(node, results, page = 0) {
   if (!canvas.size) return canvas;
   const plan = { ...settings, height: canvas.size[0], width: canvas.size[1], unit: canvas.unit, batch: canvas.batch };
   const { layout, refused } = kept(plan, () => tryPlan(plan));
-  return refused ? { ...canvas, error: refused, pages } : planned(layout, settings.multipleOf, canvas, pages);
+  if (refused) return { ...canvas, error: refused, pages };
+  const advice = kept([plan, "advice"], () => adviceFor(node, plan, countOf(layout)));
+  return { ...planned(layout, settings.multipleOf, canvas, pages), advice };
+}
+
+/** {text, values}: what to type instead; `values` only where both are typed here. */
+function adviceFor(node, plan, count) {
+  const cheaper = cheaperTile(plan);
+  if (!cheaper) return count === 1 ? { text: "It fits in one tile: no need to split.", values: null } : null;
+  const typed = ["tile_width", "tile_height"].every((name) => !isConnected(node, name));
+  return { text: adviceText(cheaper), values: typed ? { tile_width: cheaper.tileWidth, tile_height: cheaper.tileHeight } : null };
 }
 
 function tryPlan(plan) {
