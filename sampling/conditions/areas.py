@@ -61,7 +61,7 @@ def _area_weight(area: tuple[int, ...], canvas: tuple[int, ...], view: Rect, fad
     if len(lines) == 3 and bool((lines[0] == 1).all()):
         lines[0] = lines[0][:1]
     for index, start, length in ((-2, view.y, view.height), (-1, view.x, view.width)):
-        lines[index] = lines[index][mirrored(start, length, canvas[index])]
+        lines[index] = lines[index][mirrored(torch.arange(start, start + length), canvas[index])]
     weight = lines[0]
     for line in lines[1:]:
         weight = weight.unsqueeze(-1) * line

@@ -31,7 +31,8 @@ def _sources(size: int, new_size: int, start: int, length: int) -> torch.Tensor:
     """Which of `size` pixels the pixels start..start+length of a line resized to `new_size` are copies of."""
     # Asked of the resampler itself, so that its rounding is the host's.
     line = torch.arange(size, dtype=torch.float32).view(1, 1, size)
-    return torch.nn.functional.interpolate(line, size=new_size, mode=NEAREST).flatten().long()[mirrored(start, length, new_size)]
+    copied = torch.nn.functional.interpolate(line, size=new_size, mode=NEAREST).flatten().long()
+    return copied[mirrored(torch.arange(start, start + length), new_size)]
 
 
 def cut_hint(hint: torch.Tensor, rect: Rect, size: tuple[int, int], algorithm: str, resized: dict[tuple, tuple]) -> torch.Tensor:

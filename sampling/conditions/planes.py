@@ -69,7 +69,8 @@ def cut_plane(plane: torch.Tensor, rect: Rect) -> torch.Tensor:
     height, width = plane.shape[-2:]
     if rect.y >= 0 and rect.x >= 0 and rect.y + rect.height <= height and rect.x + rect.width <= width:
         return plane.narrow(-2, rect.y, rect.height).narrow(-1, rect.x, rect.width)
-    return pick(plane, mirrored(rect.y, rect.height, height), mirrored(rect.x, rect.width, width))
+    rows, columns = torch.arange(rect.y, rect.y + rect.height), torch.arange(rect.x, rect.x + rect.width)
+    return pick(plane, mirrored(rows, height), mirrored(columns, width))
 
 
 def cut_scaled(plane: torch.Tensor, view: Rect, canvas: tuple[int, ...]) -> torch.Tensor:

@@ -176,7 +176,8 @@ def _mention_pictures(name: str, content: Any, tile: Tile) -> None:
 
 def _tokens(start: int, length: int, cells: int) -> torch.Tensor:
     """Which tokens of a line of `cells` a tile's tokens are; a border tile's last may be mirrored."""
-    return mirrored(start // FLUX_PATCH, -(-length // FLUX_PATCH), -(-cells // FLUX_PATCH))
+    first = start // FLUX_PATCH
+    return mirrored(torch.arange(first, first + -(-length // FLUX_PATCH)), -(-cells // FLUX_PATCH))
 
 
 def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.Tensor:

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.transforms.functional import to_tensor
 
-from ..help.models import photograph as pixels
 from ..process.guarded import guarded, say
 from ..server.comfy import Server
 from ..server.loopback import get_json
@@ -137,7 +137,7 @@ def show(prompts: dict[str, Prompt], files: dict[str, bytes], photograph: Path) 
     """Write the result and the sheet, and print how far every version is from the picture in one piece."""
     with Image.open(photograph) as image:
         width, height = image.size
-    pictures = {name: pixels(io.BytesIO(file)) for name, file in files.items()}
+    pictures = {name: to_tensor(Image.open(io.BytesIO(file)).convert("RGB")).movedim(0, -1)[None] for name, file in files.items()}
     whole = pictures.pop("untiled")
     found = {name: measured(title, pictures[name], whole, planned(prompts[name], (height, width))) for name, title in TITLES.items()}
     place = shown_place(pictures["hard"], whole, found["hard"][1])

@@ -71,7 +71,7 @@ class SolarWidget extends NodePane {
         this.plot.dirty = true;
       },
     });
-    this.plot = new CurvePlot({ onChange: (points) => this.setPoints(points), onCommit: () => commit(this.node) });
+    this.plot = new CurvePlot({ onChange: (points) => this.setPoints(points), onCommit: () => this.commit() });
     this.hint = element("div", "tilework-solar-hint");
     const picture = element("div", "tilework-solar-picture");
     picture.append(this.view.canvas, this.hint);
@@ -110,6 +110,11 @@ class SolarWidget extends NodePane {
     this.widget.callback?.(points);
   }
 
+  /** A change is done. */
+  commit() {
+    commit(this.node);
+  }
+
   editOrReset() {
     const settings = this.settings();
     if (settings.preset === "curve") this.setPoints(FALLBACK_POINTS.map((point) => [...point]));
@@ -119,7 +124,7 @@ class SolarWidget extends NodePane {
     }
     this.plot.points = this.points;
     this.plot.dirty = true;
-    commit(this.node);
+    this.commit();
   }
 
   // ---- what is around the widget
