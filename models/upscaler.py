@@ -12,6 +12,7 @@ import torch
 
 from ..blending.networks.memory_fit import MemoryFit
 from ..blending.networks.tiled_run import OutOfMemoryError
+from ..blending.pixels.counted import counted
 from ..blending.whole_picture.one_at_a_time import OneAtATimeError
 from ..host.memory import is_out_of_memory, run_device
 from .memory import fit_for_upscaler
@@ -119,4 +120,4 @@ class Upscaler:
                 raise OneAtATimeError(f"the model failed on {len(batch)} tiles at once: {error}") from error
         # Out here, where the error no longer holds on to the tensors of the run.
         management.soft_empty_cache()
-        raise OutOfMemoryError(f"no memory for {len(batch)} tile(s) of {batch.shape[3]} x {batch.shape[2]} px")
+        raise OutOfMemoryError(f"no memory for {counted(len(batch), 'tile')} of {batch.shape[3]} x {batch.shape[2]} px")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from comfy_api.latest import io
 
-from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE
+from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE, method_named
 from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
@@ -147,13 +147,14 @@ class SeamBlend(io.ComfyNode):
 
         device = comfy.model_management.intermediate_device()
         method = method[0]
+        chosen = TABLE.get(method) or method_named(method)
         planned = [check_layout(plan).in_pixels() for plan in layout]
         items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]
-        plans, references = as_they_came(sizes, planned), one_for_each(reference if TABLE[method].uses_reference else None, len(planned))
+        plans, references = as_they_came(sizes, planned), one_for_each(reference if chosen.uses_reference else None, len(planned))
         images, masks, pictures = [], [], []
         for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
-            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), TABLE[method].window, trim[0], scale[0])
+            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), chosen.window, trim[0], scale[0])
             stream = WatchedTiles(
                 lambda i, spans=spans: gather(items, spans[i]),
                 len(plan),
@@ -169,7 +170,7 @@ class SeamBlend(io.ComfyNode):
             image = compose_on(
                 stream,
                 mosaic,
-                TABLE[method].composer,
+                chosen.composer,
                 device=device,
                 cut_feather=cut_feather[0],
                 reference_scale=reference_scale[0],

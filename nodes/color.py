@@ -205,7 +205,7 @@ def _match_pictures(items: list[torch.Tensor], references: list, masks: list, se
     done = []
     for index, (item, reference, mask) in enumerate(watched(jobs, len(jobs))):
         done.append(match(item, reference, method, strength, mask, unchanged_only, name=f"image {index}"))
-    return done, [_said(settings, items, done, "images")]
+    return done, [_said(settings, items, done, "image")]
 
 
 def _match_layouts(
@@ -226,7 +226,7 @@ def _match_layouts(
         else:
             matched = match_tiles(watched(tiles, len(plan)), plan, reference, settings[0], settings[1], mask, settings[2])
             done = list(matched)
-            line = _said(settings, tiles, done, "tiles")
+            line = _said(settings, tiles, done, "tile")
         words.append(line)
         for parts, tile, new in zip(spans, tiles, done, strict=True):
             _hand_out(pieces, parts, new, new is not tile)
@@ -242,7 +242,7 @@ def _compensated(
 
     gains = compensate((next(walk) for _ in tiles), plan, reference, mask, unchanged_only=settings[2])
     done = [gains.apply(tile, index, settings[1]) for index, tile in enumerate(walk)]
-    return done, f"{_said(settings, tiles, done, 'tiles')}: {gains.report()}"
+    return done, f"{_said(settings, tiles, done, 'tile')}: {gains.report()}"
 
 
 def _said(settings: tuple, before: list[torch.Tensor], after: list[torch.Tensor], what: str) -> str:
@@ -250,7 +250,7 @@ def _said(settings: tuple, before: list[torch.Tensor], after: list[torch.Tensor]
     method, strength, unchanged_only = settings
     changed = sum(a is not b for a, b in zip(before, after, strict=True))
     parts = [method, f"strength {strength:g}"] + ([f"unchanged below {unchanged_only:g}"] if unchanged_only else [])
-    return f"{', '.join(parts)}: {changed} of {len(before)} {what} changed"
+    return f"{', '.join(parts)}: {changed} of {counted(len(before), what)} changed"
 
 
 def _hand_out(pieces: list[list[tuple[torch.Tensor, bool]]], parts: list[PictureSpan], tile: torch.Tensor, changed: bool) -> None:

@@ -51,7 +51,7 @@ def latent_samples(latent: dict[str, Any], name: str = "samples") -> torch.Tenso
         raise ValueError(f"{name} is not a latent: connect the LATENT output of a sampler, a VAE Encode or an empty latent")
     if getattr(samples, "is_nested", False) or samples.ndim not in (4, 5):
         raise ValueError(
-            f"{name} has {samples.ndim} dimensions or is packed from several latents, and has no plane to cut: "
+            f"{name} has {counted(samples.ndim, 'dimension')} or is packed from several latents, and has no plane to cut: "
             "expected [batch, channels, height, width], with frames before height for video"
         )
     if 0 in samples.shape or not samples.is_floating_point():

@@ -26,7 +26,7 @@ from .auto import mend
 from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
 from .cut_rows import LEAST_CUT_OVERLAP, CutRows
 from .gradient import check_reference, correct
-from .methods import AUTO, BANDS, CUT, GRADIENT, WINDOWED, method_named
+from .methods import AUTO, BANDS, COMPOSERS, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
 from .survey import OverlapFinding, Survey
 
@@ -99,7 +99,7 @@ def compose_on(
     """Blend tiles into one picture, where the caller has worked out the geometry: layout, window, trim and scale are the mosaic's.
 
     Args:
-        tiles: as for `compose`; a sequence for GRADIENT and AUTO.
+        tiles: as for `compose`.
         mosaic: the geometry.
         composer: what is done beside the mosaic's windows: WINDOWED, CUT, BANDS, GRADIENT or AUTO of `methods.py`.
         out: float32 [P, H, W, C] to write to; made here where None.
@@ -113,6 +113,10 @@ def compose_on(
     Raises:
         ValueError: as `compose` does.
     """
+    if composer not in COMPOSERS:
+        raise ValueError(f"composer {composer!r} is not known: use one of {', '.join(COMPOSERS)}")
+    if composer in (GRADIENT, AUTO) and not isinstance(tiles, Sequence | CheckedTiles):
+        tiles = list(tiles)  # they are gone over again
     checked = tiles if isinstance(tiles, CheckedTiles) else CheckedTiles(tiles, mosaic.layout)
     feather, length = _feather(cut_feather, composer, mosaic), _length(reference_scale, mosaic)
     taker = None

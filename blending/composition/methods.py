@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ..layout.windows import WINDOWS
 
 WINDOWED, CUT, BANDS, GRADIENT, AUTO = "windows alone", "optimal seam", "multiband", "gradient", "auto"
+COMPOSERS = (WINDOWED, CUT, BANDS, GRADIENT, AUTO)
 
 
 class Method(NamedTuple):

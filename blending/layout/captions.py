@@ -56,7 +56,10 @@ def describe_blend(plan: GridLayout, mosaic: Mosaic, method: str, typed: bool) -
 
 def describe_batch(planned: GridLayout, result: GridLayout) -> list[str]:
     """Where the tiles came back with another number of pictures than was cut, both; else nothing."""
-    return [] if result.batch == planned.batch else [f"{result.batch} pictures came back of every tile, {planned.batch} were cut"]
+    if result.batch == planned.batch:
+        return []
+    were = "was" if planned.batch == 1 else "were"
+    return [f"{counted(result.batch, 'picture')} came back of every tile, {planned.batch} {were} cut"]
 
 
 def _decimal(value: Fraction, digits: int) -> str:

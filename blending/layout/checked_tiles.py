@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 
@@ -28,15 +29,16 @@ class CheckedTiles:
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the first tile, which still comes first."""
-        if isinstance(self.tiles, Sequence):
-            first = self.tiles[0] if self.tiles else None
-        else:
-            stream = iter(self.tiles)
-            first = next(stream, None)
-            self.tiles = () if first is None else _joined([first], stream)
-        if first is None:
+        again = isinstance(self.tiles, Sequence)
+        # To go over a sequence is to work on it, and may be counted as that.
+        stream = iter([self.tiles[0]] if again and len(self.tiles) else self.tiles)
+        held = list(islice(stream, 1))
+        if not held:
             raise ValueError(self._missing())
+        (first,) = held
         self._check_kind(first)
+        if not again:
+            self.tiles = _joined(held, stream)
         return tuple(first.shape[1:3])
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -62,6 +64,8 @@ class CheckedTiles:
             raise ValueError(self._missing())
 
     def _check_kind(self, tile: torch.Tensor) -> None:
+        if not isinstance(tile, torch.Tensor):
+            raise ValueError(f"tile {self.count} is a {type(tile).__name__}: expected a picture, floating point [B, h, w, C]")
         if tile.ndim != 4 or not tile.is_floating_point():
             raise ValueError(f"tile {self.count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
 
@@ -88,4 +92,4 @@ def _joined(held: list[torch.Tensor], stream: Iterator[torch.Tensor]) -> Iterato
 def size_in_words(shape: torch.Size) -> str:
     """The shape [P, h, w, C] of a tile, for people."""
     batch, height, width, channels = shape
-    return f"{width} x {height} with {channels} channels, batch {batch}"
+    return f"{width} x {height} with {counted(channels, 'channel')}, batch {batch}"

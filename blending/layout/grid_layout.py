@@ -33,7 +33,8 @@ class GridLayout(TileLayout):
             ends = [0, *(o + tile for o in origins)]
             if any(o > end for o, end in zip(origins, ends, strict=False)) or origins[0] != 0 or ends[-1] < size:
                 raise ValueError(f"the tiles do not cover the canvas along {name}: {tile} px tiles at {origins} over {size} px")
-            if origins[-1] >= size:
+            # At the end of it is where a canvas that was rounded down leaves the last tile.
+            if origins[-1] > size:
                 raise ValueError(f"a tile lies outside of the canvas along {name}: at {origins[-1]} of {size} px")
         if len(ys) * len(xs) != len(self.tiles):
             raise ValueError(

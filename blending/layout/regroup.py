@@ -89,11 +89,11 @@ def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
     if result == expected:
         return
     if len(layouts) == 1 and layouts[0].batch == 1:
-        plan = f"the layout has {expected} tiles"
+        plan = f"the layout has {counted(expected, 'tile')}"
     else:
         parts = " + ".join(f"{counted(len(layout), 'tile')} x batch {layout.batch}" for layout in layouts[:4])
         more = " + ..." if len(layouts) > 4 else ""
-        plan = f"the layout has {expected} tile pictures ({parts}{more})"
+        plan = f"the layout has {counted(expected, 'tile picture')} ({parts}{more})"
     if result == 0:
         raise ValueError(f"the list of tiles is empty and {plan}: connect the tiles that Tile Split made, through the nodes in between")
     what = "a tile is missing" if result < expected else "there are too many"

@@ -361,7 +361,7 @@ def _cut_off(rect: Rect, height: int, width: int) -> Rect:
 
 
 def _said(shape: Sequence[int]) -> str:
-    return f"{shape[3]} x {shape[2]} with {shape[1]} channels" + (f" ({shape[0]} pictures)" if shape[0] > 1 else "")
+    return f"{shape[3]} x {shape[2]} with {counted(shape[1], 'channel')}" + (f" ({shape[0]} pictures)" if shape[0] > 1 else "")
 
 
 def _in_words(result: Any) -> str:

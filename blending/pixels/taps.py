@@ -26,10 +26,13 @@ def weighted_taps(pixels: torch.Tensor, places: torch.Tensor, weights: torch.Ten
     Returns:
         the shape of `pixels` with n along `dim`; one tap is held at a time.
     """
+    kind = pixels.dtype
+    if kind not in (torch.float32, torch.float64):
+        pixels = pixels.float()  # weights in half precision do not sum to one, in whole numbers they are nothing
     shape = [1] * pixels.ndim
     shape[dim] = -1
     out = None
     for tap, weight in zip(places.to(pixels.device), weights.to(pixels.device, pixels.dtype), strict=True):
         part = pixels.index_select(dim, tap).mul_(weight.view(shape))
         out = part if out is None else out.add_(part)
-    return out
+    return out.to(kind) if kind.is_floating_point else out

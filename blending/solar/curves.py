@@ -23,6 +23,8 @@ from typing import Any, Protocol
 
 import torch
 
+from ..pixels.counted import counted
+
 FOUR, SIX, PEAK, INVERSIONS, POINTS = PRESETS = ("four points", "six points", "one peak", "inversions", "curve")
 STRAIGHT, SMOOTH = SHAPES = ("straight", "smooth")
 
@@ -224,7 +226,7 @@ def check_points(points: Any, most: int = MOST_POINTS, apart: float = LEAST_DIST
     if not isinstance(points, list | tuple):
         raise ValueError(f"points is a {type(points).__name__}: expected a list of pairs such as [[0, 0], [0.5, 1], [1, 0]]")
     if not 2 <= len(points) <= most:
-        raise ValueError(f"points has {len(points)} points: use 2 to {most}")
+        raise ValueError(f"points has {counted(len(points), 'point')}: use 2 to {most}")
     for index, point in enumerate(points):
         if not isinstance(point, list | tuple) or len(point) != 2 or not all(_is_share(value) for value in point):
             raise ValueError(f"point {index} of points is {_short(point)}: expected two numbers from 0 to 1")

@@ -45,7 +45,8 @@ def test_pictures(run_prompt, via, batch, count):
     for key in ("5", "9"):
         (said,) = [json.loads(text) for text in outputs[key]["text"]]
         assert said["shape_a"] == said["shape_b"] == [count, 100, 150, 3] and said["max_abs"] <= 1e-6
-    assert f"{count} pictures came back of every tile, {batch} were cut" in outputs["4"]["text"][0]
+    were = "was" if batch == 1 else "were"
+    assert f"{count} pictures came back of every tile, {batch} {were} cut" in outputs["4"]["text"][0]
     (seams,) = [json.loads(text) for text in outputs["11"]["text"]]
     assert seams["shapes"] == [[count, 100, 150, 3]]
     assert f"in {count} pictures" in outputs["12"]["text"][0]

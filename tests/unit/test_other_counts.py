@@ -7,6 +7,7 @@ from tilework.blending.color.gain import compensate
 from tilework.blending.color.match import match_tiles
 from tilework.blending.layout.captions import describe_batch
 from tilework.blending.layout.regroup import as_they_came, gather, tile_spans
+from tilework.blending.pixels.counted import counted
 from tilework.blending.seam_check.check import check_seams
 
 LAYOUT = TileLayout.grid(100, 140, 64, 64, 16, 8, batch=16)
@@ -28,7 +29,8 @@ def test_the_count_that_all_tiles_agree_on_is_the_result(planned, count):
     out = compose((gather(items, parts) for parts in spans), came)
     assert came.batch == count and came.tiles == layout.tiles
     assert out.shape == (count, 100, 140, 3) and float((out - FRAMES[:count]).abs().max()) <= 1e-6
-    said = [] if count == planned else [f"{count} pictures came back of every tile, {planned} were cut"]
+    were = "was" if planned == 1 else "were"
+    said = [] if count == planned else [f"{counted(count, 'picture')} came back of every tile, {planned} {were} cut"]
     assert describe_batch(layout, came) == said
 
 

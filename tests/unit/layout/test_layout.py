@@ -4,8 +4,10 @@ import json
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tilework.blending import METHODS, compose, cut
 from tilework.blending.layout.captions import describe_split
 from tilework.blending.layout.grid import MAX_TILES, plan_axis
 from tilework.blending.layout.tile_layout import TileLayout
@@ -212,3 +214,13 @@ def test_tiles_that_lie_outside_of_the_canvas_are_refused():
     record = {**TileLayout.grid(3, 10, 3, 3, 0).to_record(), "tiles": [[0, x, 3, 3] for x in range(0, 18, 3)]}
     with pytest.raises(ValueError, match="a tile lies outside of the canvas along x: at 15 of 10 px"):
         TileLayout.from_record(record)
+
+
+def test_a_canvas_that_was_rounded_down_may_end_where_its_last_tile_begins():
+    """Layouts of another picture at half the size, as earlier versions saved them."""
+    layout = TileLayout.grid(513, 513, 512, 512, 0, 512).scaled(Fraction(1, 2))
+    assert layout.canvas == (256, 256) and layout.tiles[-1].y == 256
+    assert TileLayout.from_record(layout.to_record()) == layout
+    image = torch.rand(1, 256, 256, 3, generator=torch.Generator().manual_seed(1))
+    for method in METHODS:
+        assert float((compose(list(cut(image, layout)), layout, method) - image).abs().max()) <= 1e-4, method

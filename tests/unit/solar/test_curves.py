@@ -147,7 +147,7 @@ def test_own_points_are_hit_and_gain_turns_about_mid_grey():
         ("[[0, 0], [1, 1]]", "points is a str"),
         ({"x": 1}, "points is a dict"),
         (None, "points is a NoneType"),
-        ([[0, 0]], "1 points: use 2 to 64"),
+        ([[0, 0]], "1 point: use 2 to 64"),
         ([[i / 99, 0] for i in range(100)], "100 points: use 2 to 64"),
         ([[0, 0], ["<img onerror=x>", 1]], "point 1 of points is a list"),
         ([[0, 0], 7], "point 1 of points is 7"),
