@@ -67,7 +67,7 @@ class Subject:
         return self._results[key]
 
     def field(self) -> Any:
-        """What Measure Receptive Field finds, with its own threshold."""
+        """What Measure Safe Overlap finds, with its own threshold."""
         fields = importlib.import_module("tilework.models.receptive_fields")
         upscaler = importlib.import_module("tilework.models.upscaler").Upscaler(self.model)
         return fields.upscaler_field(upscaler, blending("receptive_field.measure").THRESHOLD)

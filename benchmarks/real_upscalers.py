@@ -2,7 +2,7 @@
 
     .host/venv/bin/python benchmarks/real_upscalers.py [--networks NAME ...] [--parts PART ...] [--size 420x300 ...] [--photo NAME]
 
-- measured: what Measure Receptive Field finds, and what that costs, in pixels through the network; then the same in a second process.
+- measured: what Measure Safe Overlap finds, and what that costs, in pixels through the network; then the same in a second process.
 - tiled: Tiled Upscale against untiled, and ComfyUI's own Upscale Image (using Model) beside it, with tiles of the same size.
 - seams: tiles upscaled one by one with no overlap, and with 64 px blended by average and by Hann: the step at their seams.
 - distance: what a tile's border does to it, by the distance from there.
@@ -70,8 +70,8 @@ def _cell(value: Any) -> str:
 
 
 def measured(subjects: list[Subject], photo: Photograph, options: argparse.Namespace) -> None:
-    """What Measure Receptive Field finds, and what that costs."""
-    title = "Measure Receptive Field: what was found, and what it cost in untiled passes of 256 x 256"
+    """What Measure Safe Overlap finds, and what that costs."""
+    title = "Measure Safe Overlap: what was found, and what it cost in untiled passes of 256 x 256"
     heading(title, "network", "found", "named", "passes", "s", "one pass, s", "passes, second process", "s")
     for subject in subjects:
         note(f"measured: {subject.name}")

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..host.own_pixels import serve
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
@@ -40,4 +41,5 @@ class Tilework(ComfyExtension):
 
 async def comfy_entrypoint() -> Tilework:
     """What ComfyUI asks the pack for."""
+    serve()
     return Tilework()

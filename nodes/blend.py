@@ -13,6 +13,7 @@ from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
 from ..sampling.settings import check_trim_cells
+from .cures import blend_cure
 from .menu import CUT
 from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples, one_for_each
 from .ui import join_ui, show
@@ -180,7 +181,7 @@ class SeamBlend(io.ComfyNode):
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
-            pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), found))
+            pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), [*blend_cure(found), *found]))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 

@@ -1,4 +1,4 @@
-"""Tiled Model and Latent Tile Denoise: one picture sampled in tiles that are fused at every step."""
+"""Tiled Sampling and Latent Tile Denoise: one picture sampled in tiles that are fused at every step."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class TiledModel(SizesInWords):
         """The node as the host shows it."""
         return io.Schema(
             node_id="TileworkTiledModel",
-            display_name="Tiled Model",
+            display_name="Tiled Sampling (Model Patch)",
             category=SAMPLING,
             description=(
                 "Makes any model sample pictures of any size in tiles that are fused at every step, so that they become one picture. "
@@ -129,7 +129,7 @@ class TiledModel(SizesInWords):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="The model, with its LoRAs and other patches. A Tiled Model may be given again: the last settings count.",
+                    tooltip="The model, with its LoRAs and other patches. A model out of Tiled Sampling may be given again: the last settings count.",
                 ),
                 *_size_inputs(),
                 *_fusion_inputs(),

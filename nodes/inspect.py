@@ -12,6 +12,7 @@ from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.counted import counted
 from ..blending.seam_check.report import THRESHOLD, SeamReport
 from ..host.progress import Watch
+from .cures import seam_action, seam_cure
 from .menu import CHECK
 from .types import Layout, Least, check_image, check_layout, one_for_each
 from .ui import join_ui, show_seams
@@ -122,13 +123,14 @@ class SeamCheck(io.ComfyNode):
             except ValueError as error:
                 raise ValueError(f"picture {index} of the list: {error}" if len(images) > 1 else str(error)) from error
             if on_fail[0] == STOP and not report.passed:
-                raise RuntimeError(f"Seam Check stopped the run: {report.summary()}")
+                raise RuntimeError(f"Seam Check stopped the run: {report.summary()}. {_cure(report, plan)}")
             reports.append(report)
             maps.append(heat_map(picture, report))
-            pictures.append(show_seams(picture, maps[-1], plan.in_pixels(), report, _caption(report)))
+            mend = {"cure": _cure(report, plan), "action": seam_action(report)}
+            pictures.append(show_seams(picture, maps[-1], plan.in_pixels(), report, _caption(report), mend))
         worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
-        return io.NodeOutput(_one_batch(maps), _joined(reports), score, passed, worst, images, ui=join_ui(pictures))
+        return io.NodeOutput(_one_batch(maps), _joined(reports, plans), score, passed, worst, images, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
@@ -178,10 +180,15 @@ def _strips(images: list[torch.Tensor], reports: list[SeamReport]) -> list[tuple
     return found
 
 
-def _joined(reports: list[SeamReport]) -> str:
-    if len(reports) == 1:
-        return reports[0].text()
-    return "\n\n".join(f"picture {index} of the list\n{report.text()}" for index, report in enumerate(reports))
+def _cure(report: SeamReport, plan: TileLayout) -> str:
+    return seam_cure(report, plan.in_pixels().least_overlap or 0)
+
+
+def _joined(reports: list[SeamReport], plans: list[TileLayout]) -> str:
+    texts = [f"{report.text()}\n\nwhat to do: {_cure(report, plan)}" for report, plan in zip(reports, plans, strict=True)]
+    if len(texts) == 1:
+        return texts[0]
+    return "\n\n".join(f"picture {index} of the list\n{text}" for index, text in enumerate(texts))
 
 
 def _one_batch(maps: list[torch.Tensor]) -> torch.Tensor:

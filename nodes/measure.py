@@ -1,4 +1,4 @@
-"""Measure Receptive Field and Tile Size for VRAM: what a model needs of a tile, and how large a tile may be."""
+"""Measure Safe Overlap and Tile Size for VRAM: what a model needs of a tile, and how large a tile may be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..blending.layout.grid import MAX_LENGTH
 from ..blending.pixels.picture import LEVELS
 from ..host.progress import Watch
+from .cures import field_cure, size_cure
 from .menu import SIZES
 from .types import check_image
 from .ui import as_image, ui_value
@@ -28,7 +29,7 @@ class MeasureReceptiveField(io.ComfyNode):
         """The node as the host shows it."""
         return io.Schema(
             node_id="TileworkReceptiveField",
-            display_name="Measure Receptive Field",
+            display_name="Measure Safe Overlap",
             category=SIZES,
             is_output_node=True,
             description=(
@@ -103,7 +104,8 @@ class MeasureReceptiveField(io.ComfyNode):
         change, watch = threshold / LEVELS, Watch()
         found = vae_field(vae, change, watch) if vae is not None else upscaler_field(Upscaler(upscale_model), change, watch)
         picture = influence_picture(found.field, "levels of 255", found.headline)
-        ui = ui_value(lambda: picture, found.headline)
+        note = f"{found.headline[0].upper()}{found.headline[1:]}. {field_cure(found.field, vae is not None)}"
+        ui = ui_value(lambda: picture, found.headline, note)
         return io.NodeOutput(found.field.radius, found.field.overlap, found.field.trim, found.report, as_image(picture), ui=ui)
 
 
@@ -202,5 +204,9 @@ class TileSize(io.ComfyNode):
             demands.append(demand_of_upscaler(Upscaler(upscale_model), Watch()))
         found = budget(width, height, demands, margin)
         plan, words = found.plan, report(found, width, height)
-        ui = ui_value(lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)), words)
+        ui = ui_value(
+            lambda: budget_picture(plan, table(plan), found.free, margin, in_words(found.free)),
+            words,
+            f"{words.partition(chr(10))[0]} {size_cure(plan)}",
+        )
         return io.NodeOutput(plan.tile_width, plan.tile_height, plan.overlap, plan.tile_batch, words, ui=ui)

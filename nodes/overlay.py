@@ -9,6 +9,7 @@ from ..blending.seam_check.report import COLUMNS, SeamReport
 
 LAYOUT_KEY = "tilework_layout"
 SEAMS_KEY = "tilework_seams"
+NOTE_KEY = "tilework_note"
 RECORD_VERSION = 1
 # About 300 bytes each; the worst come first.
 MOST_SEAMS = 4096
@@ -64,6 +65,7 @@ def seam_record(report: SeamReport, plan: TileLayout, picture: dict[str, str] | 
         "size": list(report.size),
         "pictures": report.pictures,
         "summary": report.summary(),
+        "plain": report.plain(),
         "columns": list(COLUMNS),
         "rows": rows,
         "left_out": len(report.rows) - len(rows),

@@ -26,7 +26,7 @@ class TilePrompts(io.ComfyNode):
             display_name="Tile Prompts",
             category=SAMPLING,
             description=(
-                "Gives every tile of a layout a prompt of its own, for instance a caption. Under Latent Tile Denoise or Tiled Model with "
+                "Gives every tile of a layout a prompt of its own, for instance a caption. Under Latent Tile Denoise or Tiled Sampling with "
                 "the same layout each tile is painted by its own prompt and neighbours fade into one another; under a plain KSampler the "
                 "entries work as ordinary regions."
             ),

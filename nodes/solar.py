@@ -24,6 +24,7 @@ from ..blending.solar.curves import (
     sampled_curve,
     solar_curve,
 )
+from ..host.own_pixels import lend
 from ..host.progress import watched_steps
 from ..host.temp_pictures import saved
 from .menu import CHECK
@@ -232,6 +233,7 @@ def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
         "full_width": width,
         "full_height": height,
         "count": len(image),
+        "run": lend(image),
         "ranges": {channel: list(range_of(picture, channel)) for channel in CHANNELS},
         "curve": samples,
     }

@@ -16,7 +16,7 @@ import torch
 from ..blending.layout.tile_layout import TileLayout
 from ..host.temp_pictures import saved
 from ..pictures.grid import small, with_caption, with_grid
-from .overlay import LAYOUT_KEY, SEAMS_KEY, layout_record, seam_record
+from .overlay import LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,9 +63,11 @@ def show(pixels: torch.Tensor, plan: TileLayout, lines: list[str], details: Sequ
 
 
 @decoration("images", "text", SEAMS_KEY)
-def show_seams(pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str]) -> dict[str, Any]:
-    """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table for the overlay."""
-    overlay = seam_record(report, plan, _saved(small(pixels, plan)))
+def show_seams(
+    pixels: torch.Tensor, seams: torch.Tensor, plan: TileLayout, report: SeamReport, lines: list[str], mend: dict[str, str]
+) -> dict[str, Any]:
+    """The UI value of Seam Check: `seams` (the heat map) as one small picture, and `pixels` with the table and `mend` for the overlay."""
+    overlay = seam_record(report, plan, _saved(small(pixels, plan))) | mend
     image = _saved(with_caption(small(seams, plan), lines))
     return {"images": _listed(image), "text": [report.summary()], SEAMS_KEY: [overlay]}
 
@@ -75,10 +77,10 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [value for picture in pictures for value in picture[key]] for key in pictures[0]} if pictures else {}
 
 
-@decoration("images", "text")
-def ui_value(draw: Callable[[], Image.Image], text: str) -> dict[str, Any]:
-    """A picture and a text as a node's UI value; `draw` makes the picture, which only decorates."""
-    return {"images": _listed(_saved(draw())), "text": [text]}
+@decoration("images", "text", NOTE_KEY)
+def ui_value(draw: Callable[[], Image.Image], text: str, note: str) -> dict[str, Any]:
+    """A picture and a text as a node's UI value, and what it says in the editor; `draw` makes the picture, which only decorates."""
+    return {"images": _listed(_saved(draw())), "text": [text], NOTE_KEY: [note]}
 
 
 def _saved(picture: Image.Image) -> dict[str, str] | None:

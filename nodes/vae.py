@@ -58,7 +58,7 @@ class TiledVAEEncode(SizesAndOverlapInWords):
         """The node as the host shows it."""
         return io.Schema(
             node_id="TileworkTiledVAEEncode",
-            display_name="Tiled VAE Encode",
+            display_name="Tiled VAE Encode (Seamless)",
             category=START,
             description=(
                 "VAE Encode for pictures of any size: tile by tile, with the statistics of the whole picture, so that the latent is "
@@ -94,7 +94,7 @@ class TiledVAEDecode(SizesAndOverlapInWords):
         """The node as the host shows it."""
         return io.Schema(
             node_id="TileworkTiledVAEDecode",
-            display_name="Tiled VAE Decode",
+            display_name="Tiled VAE Decode (Seamless)",
             category=START,
             description=(
                 "VAE Decode for latents of any size: tile by tile, with the statistics of the whole picture, so that the picture is "

@@ -163,6 +163,18 @@ class SeamReport:
         found = " and ".join(f"{n} x {word}" for n, word in counts if n)
         return f"failed: {found} at {of}{pictures}, score {self.score:.2f}; worst: {self.failing[0].sentence()}"
 
+    def plain(self) -> str:
+        """The verdict as one reads it who does not ask for figures."""
+        if not self.rows:
+            return "One tile: there is no boundary to check."
+        if not self.judged:
+            return "Not judged: there is too little picture beside the boundaries."
+        if self.passed:
+            return f"No seam can be seen at {counted(self.judged, 'boundary')}."
+        worst, seams = self.failing[0], sum(row.verdict == SEAM for row in self.failing)
+        found = f"A seam can be seen at {seams}" if seams else f"An edge that may be a seam lies at {len(self.failing)}"
+        return f"{found} of {counted(self.judged, 'boundary')}; worst: {worst.boundary}, {worst.where}, {worst.test} of {abs(worst.step):.1f} levels."
+
     def _highest(self) -> str:
         """The highest z of a report that passed, and why it is no seam where it is above the threshold."""
         top = max((row for row in self.rows if row.verdict != UNJUDGED), key=lambda row: row.z, default=None)

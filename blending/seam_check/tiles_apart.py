@@ -230,12 +230,15 @@ def _ghost(one: torch.Tensor, two: torch.Tensor, mixed: torch.Tensor) -> tuple[t
 
     Per column the picture's share w of the first tile is fitted; what is seen twice is the
     tiles' difference times 2 min(w, 1 - w), which is nothing where the picture shows one tile only.
+    Where the share changes along the column, as beside a cut that wanders, w is no place's own: of shares s with mean w
+    and variance v, w (1 - w) - v is the mean of s (1 - s), and v is what the fit leaves over.
     """
     apart = one - two
     energy = apart.square().mean(1)
     share = ((mixed - two) * apart).mean(1) / energy.clamp_min(1e-6)
     left_over = (mixed - two - share[:, None] * apart).square().mean(1)
-    twice = 2 * torch.minimum(share, 1 - share).clamp_min(0)
+    mixed_share = (share * (1 - share) - left_over / energy.clamp_min(1e-6)).clamp(0, 0.25)
+    twice = 1 - (1 - 4 * mixed_share).sqrt()
     twice = torch.where(left_over < 0.25 * energy, twice, 0.0)  # changed after the blend: nothing can be said
     ghost = (twice * energy.sqrt()).mean(-1)
     own = ((one.square() + two.square()) / 2).mean((1, 2)).sqrt()

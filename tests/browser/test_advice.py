@@ -74,10 +74,10 @@ def test_one_click_puts_it_in_and_one_undo_takes_it_out(page, front):
     )
     page.evaluate("() => T.until(() => T.overlay(split).scene.advice, 'advice')")
     page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState?.()")
-    words = page.evaluate("() => T.overlay(split).advised.textContent")
+    words = page.evaluate("() => T.overlay(split).advice.words.textContent")
     # 512 x 512 in tiles of 384: 2.25 x the pixels; of 272: 1.13 x; but 288 is the least that may be offered.
     assert words == "288 x 288 would need 4 tiles, 1.27 x the pixels"
-    page.locator(".tilework-overlay-advice button").click()
+    page.locator(".tilework-advice button").click()
     sizes = "() => ['tile_width', 'tile_height'].map((name) => app.graph._nodes.find((one) => one.type === 'TileworkTileSplit').widgets.find((one) => one.name === name).value)"
     assert page.evaluate(sizes) == [288, 288]
     page.evaluate("() => T.until(() => T.said(split).text.startsWith('4 tiles of 288 x 288'), 'the new grid')")
@@ -91,8 +91,8 @@ def test_what_fits_is_said_and_what_comes_from_elsewhere_is_not_overwritten(page
     page.evaluate(
         "async () => { const { split } = await T.scene({ tile_width: 512, tile_height: 512, overlap: 32 }); window.split = split; }"
     )
-    page.evaluate("() => T.until(() => T.overlay(split).advised.textContent === 'It fits in one tile: no need to split.', 'that it fits')")
-    assert not page.locator(".tilework-overlay-advice button").is_visible()
+    page.evaluate("() => T.until(() => T.overlay(split).advice.words.textContent === 'It fits in one tile: no need to split.', 'that it fits')")
+    assert not page.locator(".tilework-advice button").is_visible()
     page.evaluate("() => { const size = T.add('PrimitiveInt', 40, 700, { value: 384 }); T.link(size, 0, split, 'tile_width'); }")
-    page.evaluate("() => T.until(() => T.overlay(split).advised.textContent.startsWith('288 x 512 would need'), 'the advice')")
-    assert not page.locator(".tilework-overlay-advice button").is_visible()
+    page.evaluate("() => T.until(() => T.overlay(split).advice.words.textContent.startsWith('288 x 512 would need'), 'the advice')")
+    assert not page.locator(".tilework-advice button").is_visible()

@@ -62,17 +62,3 @@ def test_every_node_is_dropped_from_search_by_an_alias(clean, pack):
         clean.page.mouse.click(700, 300)
         clean.do("() => F.until(() => !app.graph._nodes[0].flags.ghost, 'it is put down')")
         assert clean.do("() => app.graph._nodes.map((node) => [node.type, node.has_errors ?? false])") == [[name, False]]
-
-
-def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
-    if clean.vue:
-        return  # The search box is the same in both.
-    open_search(clean)
-    missed = {}
-    for info in pack.values():
-        name = info["display_name"]
-        for words in [name, *info["search_aliases"]]:
-            found = look_for(clean, words, name)
-            if name not in found or (words == name and found[0] != name):
-                missed[f"{name}: {words}"] = found[:4]
-    assert not missed, missed

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from tilework.tests.host.test_sampling_workflows import with_test_models
+from tilework.tools.server.front_page import VIEWPORT
 
 pytestmark = pytest.mark.two_front_ends
 
-FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "example_workflows"
+SHOTS = ROOT / "output" / "screenshots" / "opened"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 THUMBNAILS = """() => Object.fromEntries([...document.querySelectorAll("[data-testid^=template-workflow-]")].map((card) => [
   card.dataset.testid.replace("template-workflow-", ""), card.querySelector("img")?.naturalWidth ?? 0]))"""
@@ -28,6 +31,30 @@ CLASHES = """() => {
   }
   return found;
 }"""
+
+
+# How it opens: the zoom, whether the first note can be seen, and what our nodes say against its wires.
+OPENED = """async () => {
+  const { wrongWires } = await import("/extensions/tilework/js/tiles/wiring.js");
+  const canvas = app.canvas.canvas.getBoundingClientRect();
+  const [left, top, right, bottom] = F.box(app.graph._nodes.find((node) => node.type === "MarkdownNote"));
+  const [[x0, y0], [x1, y1]] = [F.screen([left, top]), F.screen([right, bottom])];
+  return {
+    zoom: app.canvas.ds.scale,
+    note: [x0 >= canvas.left, y0 >= canvas.top, x1 <= canvas.right, y1 <= canvas.bottom],
+    wrong: app.graph._nodes.map(wrongWires).filter(Boolean),
+  };
+}"""
+LEAST_ZOOM = 0.6  # the host draws no text below it
+LAPTOP = {"width": 1440, "height": 900}
+
+
+@pytest.fixture
+def laptop(clean):
+    """The page on the screen of a laptop."""
+    clean.page.set_viewport_size(LAPTOP)
+    yield clean
+    clean.page.set_viewport_size(VIEWPORT)
 
 
 def open_templates(front) -> None:
@@ -65,6 +92,14 @@ def choose(front, name):
     raise AssertionError(f"the template {name} does not open")
 
 
+# What a click on a card does in the end; the dialog with all its pictures takes longer than the template.
+OPEN = """async (name) => {
+  const answer = await app.api.fetchApi(`/workflow_templates/tilework/${encodeURIComponent(name)}.json`);
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  await app.loadGraphData(await answer.json(), true, true, name, { openSource: "template" });
+}"""
+
+
 def shortened(prompt):
     """The prompt with one step to sample and nothing enlarged before: what it makes is measured in tests/host."""
     for part in prompt.values():
@@ -85,10 +120,18 @@ def test_the_browser_lists_all_under_the_packs_name_with_pictures(clean):
         assert width is None or width > 200, name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_opens_whole_and_runs(clean, name):
+def test_a_click_on_a_card_opens_it(clean):
     open_templates(clean)
-    choose(clean, name)
+    choose(clean, NAMES[0])
+    clean.do(
+        "name => F.until(() => app.extensionManager.workflow.activeWorkflow.filename === name && F.types().length, 'it is open')", NAMES[0]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_opens_whole_and_runs(laptop, clean, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    clean.do(OPEN, name)
     clean.do(
         "name => F.until(() => app.extensionManager.workflow.activeWorkflow.filename === name && F.types().length, 'it is open')", name
     )
@@ -97,6 +140,10 @@ def test_it_opens_whole_and_runs(clean, name):
         "() => app.graph._nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map((node) => node.type)"
     )
     assert missing == []
+    opened = clean.do(OPENED)
+    print(f"{name}: zoom {opened['zoom']:.2f}")
+    assert opened["zoom"] >= LEAST_ZOOM - 1e-6 and all(opened["note"]) and opened["wrong"] == [], opened
+    (SHOTS / f"{name}-{'nodes2' if clean.vue else 'classic'}.png").write_bytes(clean.page.screenshot())
     assert clean.do(CLASHES) == []
     assert clean.complaints() == []
     prompt = with_test_models(clean.do("() => F.prompt()"))

@@ -76,6 +76,12 @@ def test_related_nodes_exist(object_info, nodes):
         assert set(re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", line)) <= everybodys, f"{name}: {line}"
 
 
+def test_who_is_named_names_back(nodes):
+    titles = {page.split("\n", 1)[0].removeprefix("# "): name for name, page in PAGES.items()}
+    related = {name: {titles[title] for title in re.findall(r"\*\*([^*]+)\*\*", RELATED.search(page)[1])} for name, page in PAGES.items()}
+    assert {(one, other) for one, others in related.items() for other in others if one not in related[other]} == set()
+
+
 def test_every_picture_is_served_small_and_not_empty(server):
     used = set()
     for name, page in PAGES.items():

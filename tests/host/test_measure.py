@@ -1,4 +1,4 @@
-"""Measure Receptive Field and Tile Size for VRAM on the real server."""
+"""Measure Safe Overlap and Tile Size for VRAM on the real server."""
 
 import io
 

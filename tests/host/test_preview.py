@@ -99,7 +99,7 @@ def test_a_full_disk_keeps_the_text(plan, monkeypatch, caplog):
     assert said["images"] == [] and said["text"] == ["6 tiles"]
     (record,) = said[LAYOUT_KEY]
     assert record["picture"] is None and record["tile"] == [64, 64]
-    assert ui.ui_value(lambda: Image.new("RGB", (8, 8)), "words") == {"images": [], "text": ["words"]}
+    assert ui.ui_value(lambda: Image.new("RGB", (8, 8)), "words", "note") == {"images": [], "text": ["words"], "tilework_note": ["note"]}
     assert solar._shown(torch.rand(1, 8, 8, 3), None) == {solar.UI_KEY: []}
     assert "No space left on device" in caplog.text
 

@@ -42,9 +42,17 @@ def with_test_models(prompt):
     return out
 
 
-@pytest.mark.parametrize("name", ["latent_tiled_upscale", "tile_prompts", "tiled_flux_advanced", "tiled_vae_highres"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "05 Enlarge and repaint with one sampler",
+        "06 A prompt for every tile",
+        "07 Any sampler, here with Flux",
+        "09 VAE for large pictures",
+    ],
+)
 def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):
-    if name == "tiled_vae_highres":
+    if name == "09 VAE for large pictures":
         monkeypatch.setitem(LOADERS, "VAELoader", ("unet", {0: 3}))
     prompt = with_test_models(convert(FOLDER / f"{name}.json", object_info))
     kinds = {part["class_type"] for part in prompt.values()}

@@ -1,4 +1,4 @@
-"""Latent Tile Denoise and Tiled Model on the running server."""
+"""Latent Tile Denoise and Tiled Sampling on the running server."""
 
 import pytest
 from tilework.tests.host.prompts import node, source, split

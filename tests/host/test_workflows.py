@@ -101,12 +101,12 @@ def twice_as_large(server, entry):
 
 
 def test_tiled_upscale_gives_the_photograph_twice_as_large(server, object_info, run_entry):
-    picture, original = twice_as_large(server, run_entry(convert(FOLDER / "tiled_upscale.json", object_info)))
+    picture, original = twice_as_large(server, run_entry(convert(FOLDER / "03 Any nodes, tile by tile.json", object_info)))
     assert np.abs(np.diff(picture, axis=1)).mean() < np.abs(np.diff(original, axis=1)).mean(), "and an upscale of it"
 
 
 def test_tiled_upscale_planned_gives_the_photograph_twice_as_large(server, object_info, run_entry):
-    prompt = convert(FOLDER / "tiled_upscale_planned.json", object_info)
+    prompt = convert(FOLDER / "02 Upscale a picture of any size.json", object_info)
     (inputs,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "TileworkTiledUpscale")
     fed = {name for name, value in inputs.items() if isinstance(value, list)}
     assert fed == {"upscale_model", "image", "tile_width", "tile_height", "overlap", "tile_batch"}, "the planner's outputs go straight in"
@@ -114,7 +114,7 @@ def test_tiled_upscale_planned_gives_the_photograph_twice_as_large(server, objec
 
 
 def test_measure_and_upscale_gives_what_the_model_gives_without_tiles(server, object_info, run_entry):
-    prompt = convert(FOLDER / "measure_and_upscale.json", object_info)
+    prompt = convert(FOLDER / "04 Measure the overlap, then upscale.json", object_info)
     measured = only(prompt, "TileworkReceptiveField")
     assert prompt[only(prompt, "TileworkTileSplit")]["inputs"]["overlap"] == [measured, 1]
     assert prompt[only(prompt, "TileworkSeamBlend")]["inputs"]["trim"] == [measured, 2]
@@ -130,7 +130,7 @@ def test_measure_and_upscale_gives_what_the_model_gives_without_tiles(server, ob
 
 
 def test_latent_tiles_are_sampled_one_by_one_and_put_back_where_they_were(server, object_info, run_entry):
-    prompt = with_test_models(convert(FOLDER / "latent_tiles.json", object_info))
+    prompt = with_test_models(convert(FOLDER / "08 Latents tile by tile.json", object_info))
     entry = run_entry(prompt)
     assert "9 tiles of 256 x 256" in entry["outputs"][only(prompt, "TileworkLatentTileSplit")]["text"][0]
     sampled = saved_picture(server, entry)
@@ -147,7 +147,7 @@ def verdicts(entry):
 
 
 def test_drift_repair_leaves_no_seam_where_there_were_several(server, object_info, run_entry):
-    entry = run_entry(convert(FOLDER / "drift_repair.json", object_info))
+    entry = run_entry(convert(FOLDER / "11 Repair seams and colour drift.json", object_info))
     repaired, left = verdicts(entry)
     print("repaired: " + repaired + "\nleft: " + left)
     assert repaired.startswith("passed") and left.startswith("failed")
@@ -163,12 +163,12 @@ def test_drift_repair_leaves_no_seam_where_there_were_several(server, object_inf
 
 
 def test_seam_check_passes_a_tiled_upscale(object_info, run_entry):
-    (said,) = verdicts(run_entry(convert(FOLDER / "seam_check.json", object_info)))
+    (said,) = verdicts(run_entry(convert(FOLDER / "10 Find seams.json", object_info)))
     assert said.startswith("passed")
 
 
 def test_solar_qa_gives_what_python_computes(server, object_info, run_entry):
-    entry = run_entry(convert(FOLDER / "solar_qa.json", object_info))
+    entry = run_entry(convert(FOLDER / "12 See faint seams, spots and banding.json", object_info))
     pictures = {}
     for written in images(entry):
         pictures[written["filename"].split("_0")[0]] = np.asarray(

@@ -3,6 +3,8 @@
 import pytest
 import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
+from tilework.blending.receptive_field.report import PASS
+from tilework.models import receptive_fields
 from tilework.models.receptive_fields import vae_field
 from tilework.tests.pack.vaes import tiny
 
@@ -41,7 +43,8 @@ def test_the_hosts_own_tiles_are_not_measured(what, cells):
 
 
 @pytest.mark.parametrize("error", [AttributeError, NotImplementedError, TypeError, RuntimeError])
-def test_a_vae_that_only_decodes_is_measured_and_the_report_says_so(error):
+def test_a_vae_that_only_decodes_is_measured_and_the_report_says_so(error, monkeypatch):
+    monkeypatch.setattr(receptive_fields, "VAE_BUDGET_ON_CPU", 6 * PASS)
     vae = tiny("kl")
 
     def encode(*args, **more):

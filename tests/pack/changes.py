@@ -144,6 +144,22 @@ class Lighten(io.ComfyNode):
         return io.NodeOutput(_with(images, at, images[at] + levels[0] / 255))
 
 
+class Shift(io.ComfyNode):
+    """List of IMAGE -> the list with one of them shifted."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        by = io.Int.Input("by", default=3, min=-64, max=64, tooltip="How many pixels to the right.")
+        return _schema("Shift", "Shifts one picture to the right.", [_index_input(), by], lists=True)
+
+    @classmethod
+    def execute(cls, images, index, by) -> io.NodeOutput:
+        """Move every row; what leaves at the right comes in at the left."""
+        at = _check_index(index[0], images)
+        return io.NodeOutput(_with(images, at, images[at].roll(by[0], 2)))
+
+
 class Stretch(io.ComfyNode):
     """List of IMAGE -> the list with one of them a pixel wider."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Slow, Stretch
+from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Shift, Slow, Stretch
 from .control import TestControl
 from .measured import StatisticsModel
 from .nodes_seamless_tiling import ModelPatchSeamlessTiling
@@ -15,7 +15,7 @@ from .vae_sources import PoisonLatent, TestVAE
 
 NODES = [
     TestModel, TestPatch, TestPrompt, TestControl, TestCaption, TestImage, TestImageList, TestLatent,
-    Dtype, Resize, Conv, Drop, Poison, Lighten, Stretch, Slow,
+    Dtype, Resize, Conv, Drop, Poison, Lighten, Shift, Stretch, Slow,
     Compare, CompareLatent, Count,
     TestVAE, PoisonLatent,
     StatisticsModel,

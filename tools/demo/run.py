@@ -23,7 +23,7 @@ from ..server.workflow import WorkflowError, convert, fetch, images, run
 from ..setup.environment import REPOSITORY, find_host
 from .materials import ensure_photograph, ensure_upscaler
 
-WORKFLOW = REPOSITORY / "example_workflows" / "tiled_upscale.json"
+WORKFLOW = REPOSITORY / "example_workflows" / "03 Any nodes, tile by tile.json"
 OUTPUT = REPOSITORY / "output"
 RESULT = "tiled_upscale.png"
 STRIP = "seams_at_400_percent.png"

@@ -164,7 +164,7 @@ def field_of(file: Path) -> Any:
 
 
 def reach(file: Path, folder: Path) -> None:
-    """Measure Receptive Field, on the small upscaler."""
+    """Measure Safe Overlap, on the small upscaler."""
     from pictures.influence import influence_curves, influence_map
 
     field = field_of(file)

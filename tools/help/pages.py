@@ -108,7 +108,7 @@ def seen(latent: torch.Tensor) -> torch.Tensor:
 
 
 def sampling(folder: Path) -> None:
-    """Latent Tile Denoise, Tiled Model, Tile Prompts, Latent Seam Blend: a small model in place of a large one, all else as it is."""
+    """Latent Tile Denoise, Tiled Sampling, Tile Prompts, Latent Seam Blend: a small model in place of a large one, all else as it is."""
     from blending import compose
     from blending.fusion.fuse import fuse
     from blending.fusion.views import grid_views, plan_canvas
@@ -136,7 +136,7 @@ def sampling(folder: Path) -> None:
     say(f"  one step, trim 12: {float((fuse(lambda t, _: [model(t)], noise, wide)[0] - model(noise)).abs().max()):.1e} from untiled")
     panels = [
         ("without tiles", seen(whole)),
-        ("Tiled Model, trim 12", seen(exact)),
+        ("Tiled Sampling, trim 12", seen(exact)),
         ("difference x 1000", 1000 * (exact - whole)[0, 0].abs()),
     ]
     write(folder, "TileworkTiledModel", panels)

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .models import CELL, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
-SIDE, HALF, GAP = 512, 400, 8
+SIDE, HALF, CASE, GAP = 512, 400, 256, 8
 BACKGROUND, BAR, INK = (24, 26, 30), (24, 26, 30, 215), (255, 255, 255)
 
 
@@ -63,10 +63,32 @@ def measure_and_upscale(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def start_here() -> Image.Image:
+    """The five cases, each by the picture of its template."""
+    cases = {
+        "1  enlarge": "02 Upscale a picture of any size",
+        "2  any nodes": "03 Any nodes, tile by tile",
+        "3  repaint": "05 Enlarge and repaint with one sampler",
+        "4  seams": "11 Repair seams and colour drift",
+        "5  memory": "09 VAE for large pictures",
+    }
+    drawn = Image.new("RGB", (3 * CASE + 2 * GAP, 2 * CASE + GAP), BACKGROUND)
+    for index, (words, name) in enumerate(cases.items()):
+        case = ImageOps.fit(Image.open(FOLDER / f"{name}.jpg").convert("RGB"), (CASE, CASE), Image.Resampling.LANCZOS)
+        drawn.paste(captioned(case, words, 24), (index % 3 * (CASE + GAP), index // 3 * (CASE + GAP)))
+    middle = 2 * (CASE + GAP) + CASE / 2, CASE + GAP + CASE / 2
+    ImageDraw.Draw(drawn).multiline_text(middle, "Which node\ndo I need?", INK, ImageFont.load_default(32), anchor="mm", align="center")
+    return drawn
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    made = {"latent_tiles": latent_tiles(photo), "measure_and_upscale": measure_and_upscale(photo, upscaler)}
+    made = {
+        "01 Start here - which node do I need": start_here(),
+        "08 Latents tile by tile": latent_tiles(photo),
+        "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+    }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
         drawn.save(file, quality=88, optimize=True)

@@ -17,7 +17,7 @@ from ..server.front_page import FrontPage
 from ..setup.browser import open_browser
 from ..setup.environment import REPOSITORY, find_host
 
-WORKFLOW = REPOSITORY / "example_workflows" / "tiled_upscale.json"
+WORKFLOW = REPOSITORY / "example_workflows" / "03 Any nodes, tile by tile.json"
 FOLDER = REPOSITORY / "docs" / "pictures"
 SIZE = {"width": 1700, "height": 1000}
 LARGEST, EDGE = 4, 12

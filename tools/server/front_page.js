@@ -90,7 +90,10 @@
   // Where a node really is, in the graph's own units: left, top with its title, right, bottom.
   F.box = (node) => {
     const element = LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
-    if (!element) return [node.pos[0], node.pos[1] - 30, node.pos[0] + node.size[0], node.pos[1] + node.size[1]];
+    if (!element) {
+      const [width, height] = node.flags?.collapsed ? [node._collapsed_width ?? 80, 0] : node.size;
+      return [node.pos[0], node.pos[1] - 30, node.pos[0] + width, node.pos[1] + height];
+    }
     const box = element.getBoundingClientRect();
     const canvas = app.canvas.canvas.getBoundingClientRect();
     const { scale, offset } = app.canvas.ds;

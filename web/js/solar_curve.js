@@ -43,14 +43,18 @@ const STYLE = `
 .tilework-solar-error { flex: 0 0 auto; color: #ff7b72; } .tilework-solar-error:empty { display: none; }
 `;
 
-/** What runs sent last, by graph and node: a node is made anew at every undo. */
+/** What runs sent last, and how the picture is looked at, by graph and node: a node is made anew at every undo. */
 const results = new Map();
+const looks = new Map();
+const MADE_ANEW = 3000; // ms
+const EDIT_HINT = "Drag a point. Double-click adds one, Delete takes it away.";
 
 class SolarWidget extends NodePane {
   constructor(node, name, initial) {
     super(node, "tilework-solar");
     this.value = initial;
     this.state = null;
+    this.pointed = "";
     this.build();
     this.widget = node.addDOMWidget(name, "TILEWORK_CURVE", this.root, {
       getValue: () => this.value,
@@ -65,7 +69,10 @@ class SolarWidget extends NodePane {
 
   build() {
     this.view = new PictureView({
-      onReadout: (text) => (this.readout.textContent = text),
+      onReadout: (text) => {
+        this.pointed = text;
+        this.tellPointed();
+      },
       onHover: (values) => {
         this.plot.hover = values;
         this.plot.dirty = true;
@@ -183,17 +190,19 @@ class SolarWidget extends NodePane {
     return results.get(keyOf(this.node));
   }
 
-  /** Where the picture comes from: {url, fullWidth, ranges}, from the last run, or from a Load Image before any. */
+  /** Where the picture comes from: {url, fullSize, ranges, query}, from the last run, or from a Load Image before any. */
   source() {
     const result = this.result();
     const loaded = this.loadImage();
     if (result && (loaded === undefined || result.loaded === loaded)) {
-      const { filename, subfolder, type } = result;
-      return { url: viewUrl({ filename, subfolder, type }), fullWidth: result.full_width, ranges: result.ranges, result };
+      const { filename, subfolder, type, run } = result;
+      const fullSize = [result.full_width, result.full_height];
+      return { url: viewUrl({ filename, subfolder, type }), fullSize, ranges: result.ranges, query: run ? { run } : null };
     }
     if (!loaded) return null;
     const match = /^(?:(.*)\/)?([^/]+?)(?: \[(input|output|temp)\])?$/.exec(loaded);
-    return match && { url: viewUrl({ filename: match[2], subfolder: match[1] ?? "", type: match[3] ?? "input" }), ranges: null };
+    const file = match && { filename: match[2], subfolder: match[1] ?? "", type: match[3] ?? "input" };
+    return file && { url: viewUrl(file), ranges: null, query: file };
   }
 
   /** The file that a directly connected Load Image has; undefined where it is something else. */
@@ -216,6 +225,7 @@ class SolarWidget extends NodePane {
   // ---- frame by frame
 
   frame() {
+    this.recall();
     this.follow();
     const settings = this.settings();
     const picture = this.view.picture;
@@ -229,12 +239,35 @@ class SolarWidget extends NodePane {
       const label = settings.preset === "curve" ? "Reset points" : "Edit points";
       say(this.edit, label);
       this.edit.hidden = settings.connected && settings.preset === "curve";
+      this.switchOff("inversions", settings.preset !== "inversions");
+      this.switchOff("shape", settings.connected && settings.preset === "curve");
     }
     say(this.error, errorOf(this.node) || wrongWires(this.node) || settings.errors.join(" "));
     this.view.draw(this.curve, settings.channel, changed);
     this.plot.draw(settings, this.curve, picture, changed);
+    this.tellPointed();
     for (const one of this.zooms) one.setAttribute("aria-pressed", String(this.view.zoom === one.zoom));
     this.tell(settings);
+  }
+
+  /** As it was looked at before the node was made anew; and kept for the next time. */
+  recall() {
+    const [key, now, before] = [keyOf(this.node), performance.now(), looks.get(keyOf(this.node))];
+    // Undo makes a node anew at once; what has the same number later is another one.
+    if (key !== this.key && now - before?.at < MADE_ANEW) Object.assign(this.view, before.look);
+    this.key = key;
+    looks.set(key, { look: this.view.look, at: now });
+  }
+
+  /** What is under the pointer; else how an own curve is edited. */
+  tellPointed() {
+    say(this.readout, this.pointed || (this.plot.editable ? EDIT_HINT : ""));
+  }
+
+  /** A setting without effect looks like one. */
+  switchOff(name, off) {
+    const widget = this.node.widgets?.find((one) => one.name === name);
+    if (widget) widget.disabled = off;
   }
 
   rangeOf(channel) {
@@ -255,11 +288,11 @@ class SolarWidget extends NodePane {
       return;
     }
     const mine = (then) => (value) => this.url === url && then(value);
-    loadPicture(url, source.fullWidth).then(
+    loadPicture(url, source.fullSize).then(
       mine((picture) => {
         this.failed = null;
         this.ranges = source.ranges;
-        this.view.show(picture);
+        this.view.show(picture, source.query);
         this.plot.dirty = true;
         this.state = null;
       }),
@@ -278,8 +311,9 @@ class SolarWidget extends NodePane {
     const parts = [];
     if (picture) {
       const result = this.result();
-      parts.push(`${Math.round(picture.width / picture.scale)} × ${Math.round(picture.height / picture.scale)}`);
-      if (picture.scale < 0.999) parts.push(`shown at ${Math.round(100 * picture.scale)} %`);
+      parts.push(picture.fullSize.join(" × "));
+      if (picture.scale < 1 && !this.view.piece) parts.push(`from a ${Math.round(100 * picture.scale)} % copy`);
+      if (this.view.beyondCopy && this.view.own.refused) parts.push(this.view.own.refused);
       if (this.ranges && result?.count > 1) parts.push(`1 of ${result.count}`);
     }
     if (settings.connected && settings.preset === "curve" && !settings.samples) parts.push("run once to see the connected curve");

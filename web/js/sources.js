@@ -94,6 +94,13 @@ export const originOf = (node, name) => {
   return end?.off ? null : end;
 };
 
+/** The node and output at the other end of the one wire to the input `name`, in the same graph; null where there is none. */
+export function feederOf(node, name) {
+  const link = isConnected(node, name) ? linkOf(node.graph, inputOf(node, name).link) : null;
+  const from = link && Number(link.origin_id) !== SUBGRAPH_INPUT ? node.graph.getNodeById(link.origin_id) : null;
+  return from && { node: from, slot: link.origin_slot };
+}
+
 /** The bypassed or muted node because of which nothing comes to the input `name`; null where that is not so. */
 export const offAbove = (node, name) => (isConnected(node, name) ? (follow(node.graph, inputOf(node, name))?.off ?? null) : null);
 

@@ -7,6 +7,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { addStyle, attach, keyOf } from "./node_pane.js";
+import { feedersFor } from "./feeders.js";
 import { errorOf } from "./run_errors.js";
 import { originKey } from "./sources.js";
 import { STYLE, TileOverlay } from "./tiles/overlay.js";
@@ -31,8 +32,8 @@ const NODES = {
   },
 };
 
-/** Nodes that answer with a picture with writing on it, which a narrow node would make too small to read. */
-const WIDE = { TileworkReceptiveField: [440, 480], TileworkTileSize: [440, 640] };
+/** Nodes that answer with a picture with writing on it, which a small node would make too small to read: they grow when it comes. */
+const WIDE = { TileworkReceptiveField: [400, 480], TileworkTileSize: [400, 580] };
 
 /** What runs sent last, by graph and node: a node is made anew at every undo. */
 const results = new Map();
@@ -51,7 +52,8 @@ function addOverlay(node, { key, input, scene, what, rows }) {
     // Another picture than the one that these wires would make is not drawn calmly above the words.
     const instead = wrong ? "The wires do not fit together." : scene === splitScene ? "" : waitsFor(node);
     const shown = instead ? { hint: instead, pages: 1 } : scene(node, results.get(keyOf(node)), page);
-    return error ? { ...shown, error } : shown;
+    const advice = shown.advice ?? (wrong ? null : feedersFor(node));
+    return error ? { ...shown, advice, error } : { ...shown, advice };
   });
   hideImages(node);
   attach(node, overlay, (message) => {
@@ -65,6 +67,15 @@ function addOverlay(node, { key, input, scene, what, rows }) {
   node.setSize([Math.max(width, 340), Math.max(height, node.size[1])]);
 }
 
+function growOnce(node, least) {
+  const executed = node.onExecuted;
+  node.setSize([least[0], node.size[1]]);
+  node.onExecuted = function (message, ...rest) {
+    executed?.call(this, message, ...rest);
+    if (message?.images?.length) this.setSize(least.map((side, i) => Math.max(side, this.size[i])));
+  };
+}
+
 app.registerExtension({
   name: "tilework.tileOverlay",
   init: () => addStyle(STYLE),
@@ -72,7 +83,7 @@ app.registerExtension({
     const kind = NODES[node.comfyClass];
     if (kind) addOverlay(node, kind);
     const least = WIDE[node.comfyClass];
-    if (least) node.setSize(least.map((side, i) => Math.max(side, node.size[i])));
+    if (least) growOnce(node, least);
   },
   loadedGraphNode(node) {
     node.widgets?.find((widget) => widget.tileOverlay)?.tileOverlay.takeOver();

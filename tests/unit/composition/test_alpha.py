@@ -30,14 +30,14 @@ def least_red(image):
 @pytest.mark.parametrize("scale", [1.0, 1.37])
 @pytest.mark.parametrize("disagreement", ["half alpha", "smaller disc"])
 def test_red_stays_red_where_tiles_disagree_about_alpha(scale, disagreement):
-    height, width, centre, radius = 300, 340, (150, 170), 120
-    layout = TileLayout.grid(height, width, 128, 128, 48, 1)
+    height, width, centre, radius = 150, 170, (75, 85), 60
+    layout = TileLayout.grid(height, width, 64, 64, 24, 1)
 
     def tiles():
         for index, rect in enumerate(layout.tiles):
             odd = index % 2
             shrink = 3 if odd and disagreement == "smaller disc" else 0
-            tile = disc(128, 128, centre, radius - shrink, rect.y, rect.x, scale)
+            tile = disc(64, 64, centre, radius - shrink, rect.y, rect.x, scale)
             if odd and disagreement == "half alpha":
                 tile[..., 3] *= 0.5
             yield tile

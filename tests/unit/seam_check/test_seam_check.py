@@ -158,6 +158,16 @@ def test_tiles_that_show_two_versions_leave_a_ghost():
     assert check_seams(image, LAYOUT, tiles=list(cut(image, LAYOUT))).passed
 
 
+def test_a_cut_that_wanders_is_no_ghost():
+    texture = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 400, 680, generator=generator(7)), 5, 1) * 0.3
+    wide = (0.5 + texture).movedim(1, -1)
+    image, moved = wide[:, :384, :640], wide[:, :384, 4:644]
+    tiles = [b if i == 1 else a for i, (a, b) in enumerate(zip(cut(image, LAYOUT), cut(moved, LAYOUT), strict=True))]
+    for method in ("optimal seam", "none"):
+        report = check_seams(compose(tiles, LAYOUT, method), LAYOUT, tiles=tiles)
+        assert not [row.boundary for row in report.failing if row.test == "ghost"], method
+
+
 def test_tiles_may_have_come_back_larger():
     image = picture(seed=8)
     tiles = [t.repeat_interleave(2, 1).repeat_interleave(2, 2) for t in cut(image, LAYOUT)]

@@ -54,7 +54,8 @@ export class CurvePlot {
     if (this.hover) this.drawHover(curve);
     if (settings.preset !== "curve") {
       const straight = { ...curve, low: 0, high: 1 };
-      for (const x of knotsOf(settings.preset, settings.inversions)) this.dot(x, Math.min(1, Math.max(0, evaluate(straight, x))), 2.2, "#ffaa3c");
+      // The ends are no points of "four points".
+      for (const x of knotsOf(settings.preset, settings.inversions).slice(1, -1)) this.dot(x, Math.min(1, Math.max(0, evaluate(straight, x))), 2.2, "#ffaa3c");
     } else if (this.editable) {
       this.points.forEach(([x, y], i) => this.dot(x, y, i === this.selected ? 6 : 4.5, i === this.selected ? "#ffaa3c" : "#fff", true));
     }

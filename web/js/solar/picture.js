@@ -3,15 +3,17 @@
 import { inputOf } from "./curve_math.js";
 
 const KEPT = 6;
-const MOST_PIXELS = 1 << 21;
+const MOST_PIXELS = 1 << 21; // of a copy
 const cache = new Map();
 
 export class Picture {
-  constructor(imageData, scale) {
+  /** @param {number[]} fullSize width and height of the picture that this one is a copy of, its own if left out */
+  constructor(imageData, fullSize = [imageData.width, imageData.height]) {
     this.width = imageData.width;
     this.height = imageData.height;
     this.rgba = imageData.data;
-    this.scale = scale; // of the picture's own size
+    this.fullSize = fullSize;
+    this.scale = this.width / fullSize[0]; // 1 where these are the picture's own pixels
     this.planes = new Map();
     this.counts = new Map();
   }
@@ -58,10 +60,10 @@ export class Picture {
   }
 }
 
-/** The picture at `url`, made smaller where it is very large. `fullWidth`: of the picture it stands for, if another. */
-export function loadPicture(url, fullWidth) {
+/** The picture at `url`, made smaller where it is very large. `fullSize`: of the picture it stands for, if another. */
+export function loadPicture(url, fullSize) {
   if (!cache.has(url)) {
-    const loading = read(url, fullWidth);
+    const loading = read(url, fullSize);
     loading.catch(() => cache.delete(url));
     cache.set(url, loading);
     if (cache.size > KEPT) cache.delete(cache.keys().next().value);
@@ -69,11 +71,19 @@ export function loadPicture(url, fullWidth) {
   return cache.get(url);
 }
 
-async function read(url, fullWidth) {
+async function read(url, fullSize) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`The picture could not be read (${answer.status}).`);
-  const bitmap = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const bitmap = await bitmapOf(await answer.blob());
   const ratio = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)), 8192 / Math.max(bitmap.width, bitmap.height));
+  return pixelsOf(bitmap, ratio, fullSize);
+}
+
+/** A file's pixels, with the numbers that are in the file. */
+export const bitmapOf = (blob) => createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+
+/** A bitmap, which is used up, made smaller by `ratio`. */
+export function pixelsOf(bitmap, ratio = 1, fullSize = [bitmap.width, bitmap.height]) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.floor(bitmap.width * ratio));
   canvas.height = Math.max(1, Math.floor(bitmap.height * ratio));
@@ -81,5 +91,5 @@ async function read(url, fullWidth) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return new Picture(context.getImageData(0, 0, canvas.width, canvas.height), canvas.width / (fullWidth || canvas.width / ratio));
+  return new Picture(context.getImageData(0, 0, canvas.width, canvas.height), fullSize);
 }

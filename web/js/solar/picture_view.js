@@ -1,6 +1,7 @@
 /** The picture in the node: zoom, pan, before/after wipe, and the values under the pointer. */
 
 import { evaluate } from "./curve_math.js";
+import { OwnPixels } from "./own_pixels.js";
 import { paint } from "./painter.js";
 
 const LARGEST_SIDE = 2048;
@@ -25,8 +26,11 @@ export class PictureView {
     this.canvas.dataset.captureWheel = "true";
     this.context = this.canvas.getContext("2d");
     this.picture = null;
-    this.zoom = 0; // screen pixels per picture pixel; 0 = fit
-    this.centre = [0, 0];
+    this.own = new OwnPixels(() => (this.dirty = true));
+    this.piece = null;
+    // Places and lengths are the full picture's, also where only a smaller copy of it is there.
+    this.zoom = 0; // screen pixels per pixel of the full picture; 0 = fit
+    this.centre = null;
     this.wipe = 0.3;
     this.pointers = new Map();
     this.means = "auto";
@@ -35,11 +39,21 @@ export class PictureView {
     this.listen();
   }
 
-  show(picture) {
-    if (this.picture && picture && (this.picture.width !== picture.width || this.picture.height !== picture.height)) this.zoom = 0;
-    if (!this.picture && picture) this.centre = [picture.width / 2, picture.height / 2];
+  /**
+   * @param picture a Picture, the full one or a copy of it; null for none
+   * @param query what names the full one for the server, see OwnPixels
+   */
+  show(picture, query = null) {
+    if (this.picture && picture && String(this.picture.fullSize) !== String(picture.fullSize)) [this.zoom, this.centre] = [0, null];
+    if (picture) this.centre ??= picture.fullSize.map((side) => side / 2);
     this.picture = picture;
+    this.own.follow(picture ? query : null, picture?.fullSize ?? [0, 0]);
     this.dirty = true;
+  }
+
+  /** What is kept where the node is made anew. */
+  get look() {
+    return { zoom: this.zoom, centre: this.centre, wipe: this.wipe };
   }
 
   /** Screen pixels: how large the canvas is on the screen, whatever the graph's zoom. */
@@ -56,7 +70,8 @@ export class PictureView {
   }
 
   scale() {
-    const fit = Math.min(this.canvas.width / this.picture.width, this.canvas.height / this.picture.height);
+    const [width, height] = this.picture.fullSize;
+    const fit = Math.min(this.canvas.width / width, this.canvas.height / height);
     return this.zoom || fit;
   }
 
@@ -66,7 +81,8 @@ export class PictureView {
       const half = shown / scale / 2;
       return length <= 2 * half ? length / 2 - half : Math.min(Math.max(centre, half), length - half) - half;
     };
-    return [place(this.centre[0], this.picture.width, width), place(this.centre[1], this.picture.height, height)];
+    const [fullWidth, fullHeight] = this.picture.fullSize;
+    return [place(this.centre[0], fullWidth, width), place(this.centre[1], fullHeight, height)];
   }
 
   /** Where `wipe` is on the canvas: between the picture's edges as they are seen. */
@@ -91,10 +107,25 @@ export class PictureView {
     const scale = this.scale();
     const [left, top] = this.corner(scale);
     const column = this.wipe > 0 ? this.wipeColumn() : 0;
-    const view = { width, height, left, top, step: 1 / scale, wipe: column };
-    this.byGpu = paint(this.context, this.picture, channel, curve, view, this.means);
+    const from = this.pixelsFor(left, top, scale);
+    const { scale: share } = from.picture;
+    const view = { width, height, left: (left - from.left) * share, top: (top - from.top) * share, step: share / scale, wipe: column };
+    this.byGpu = paint(this.context, from.picture, channel, curve, view, this.means);
     this.drawWipe(column);
     return true;
+  }
+
+  /** Whether more could be seen than the copy has. */
+  get beyondCopy() {
+    return this.picture !== null && this.picture.scale < 1 && this.scale() > this.picture.scale;
+  }
+
+  /** What to draw from: the copy, or where it has too few pixels a piece of the full picture. */
+  pixelsFor(left, top, scale) {
+    const { width, height } = this.canvas;
+    this.piece = this.beyondCopy ? this.own.at([left, top, left + width / scale, top + height / scale]) : null;
+    if (!this.beyondCopy) this.own.cancel();
+    return this.piece ?? { picture: this.picture, left: 0, top: 0 };
   }
 
   drawWipe(column) {
@@ -275,24 +306,24 @@ export class PictureView {
   }
 
   readout(at) {
-    const picture = this.picture;
-    if (!at || !picture || !this.curve) {
+    if (!at || !this.picture || !this.curve) {
       this.onReadout("");
       this.onHover(null);
       return;
     }
     const scale = this.scale();
     const [left, top] = this.corner(scale);
-    const [x, y] = [Math.floor(left + at[0] / scale), Math.floor(top + at[1] / scale)];
-    if (x < 0 || y < 0 || x >= picture.width || y >= picture.height) return this.readout(null);
-    const index = y * picture.width + x;
+    const full = [left + at[0] / scale, top + at[1] / scale].map(Math.floor);
+    if (full.some((place, i) => place < 0 || place >= this.picture.fullSize[i])) return this.readout(null);
+    const { picture, left: x0, top: y0 } = this.piece ?? { picture: this.picture, left: 0, top: 0 };
+    const [x, y] = [Math.floor((full[0] - x0) * picture.scale), Math.floor((full[1] - y0) * picture.scale)];
+    const index = Math.min(y, picture.height - 1) * picture.width + Math.min(x, picture.width - 1);
     const rgb = [...picture.rgba.slice(4 * index, 4 * index + 3)];
     const plane = picture.plane(this.channel);
     const inputs = plane ? [plane[index] / 65535] : rgb.map((value) => value / 255);
     const level = (value) => Math.round(255 * Math.min(1, Math.max(0, value)));
     const outputs = inputs.map((value) => level(evaluate(this.curve, value)));
-    const full = (value) => Math.floor(value / picture.scale);
-    this.onReadout(`x ${full(x)}  y ${full(y)}   RGB ${rgb.join(" ")}   → ${outputs.join(" ")}`);
+    this.onReadout(`x ${full[0]}  y ${full[1]}   RGB ${rgb.join(" ")}   → ${outputs.join(" ")}`);
     this.onHover(inputs);
   }
 }

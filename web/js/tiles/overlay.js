@@ -7,7 +7,8 @@
  */
 
 import { app } from "../../../../scripts/app.js";
-import { button, commit, element, NodePane, say } from "../node_pane.js";
+import { ADVICE_STYLE, AdviceRow } from "../advice_row.js";
+import { button, element, NodePane, say } from "../node_pane.js";
 import { draw, seamAt, tileUnder } from "./drawing.js";
 import { countOf, tileAt } from "./layout.js";
 import { rowOf } from "./scenes.js";
@@ -31,13 +32,11 @@ export const STYLE = `
 .tilework-overlay-text.tilework-overlay-error { color: #d93025; font-weight: 600; }
 .dark-theme .tilework-overlay-text.tilework-overlay-error { color: #ff7b72; }
 .tilework-overlay-more { flex: 0 0 auto; overflow: auto; white-space: pre-line; opacity: 0.8; }
-.tilework-overlay-advice { display: flex; gap: 6px; align-items: center; flex: 0 0 auto; color: #e8a33d; }
-.tilework-overlay-advice[hidden], .tilework-overlay-advice button[hidden] { display: none; }
 .tilework-overlay-bar { display: flex; gap: 6px; align-items: center; flex: 0 0 auto; }
-.tilework-overlay-bar button, .tilework-overlay-advice button { font: inherit; padding: 1px 8px; border-radius: 4px; border: 1px solid var(--border-color, #555); cursor: pointer;
+.tilework-overlay-bar button { font: inherit; padding: 1px 8px; border-radius: 4px; border: 1px solid var(--border-color, #555); cursor: pointer;
   background: var(--comfy-input-bg, #333); color: inherit; }
 .tilework-overlay-bar button:focus-visible { outline: 2px solid #ffaa3c; }
-`;
+${ADVICE_STYLE}`;
 
 export class TileOverlay extends NodePane {
   /**
@@ -75,17 +74,14 @@ export class TileOverlay extends NodePane {
     const view = element("div", "tilework-overlay-view");
     view.append(this.canvas, this.hint);
     this.text = element("div", "tilework-overlay-text");
-    this.advice = element("div", "tilework-overlay-advice");
-    this.advised = element("span");
-    this.use = button("Use it", () => this.takeAdvice());
-    this.advice.append(this.advised, this.use);
+    this.advice = new AdviceRow(this.node);
     this.more = element("div", "tilework-overlay-more");
     this.more.setAttribute("role", "status");
     this.bar = element("div", "tilework-overlay-bar");
     this.bar.hidden = true;
     this.where = element("span");
     this.bar.append(this.turner("‹", "previous picture", -1), this.where, this.turner("›", "next picture", 1));
-    this.root.append(view, this.text, this.advice, this.more, this.bar);
+    this.root.append(view, this.text, this.advice.root, this.more, this.bar);
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.canvas.addEventListener("pointerleave", () => this.mark(null));
     this.canvas.addEventListener("blur", () => this.mark(null));
@@ -146,16 +142,6 @@ export class TileOverlay extends NodePane {
     this.paint();
   }
 
-  /** Put the advised sizes in, as one step that can be undone. */
-  takeAdvice() {
-    for (const [name, value] of Object.entries(this.scene.advice?.values ?? {})) {
-      const widget = this.node.widgets.find((one) => one.name === name);
-      widget.value = value;
-      widget.callback?.(value, app.canvas, this.node);
-    }
-    commit(this.node);
-  }
-
   // ---- showing
 
   /** Look at the node, and draw where something has changed. */
@@ -185,9 +171,7 @@ export class TileOverlay extends NodePane {
     say(this.text, scene.error ?? scene.text ?? "");
     this.text.classList.toggle("tilework-overlay-error", Boolean(scene.error));
     say(this.more, this.marked === null ? (scene.more ?? "") : this.described());
-    this.advice.hidden = !scene.advice || Boolean(scene.error);
-    say(this.advised, scene.advice?.text ?? "");
-    this.use.hidden = !scene.advice?.values;
+    this.advice.show(scene.error ? null : scene.advice);
     this.bar.hidden = !(scene.pages > 1);
     say(this.where, `${Math.min(this.page, (scene.pages ?? 1) - 1) + 1} of ${scene.pages}`);
   }

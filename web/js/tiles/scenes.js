@@ -5,30 +5,22 @@
  * picture, `more` what is said beside it, `hint` what stands in the picture's place, `pages` how many results there are.
  */
 
-import { adviceText, cheaperTile } from "./advice.js";
+import { adviceFor } from "./advice.js";
+import { costOf, memoryOf } from "./cost.js";
 import { countOf, describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
+import { cureOf } from "../cures.js";
+import { sizeAt } from "../sizes.js";
 import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "../sources.js";
+import { kept } from "./kept.js";
 import { thumbnail } from "./thumbnail.js";
 
 const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };
 const SETTINGS = { tile_width: "tileWidth", tile_height: "tileHeight", overlap: "overlap", multiple_of: "multipleOf" };
 const DOWNSCALE = 8;
 
-const KEPT_PLANS = 50;
-const plans = new Map();
 const read = new WeakMap();
 
-/** What `make` makes, the same object for the same `key`: a look at what has not changed costs next to nothing. */
-function kept(key, make) {
-  const name = JSON.stringify(key);
-  if (!plans.has(name)) {
-    plans.set(name, make());
-    if (plans.size > KEPT_PLANS) plans.delete(plans.keys().next().value);
-  }
-  return plans.get(name);
-}
-
-/** The same for a record that a run sent. */
+/** What `make` makes of a record that a run sent, once. */
 function keptOf(record, make) {
   if (record === null || typeof record !== "object") return null;
   if (!read.has(record)) read.set(record, make(record));
@@ -67,6 +59,8 @@ function canvasOf(node, run) {
     const picture = run?.record && thumbnail(run.record.picture).canvas;
     return { size: source.size, picture, unit: latent ? unitOf(node, source.unit) : 1, batch: 1 };
   }
+  const known = !latent && source === UNKNOWN ? sizeAt(node, SPLITS[node.comfyClass]) : null;
+  if (known && (!run || String(run.layout.canvas) !== String(known))) return { size: known, unit: 1, batch: 1 };
   if (run) {
     const { canvas, unit, batch } = run.layout;
     return { size: canvas, picture: thumbnail(run.record.picture).canvas, unit, batch, ran: true };
@@ -120,16 +114,10 @@ export function splitScene(node, results, page = 0) {
   const plan = { ...settings, height: canvas.size[0], width: canvas.size[1], unit: canvas.unit, batch: canvas.batch };
   const { layout, refused } = kept(plan, () => tryPlan(plan));
   if (refused) return { ...canvas, error: refused, pages };
-  const advice = kept([plan, "advice"], () => adviceFor(node, plan, countOf(layout)));
+  const fits = countOf(layout) === 1 ? { text: "It fits in one tile: no need to split." } : null;
+  const typed = ["tile_width", "tile_height"].map((name) => isConnected(node, name));
+  const advice = kept([plan, typed, "advice"], () => adviceFor(node, plan)) ?? fits;
   return { ...planned(layout, settings.multipleOf, canvas, pages), advice };
-}
-
-/** {text, values}: what to type instead; `values` only where both are typed here. */
-function adviceFor(node, plan, count) {
-  const cheaper = cheaperTile(plan);
-  if (!cheaper) return count === 1 ? { text: "It fits in one tile: no need to split.", values: null } : null;
-  const typed = ["tile_width", "tile_height"].every((name) => !isConnected(node, name));
-  return { text: adviceText(cheaper), values: typed ? { tile_width: cheaper.tileWidth, tile_height: cheaper.tileHeight } : null };
 }
 
 function tryPlan(plan) {
@@ -143,6 +131,7 @@ function tryPlan(plan) {
 
 function planned(layout, multipleOf, canvas, pages) {
   const lines = describe(layout, multipleOf);
+  if (layout.unit === 1) lines.push(`tiles of ${memoryOf(layout.tile, countOf(layout) * layout.batch)} in memory`);
   if (canvas.ran) lines.push("size as in the last run");
   return {
     size: canvas.size,
@@ -195,11 +184,12 @@ export function blendScene(node, results, page = 0) {
   return { ...other, more: run ? ANEW : "as Tile Split plans it; run to see the result", pages: 1 };
 }
 
-/** Nodes that plan their tiles when they run: the last result, or the grid of a connected Tile Split. */
+/** Nodes that plan their tiles when they run: the last result, or the grid of a connected Tile Split; and what their sizes cost. */
 export function ownScene(node, results, page = 0) {
   if (isConnected(node, "layout")) return blendScene(node, results, page);
   const run = runOf(results, page);
-  return run ? shownRun(run, results.records.length) : { hint: "Run once to see here which tiles it chose." };
+  const { text, advice } = costOf(node) ?? {};
+  return run ? { ...shownRun(run, results.records.length), advice } : { hint: "Run once to see here which tiles it chose.", text, advice };
 }
 
 /** Seam Check: the seams by verdict after a run, the planned grid before. */
@@ -219,13 +209,16 @@ export function checkScene(node, results, page = 0) {
       seams,
       columns: strings(record.columns),
       pictures: record.pictures,
-      text: typeof record.summary === "string" ? record.summary : "",
-      more: seams.length ? `Point at a seam, or use the arrow keys, for its row of the table.${left}` : "",
+      text: sentence(record.plain) || sentence(record.summary),
+      advice: sentence(record.cure) ? { text: sentence(record.cure), ...cureOf(node, record.action) } : null,
+      more: seams.length ? `Point at a seam, or use the arrow keys, for its row of the table.${left}\n${sentence(record.summary)}` : "",
       pages,
     };
   }
   return other ? { ...other, more: "run to see which boundaries show", pages: 1 } : { hint: "Run once to see the seams here." };
 }
+
+const sentence = (value) => (typeof value === "string" ? value : "");
 
 function readSeams(record) {
   const pair = (value) => Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);

@@ -23,13 +23,13 @@ const ONE_OF = {
 };
 
 const givesTiles = ({ node, slot }) => SPLITS.has(node.comfyClass) && slot === 0;
-const givesPicture = ({ node, slot }) => BLENDS.has(node.comfyClass) && slot === 0;
+export const givesPicture = ({ node, slot }) => BLENDS.has(node.comfyClass) && slot === 0;
 
 /** A node's name and number, as the editor shows them. */
 const called = (node) => `${node.title || node.type} (#${node.id})`;
 
 /** The node that a layout was planned by: a Tile Split may have it from another one. */
-function plannerOf(node) {
+export function plannerOf(node) {
   for (let step = 0; step < MOST_LAYOUTS && SPLITS.has(node.comfyClass); step++) {
     const next = originOf(node, "layout")?.node;
     if (!next) break;

@@ -1,0 +1,168 @@
+"""Pictures at their own pixels, a piece at a time: what the browser asks for where it has only a smaller copy.
+
+A picture is either a file that Load Image can have, or what a node was given in its last run. Of files the last one stays
+decoded for a minute after it was looked at: 3 bytes per pixel, and Pillow reads no more than 179 megapixels, so 537 MB at most;
+while it is decoded and turned as its camera says, twice that. What a node was given is not kept for this: as long as the host
+has it, it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps
+
+ROUTE = "/tilework/pixels"
+FOLDERS = ("input", "output", "temp")
+MOST_SIDE = 2048
+KEPT_SECONDS = 60.0
+MOST_LENT = 64
+
+_lent: OrderedDict[str, weakref.ref[torch.Tensor]] = OrderedDict()
+
+
+class NoPixelsError(Exception):
+    """There is nothing to show; `status` is HTTP's."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+def lend(pictures: torch.Tensor) -> str:
+    """Let the browser look into the first of IMAGE [B, H, W, C] for as long as somebody else keeps them; the name to ask by."""
+    name = uuid.uuid4().hex
+    _lent[name] = weakref.ref(pictures)
+    while len(_lent) > MOST_LENT:
+        _lent.popitem(last=False)
+    return name
+
+
+def lent_piece(name: str, box: tuple[int, int, int, int]) -> Image.Image:
+    """A piece (left, top, right, bottom) of a picture that was lent, in 8 bits."""
+    found = _lent.get(name)
+    pictures = None if found is None else found()
+    if pictures is None:
+        raise NoPixelsError(404, "the picture of this run is no longer there: run again")
+    _check_inside(box, pictures.shape[2], pictures.shape[1])
+    piece = pictures[0, box[1] : box[3], box[0] : box[2]]
+    piece = piece[..., :3] if piece.shape[-1] == 4 else piece
+    levels = (piece.float().cpu().nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.expand(*levels.shape[:2], 3).contiguous().numpy())
+
+
+class DecodedFile:
+    """The picture of one file, decoded when it is first asked for and forgotten a while after the last time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[str, float, int] | None = None
+        self._picture: Image.Image | None = None
+        self._until = 0.0
+
+    def piece(self, path: str, box: tuple[int, int, int, int]) -> Image.Image:
+        """A piece (left, top, right, bottom) of the picture in the file, as Load Image turns it."""
+        with self._lock:
+            about = os.stat(path)
+            key = path, about.st_mtime, about.st_size
+            if key != self._key or self._picture is None:
+                self._key = self._picture = None
+                self._picture, self._key = _decode(path), key
+            _check_inside(box, *self._picture.size)
+            self._until = time.monotonic() + KEPT_SECONDS
+            self._forget_later(KEPT_SECONDS)
+            return self._picture.crop(box)
+
+    def _forget_later(self, seconds: float) -> None:
+        timer = threading.Timer(seconds + 1, self._forget)
+        timer.daemon = True
+        timer.start()
+
+    def _forget(self) -> None:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._key = self._picture = None
+
+
+def _decode(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+                # What has 16 bits a pixel; Pillow would cut it off at 255.
+                picture = picture.convert("F").point(lambda level: level * (1 / 257)).convert("L")
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise NoPixelsError(413, "the file is too large to be looked into before a run: run once") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise NoPixelsError(415, "the file cannot be read as a picture") from error
+
+
+def _check_inside(box: tuple[int, int, int, int], width: int, height: int) -> None:
+    if box[2] > width or box[3] > height:
+        raise NoPixelsError(400, f"the picture is {width} x {height} and does not reach to {box[2]}, {box[3]}")
+
+
+def _box(query: Any) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) out of x, y, width and height."""
+    try:
+        x, y, width, height = (int(query.get(name, "")) for name in ("x", "y", "width", "height"))
+    except ValueError as error:
+        raise NoPixelsError(400, "x, y, width and height must be whole numbers") from error
+    if not (0 <= x < 1 << 24 and 0 <= y < 1 << 24 and 1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
+        raise NoPixelsError(400, f"a piece has sides of 1 to {MOST_SIDE} pixels and lies inside of the picture")
+    return x, y, x + width, y + height
+
+
+def _file(query: Any) -> str:
+    """The path of a file in one of the host's own folders."""
+    import folder_paths
+
+    kind, subfolder, name = (query.get(key, "") for key in ("type", "subfolder", "filename"))
+    folder = folder_paths.get_directory_by_type(kind) if kind in FOLDERS else None
+    if folder is None or not name or name != os.path.basename(name) or "\0" in subfolder + name:
+        raise NoPixelsError(400, "no such folder or file name")
+    folder = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(folder, subfolder, name))
+    if not path.startswith(os.path.join(folder, "")):
+        raise NoPixelsError(403, "the file lies outside of the folder")
+    if not os.path.isfile(path):
+        raise NoPixelsError(404, "there is no such file")
+    return path
+
+
+_decoded = DecodedFile()
+
+
+def _answer(query: Any) -> bytes:
+    box = _box(query)
+    piece = lent_piece(query["run"], box) if "run" in query else _decoded.piece(_file(query), box)
+    body = io.BytesIO()
+    piece.save(body, "png", compress_level=1)
+    return body.getvalue()
+
+
+def serve() -> None:
+    """Answer the browser, where there is a server."""
+    from aiohttp import web
+    from server import PromptServer
+
+    running = getattr(PromptServer, "instance", None)
+    if running is None:
+        return
+
+    @running.routes.get(ROUTE)
+    async def pixels(request: web.Request) -> web.Response:
+        try:
+            body = await asyncio.get_running_loop().run_in_executor(None, _answer, request.rel_url.query)
+        except NoPixelsError as error:
+            return web.Response(status=error.status, text=str(error))
+        return web.Response(body=body, content_type="image/png", headers={"Cache-Control": "no-store"})
