@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
 import threading
 import time
 import uuid
@@ -152,12 +153,11 @@ def _answer(query: Any) -> bytes:
 
 def serve() -> None:
     """Answer the browser, where there is a server."""
-    from aiohttp import web
-    from server import PromptServer
-
-    running = getattr(PromptServer, "instance", None)
+    # It has been loaded where there is one; to load it for this alone would bring the whole server along.
+    running = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     if running is None:
         return
+    from aiohttp import web
 
     @running.routes.get(ROUTE)
     async def pixels(request: web.Request) -> web.Response:

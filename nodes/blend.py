@@ -34,6 +34,8 @@ ALIASES = [
     "combine tiles",
     "seamless",
     "unsplit",
+    "fix seams",
+    "tiles to image",
 ]
 WINDOWS_TIP = (
     "linear: a straight ramp; gaussian: a bell-shaped ramp, faster in the middle; average: all tiles alike (leaves steps); none: a "

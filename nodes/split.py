@@ -18,6 +18,7 @@ ALIASES = [
     "crop tiles",
     "slice",
     "cut image",
+    "cut into tiles",
     "grid",
     "large image",
     "big image",

@@ -28,7 +28,7 @@ class TiledUpscale(SizesAndOverlapInWords):
             search_aliases=[
                 "upscale", "tiled upscale", "ultimate upscale", "upscale image (using model)", "super resolution", "ESRGAN", "enlarge",
                 "hires", "large image", "8k", "16k", "upscale with alpha", "out of memory", "SD upscale",
-                "ultimate sd upscale", "big picture", "big image", "big",
+                "ultimate sd upscale", "big picture", "big image", "big", "4x", "upscale with model",
             ],
             has_intermediate_output=True,
             inputs=[

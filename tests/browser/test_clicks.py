@@ -9,6 +9,7 @@ from tilework.tests.browser.test_search import look_for
 from tilework.tests.host.test_sampling_workflows import with_test_models
 
 PRESSES = """() => {
+  removeEventListener("pointerdown", window.countPress, true);
   window.presses = 0;
   window.countPress = () => (window.presses += 1);
   addEventListener("pointerdown", window.countPress, true);
@@ -30,9 +31,12 @@ def test_by_template(clean, server):
     page.get_by_role("button", name="Templates").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_test_id("template-workflows-content").wait_for()
-    if not dialog.get_by_text("tilework", exact=True).first.is_visible():
-        dialog.get_by_text("Extensions", exact=True).click()
-    dialog.get_by_text("tilework", exact=True).first.click()
+    entry, folded = dialog.get_by_text("tilework", exact=True).first, dialog.get_by_text("Extensions", exact=True)
+    folded.wait_for()
+    # The extensions' names are folded away or not, and a click on a heading that has just come up does nothing.
+    while not clean.do("() => F.until(() => document.querySelector('[role=dialog]')?.textContent.includes('tilework'), '', 2).catch(() => false)"):
+        folded.click()
+    entry.click()
     page.get_by_test_id("template-workflow-02 Upscale a picture of any size").click()
     dialog.wait_for(state="detached")
     clean.do("() => F.until(() => F.types().includes('TileworkTiledUpscale'), 'the template')")

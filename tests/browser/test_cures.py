@@ -58,8 +58,14 @@ def test_one_click_does_what_the_verdict_says(page, case):
     page.evaluate(CLICK)
     assert page.evaluate(TYPES) == after and page.evaluate(settings) != typed
     page.mouse.click(20, 700)
-    page.keyboard.press("Control+z")
-    page.evaluate(f"([before, typed]) => T.until(() => ({TYPES})().join() === before.join() && ({settings})() === typed, 'undo')", [before, typed])
+    undone = f"([before, typed]) => T.until(() => ({TYPES})().join() === before.join() && ({settings})() === typed, 'undo', 2).then(() => true, () => false)"
+    # Where a node's size has changed with its words, that is a step of its own.
+    for times in (1, 2):
+        page.keyboard.press("Control+z")
+        if page.evaluate(undone, [before, typed]):
+            break
+    print(f"  undone by {times}")
+    assert page.evaluate(undone, [before, typed])
     page.evaluate("() => T.until(() => T.overlay(T.find('TileworkSeamCheck')).scene.seams, 'the verdict is shown again')")
     page.evaluate(CLICK)
     assert page.evaluate(TYPES) == after

@@ -69,7 +69,7 @@ def test_it_follows_reroutes_primitives_and_bypassed_nodes(page, front, server):
           const { load, split } = await T.scene();
           window.split = split;
           const reroute = T.add("Reroute", 300, 60);
-          const invert = T.add("ImageInvert", 40, 560);
+          const invert = T.add("ImageQuantize", 40, 560); // through which no size is followed
           const primitive = T.add("PrimitiveInt", 40, 700, { value: 128 });
           load.connect(0, reroute, 0);
           reroute.connect(0, invert, 0);

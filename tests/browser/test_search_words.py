@@ -29,4 +29,3 @@ def test_what_people_type_finds_the_node_that_helps(clean):
     print("\n".join(f"{words:24} {WORDS[words]:32} {rank}" for words, rank in ranks.items()))
     assert len(ranks) >= 60
     assert {words: rank for words, rank in ranks.items() if rank is None or rank > FIRST} == {}
-    assert ranks["upscale"] <= 5

@@ -3,6 +3,7 @@
 import io
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
@@ -114,7 +115,7 @@ def test_every_link_of_the_documents_resolves(path):
         file, _, anchor = link.partition("#")
         if re.match(r"[a-z]+:", file):
             continue
-        target = (ROOT / path).parent / file if file else ROOT / path
+        target = (ROOT / path).parent / unquote(file) if file else ROOT / path
         assert target.exists(), f"{path}: {link}"
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)

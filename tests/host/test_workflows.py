@@ -30,7 +30,7 @@ def test_there_are_workflows_and_each_has_a_thumbnail():
 def test_the_file_is_laid_out_for_reading(path):
     saved = json.loads(path.read_text(encoding="utf-8"))
     assert any(node["type"] in ("Note", "MarkdownNote") for node in saved["nodes"])
-    boxes = [(*node["pos"], *node["size"]) for node in saved["nodes"]]
+    boxes = [(*node["pos"], node["size"][0], 0 if node["flags"].get("collapsed") else node["size"][1]) for node in saved["nodes"]]
     for i, (x, y, w, h) in enumerate(boxes):
         for x2, y2, w2, h2 in boxes[i + 1 :]:
             assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y, "nodes lie on each other"

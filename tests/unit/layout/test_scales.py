@@ -92,7 +92,7 @@ def rounded_placement(image, layout, scale):
     """The same blend with every tile put on the nearest whole pixel: what this must be better than."""
     height, width = (round(side * scale) for side in layout.canvas)
     total, weights = torch.zeros(1, height, width, 3), torch.zeros(height, width)
-    mosaic = Mosaic(layout, tuple(round(256 * scale) for _ in range(2)), scale=scale)
+    mosaic = Mosaic(layout, tuple(round(512 * scale) for _ in range(2)), scale=scale)
     for index, tile in enumerate(cut(image, layout)):
         row, column = divmod(index, len(layout.axes[1].origins))
         y, x = mosaic.windows[0][row], mosaic.windows[1][column]
@@ -111,8 +111,8 @@ def rounded_placement(image, layout, scale):
 @pytest.mark.parametrize(("scale", "bound"), [(1.1, 0.025), (1.37, 0.025), (1.5, 0.012)])
 @pytest.mark.parametrize("multiple_of", [1, 8])
 def test_fractional_scales_are_placed_between_pixels(scale, bound, multiple_of):
-    image = plane_wave(500, 778)
-    layout = TileLayout.grid(500, 778, 256, 256, 32, multiple_of)
+    image = plane_wave(1000, 1554)
+    layout = TileLayout.grid(1000, 1554, 512, 512, 64, multiple_of)
     whole = resize_by(image, scale)
     out = compose((resize_by(tile, scale) for tile in cut(image, layout)), layout, scale=scale)
     worst, mean = interior_error(out, whole)
@@ -121,7 +121,7 @@ def test_fractional_scales_are_placed_between_pixels(scale, bound, multiple_of):
     assert out.shape == whole.shape
     assert worst <= bound and mean <= 0.005
     if (scale, multiple_of) == (1.5, 8):
-        assert Mosaic(layout, (384, 384)).exact, "origins on multiples of 8 are whole pixels at x1.5"
+        assert Mosaic(layout, (768, 768)).exact, "origins on multiples of 8 are whole pixels at x1.5"
     else:
         assert rounded > bound, "the bound tells sub-pixel placement from rounding"
 
