@@ -75,6 +75,7 @@ def start_here() -> Image.Image:
     drawn = Image.new("RGB", (3 * CASE + 2 * GAP, 2 * CASE + GAP), BACKGROUND)
     for index, (words, name) in enumerate(cases.items()):
         case = ImageOps.fit(Image.open(FOLDER / f"{name}.jpg").convert("RGB"), (CASE, CASE), Image.Resampling.LANCZOS)
+        ImageDraw.Draw(case).rectangle((0, CASE - 50, CASE, CASE), fill=BACKGROUND)  # over the template's own caption
         drawn.paste(captioned(case, words, 24), (index % 3 * (CASE + GAP), index // 3 * (CASE + GAP)))
     middle = 2 * (CASE + GAP) + CASE / 2, CASE + GAP + CASE / 2
     ImageDraw.Draw(drawn).multiline_text(middle, "Which node\ndo I need?", INK, ImageFont.load_default(32), anchor="mm", align="center")

@@ -27,7 +27,7 @@ const NODES = {
     key: "tilework_seams",
     input: "layout",
     scene: checkScene,
-    rows: 4,
+    rows: 5,
     what: "The boundaries between tiles, coloured by verdict. Arrow keys go through them, the worst first.",
   },
 };
