@@ -7,10 +7,14 @@ from itertools import product
 
 import pytest
 import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
+from tilework.blending import TileLayout, compose, cut
 from tilework.blending.composition.survey import CONTENT, EQUAL, TONE, OverlapFinding
+from tilework.blending.seam_check.cause import CAUSES, causes
+from tilework.blending.seam_check.check import check_seams
 from tilework.blending.seam_check.report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport, SeamRow
 from tilework.nodes.cures import blend_cure, field_cure, seam_cure, size_cure
 from tilework.tests.host.prompts import blend, node, source, split
+from tilework.tests.unit.seam_check import seam_scenes as scenes
 
 TESTS = ("step", "wavering step", "tone drift", "broken detail", "faded detail", "ghost")
 
@@ -49,6 +53,47 @@ def test_every_verdict_of_seam_check_names_a_node_and_a_setting_of_it(pack):
         words = seam_cure(one, overlap)
         assert names_node_and_setting(words, pack), words
         assert len(words) < 500, words
+
+
+LAYOUT = TileLayout.grid(512, 512, 288, 288, 64)
+HARD = TileLayout.grid(512, 512, 256, 256, 0)
+
+
+def ghostly():
+    """A texture whose second tile is shifted, blended by windows, and its tiles."""
+    wide = scenes.texture(1, scenes.generator(7))[..., None] * 3 - 1
+    tiles = [tile.roll(4, 2) if index == 1 else tile for index, tile in enumerate(cut(wide, LAYOUT))]
+    return compose(tiles, LAYOUT, "hann"), tiles
+
+
+def pictures():
+    """Pictures of every kind of verdict, as arguments of check_seams, and the least that each finds."""
+    smooth, texture = (make(1, scenes.generator(seed))[..., None] for make, seed in ((scenes.smooth, 31), (scenes.texture, 32)))
+    edge = scenes.hard_edge(1, scenes.generator(33))[..., None]
+    yield (smooth, HARD), "nothing"
+    yield (smooth, LAYOUT), "nothing"
+    yield (smooth, LAYOUT, smooth), "nothing"
+    yield (scenes.stepped(smooth[..., 0], 6)[..., None], HARD), "tone"
+    yield (scenes.feathered(smooth[..., 0], 8)[..., None], LAYOUT, smooth), "tone"
+    yield (scenes.shifted(texture[..., 0], 3)[..., None], HARD), "broken detail"
+    yield (scenes.band_blurred(texture[..., 0], 2, 32)[..., None], LAYOUT), "mixed detail"
+    blend, tiles = ghostly()
+    yield (blend, LAYOUT, None, tiles), "mixed detail"
+    yield (edge, HARD), "edge"
+    yield (smooth[:, :24, :24], TileLayout.grid(24, 24, 16, 16, 8)), "not judged"
+    yield (smooth[:, :64, :64], TileLayout.grid(64, 64, 64, 64, 0)), "one tile"
+
+
+def test_so_does_every_verdict_on_generated_pictures(pack):
+    found = set()
+    for given, least in pictures():
+        verdict = check_seams(*given)
+        found |= set(causes(verdict))
+        assert least in causes(verdict), (least, verdict.summary())
+        words = seam_cure(verdict, given[1].least_overlap or 0)
+        print(f"{least}: {verdict.plain()} {words}")
+        assert names_node_and_setting(words, pack), words
+    assert found == set(CAUSES)
 
 
 def test_so_do_the_other_diagnoses(pack):

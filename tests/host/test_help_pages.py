@@ -128,6 +128,19 @@ def test_the_readme_names_every_node(nodes):
     assert [info["display_name"] for info in nodes.values() if f"**{info['display_name']}**" not in table] == []
 
 
+def test_every_value_of_a_combo_is_explained_in_its_tooltip(nodes):
+    hosts_own = {"sampler_name", "scheduler"}
+    silent = {}
+    for name, info in nodes.items():
+        for category in info["input"].values():
+            for key, (kind, *more) in category.items():
+                values = kind if isinstance(kind, list) else more[0].get("options", []) if more and kind == "COMBO" else []
+                words = more[0].get("tooltip", "") if more else ""
+                if key not in hosts_own and [value for value in values if not re.search(rf"\b{re.escape(value)}\b", words)]:
+                    silent[f"{name} {key}"] = values
+    assert silent == {}
+
+
 def test_people_find_every_node_by_the_words_they_use(nodes):
     for name, info in nodes.items():
         aliases = info["search_aliases"]
