@@ -173,7 +173,8 @@ class SeamReport:
             return f"No seam can be seen at {counted(self.judged, 'boundary')}."
         worst, seams = self.failing[0], sum(row.verdict == SEAM for row in self.failing)
         found = f"A seam can be seen at {seams}" if seams else f"An edge that may be a seam lies at {len(self.failing)}"
-        return f"{found} of {counted(self.judged, 'boundary')}; worst: {worst.boundary}, {worst.where}, {worst.test} of {abs(worst.step):.1f} levels."
+        what = f"{worst.test} of {abs(worst.step):.1f} levels"
+        return f"{found} of {counted(self.judged, 'boundary')}; worst: {worst.boundary}, {worst.where}, {what}."
 
     def _highest(self) -> str:
         """The highest z of a report that passed, and why it is no seam where it is above the threshold."""

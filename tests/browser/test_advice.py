@@ -94,7 +94,9 @@ def test_what_fits_is_said_and_what_comes_from_elsewhere_is_not_overwritten(page
     page.evaluate(
         "async () => { const { split } = await T.scene({ tile_width: 512, tile_height: 512, overlap: 32 }); window.split = split; }"
     )
-    page.evaluate("() => T.until(() => T.overlay(split).advice.words.textContent === 'It fits in one tile: no need to split.', 'that it fits')")
+    page.evaluate(
+        "() => T.until(() => T.overlay(split).advice.words.textContent === 'It fits in one tile: no need to split.', 'that it fits')"
+    )
     assert not page.locator(".tilework-advice button").is_visible()
     page.evaluate("() => { const size = T.add('PrimitiveInt', 40, 700, { value: 384 }); T.link(size, 0, split, 'tile_width'); }")
     page.evaluate("() => T.until(() => T.overlay(split).advice.words.textContent.startsWith('288 x 512 would need'), 'the advice')")
@@ -155,7 +157,9 @@ def test_nodes_that_plan_by_themselves_say_what_it_costs_and_what_auto_means(pag
         }"""
     )
     said = f"({NOTE})(up)"
-    page.evaluate(f"() => T.until(() => {said} === 'tile auto: as large as the memory allows; overlap auto: measured for this model', 'auto')")
+    page.evaluate(
+        f"() => T.until(() => {said} === 'tile auto: as large as the memory allows; overlap auto: measured for this model', 'auto')"
+    )
     page.evaluate("() => T.put(up, { tile_width: 256, tile_height: 0, overlap: 32 })")
     page.evaluate(f"() => T.until(() => {said} === '9 tiles of 192 x 192, 1.27 x the pixels', 'what it costs')")
     assert page.evaluate("() => T.overlay(up).advice.words.textContent") == "272 x 272 would need 4 tiles, 1.13 x the pixels"

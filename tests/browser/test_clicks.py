@@ -34,7 +34,9 @@ def test_by_template(clean, server):
     entry, folded = dialog.get_by_text("tilework", exact=True).first, dialog.get_by_text("Extensions", exact=True)
     folded.wait_for()
     # The extensions' names are folded away or not, and a click on a heading that has just come up does nothing.
-    while not clean.do("() => F.until(() => document.querySelector('[role=dialog]')?.textContent.includes('tilework'), '', 2).catch(() => false)"):
+    while not clean.do(
+        "() => F.until(() => document.querySelector('[role=dialog]')?.textContent.includes('tilework'), '', 2).catch(() => false)"
+    ):
         folded.click()
     entry.click()
     page.get_by_test_id("template-workflow-02 Upscale a picture of any size").click()

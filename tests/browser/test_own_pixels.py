@@ -72,7 +72,7 @@ def test_every_pixel_is_the_pictures_own(page, large, zoom):
         f"zoom => {{ {view}.centre = [6123, 4321]; {view}.zoom = zoom; {view}.settle(); T.solar().frame(); return T.solar().about.textContent; }}",
         zoom,
     )
-    assert "10000 × 7000" in about and "% copy" in about, about
+    assert "10000 \u00d7 7000" in about and "% copy" in about, about
     page.evaluate(SHARP)
     took = time.monotonic() - began
     pixels, corner = shown(page)
@@ -103,7 +103,9 @@ def test_a_small_move_needs_nothing_new_and_a_large_one_cancels_what_was_under_w
 
 
 def test_what_cannot_be_fetched_says_so_and_shows_the_copy(page, front):
-    front.page.route("**/tilework/pixels**", lambda route: route.fulfill(status=404, body="the picture of this run is no longer there: run again"))
+    front.page.route(
+        "**/tilework/pixels**", lambda route: route.fulfill(status=404, body="the picture of this run is no longer there: run again")
+    )
     page.evaluate("() => T.solar().view.zoomTo(1)")
     page.evaluate("() => T.until(() => T.solar().about.textContent.includes('run again'), 'the reason')")
     assert "% copy" in page.evaluate("() => T.solar().about.textContent")
@@ -138,4 +140,6 @@ def test_settings_without_effect_look_like_it_and_an_own_curve_says_how_it_is_ed
     page.evaluate("() => T.set({ preset: 'curve' })")
     page.evaluate("() => T.frame()")
     page.mouse.move(5, 500)
-    assert "Double-click" in page.evaluate("() => T.solar().readout.textContent") and "Delete" in page.evaluate("() => T.solar().readout.textContent")
+    assert "Double-click" in page.evaluate("() => T.solar().readout.textContent") and "Delete" in page.evaluate(
+        "() => T.solar().readout.textContent"
+    )

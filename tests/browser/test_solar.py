@@ -347,7 +347,9 @@ def test_a_curve_of_the_core_is_shown_after_a_run(page, photograph):
 
 
 def test_the_template_opens_and_is_live_before_a_run(page, front):
-    saved = json.loads((Path(__file__).resolve().parents[2] / "example_workflows" / "12 See faint seams, spots and banding.json").read_text("utf-8"))
+    saved = json.loads(
+        (Path(__file__).resolve().parents[2] / "example_workflows" / "12 See faint seams, spots and banding.json").read_text("utf-8")
+    )
     page.evaluate("saved => app.loadGraphData(saved)", saved)
     shown = page.evaluate(
         """async () => {

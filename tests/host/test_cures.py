@@ -116,9 +116,13 @@ def checked(picture, change, method="hann", overlap=64, tile=256, beside="refere
         "change": {**change, "inputs": {"images": ["split", 0], **change["inputs"]}},
         "blend": blend(["change", 0], ["split", 1], method),
         "check": node(
-            "TileworkSeamCheck", image=["blend", 0], layout=["split", 1], threshold=5.0, on_fail="report",
+            "TileworkSeamCheck",
+            image=["blend", 0],
+            layout=["split", 1],
+            threshold=5.0,
+            on_fail="report",
             **{beside: ["picture" if beside == "reference" else "change", 0]},
-        ),  # fmt: skip
+        ),
     }
 
 
@@ -142,7 +146,9 @@ CASES = {
     "drift": checked(source(896, 896, kind="smooth", seed=51), node("TileworkTestLighten", index=4, levels=6.0), overlap=32, tile=320),
     "ghost": checked(node("LoadImage", image="example.png"), node("TileworkTestShift", index=4, by=5), beside="tiles"),
     "hard cut": checked(source(600, 600, kind="smooth", seed=53), node("TileworkTestLighten", index=4, levels=6.0), "none", 0),
-    "hard cut of wide overlaps": checked(source(600, 600, kind="smooth", seed=54), node("TileworkTestLighten", index=4, levels=6.0), "none"),
+    "hard cut of wide overlaps": checked(
+        source(600, 600, kind="smooth", seed=54), node("TileworkTestLighten", index=4, levels=6.0), "none"
+    ),
 }
 
 

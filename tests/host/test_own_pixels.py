@@ -21,7 +21,9 @@ from tilework.tests.host.prompts import node
 def pattern(height, width, channels=3):
     """Every pixel has its own colour."""
     y, x = np.mgrid[:height, :width]
-    return np.stack([(x + 3 * y) % 256, (x // 256 * 16 + y) % 256, (y // 256 * 16 + x * 7) % 256, x * 0 + 128], -1)[..., :channels].astype(np.uint8)
+    return np.stack([(x + 3 * y) % 256, (x // 256 * 16 + y) % 256, (y // 256 * 16 + x * 7) % 256, x * 0 + 128], -1)[..., :channels].astype(
+        np.uint8
+    )
 
 
 def ask(server, **query):
@@ -119,7 +121,7 @@ def test_files_as_load_image_reads_them(tmp_path):
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
     assert kept.piece(str(tmp_path / "turned.png"), (0, 0, 40, 60)).size == (40, 60)
-    Image.fromarray((np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27)).save(tmp_path / "deep.png")
+    Image.fromarray(np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27).save(tmp_path / "deep.png")
     deep = np.asarray(kept.piece(str(tmp_path / "deep.png"), (0, 0, 60, 40)))
     assert np.abs(deep[..., 0] - np.arange(2400).reshape(40, 60) * 27 / 257).max() <= 1
     Image.fromarray(pattern(40, 60, 4)).save(tmp_path / "alpha.png")
