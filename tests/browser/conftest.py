@@ -63,6 +63,12 @@ def front_end(request):
         return front_end_arguments(find_host(), chosen_front_end(request.param))
 
 
+@pytest.fixture
+def newest(request):
+    """Whether the test runs on the newest front end beside the host's own one."""
+    return request.node.callspec.params["front_end"] == LATEST
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, front_end):
     """The running server, with the test models' names where the templates look for theirs."""

@@ -129,7 +129,7 @@ def test_a_click_on_a_card_opens_it(clean):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_opens_whole_and_runs(laptop, clean, name):
+def test_it_opens_whole_and_runs(laptop, clean, name, newest):
     SHOTS.mkdir(parents=True, exist_ok=True)
     clean.do(OPEN, name)
     clean.do(
@@ -147,8 +147,8 @@ def test_it_opens_whole_and_runs(laptop, clean, name):
     assert clean.do(CLASHES) == []
     assert clean.complaints() == []
     prompt = with_test_models(clean.do("() => F.prompt()"))
-    if not clean.vue:
-        return  # To run it once is enough.
+    if not clean.vue or (newest and name not in NAMES[:4]):
+        return  # To run it once is enough, and some of them on the newest front end.
     clean.do("() => F.fit()")
     clean.run(shortened(prompt))
     # What came of it is shown, and has pushed nothing onto its neighbour.
