@@ -14,6 +14,7 @@ from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import check_finite
 from ..host.progress import watched
 from .menu import CUT
+from .overlay import NOTE_KEY
 from .types import Layout, Least, check_image, check_layout
 
 METHOD_TIP = (
@@ -134,7 +135,7 @@ class ColorMatch(io.ComfyNode):
             done, words = _match_layouts(items, plans, references, masks, settings)
         else:
             done, words = _match_pictures(items, references, masks, settings)
-        return io.NodeOutput(done, ui={"text": words})
+        return io.NodeOutput(done, ui={"text": words, NOTE_KEY: ["\n".join(words)]})
 
 
 def _check_connected(method: str, unchanged_only: float, reference: bool, layout: bool) -> None:

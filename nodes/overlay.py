@@ -66,6 +66,7 @@ def seam_record(report: SeamReport, plan: TileLayout, picture: dict[str, str] | 
         "pictures": report.pictures,
         "summary": report.summary(),
         "plain": report.plain(),
+        "passed": report.passed,
         "columns": list(COLUMNS),
         "rows": rows,
         "left_out": len(report.rows) - len(rows),

@@ -45,7 +45,7 @@ def describe_blend(plan: GridLayout, mosaic: Mosaic, method: str, typed: bool) -
     lines = [f"{counted(len(plan), 'tile')}, {method}, scale {_scale_text(mosaic.scale)} ({source})"]
     if len(plan) > 1 and not smallest_overlap(mosaic) and method != "none":
         lines.append("some tiles do not overlap: nothing to blend there")
-    final = f"final size {mosaic.size[1]} x {mosaic.size[0]}"
+    final = f"final size {mosaic.size[1]} x {mosaic.size[0]}" + (f", trim {mosaic.trim}" if mosaic.trim else "")
     lines.append(final + ("" if mosaic.exact else ", placed between pixels"))
     planned = tuple(length // plan.unit for length in plan.tile_size)
     lost = [p - c for p, c in zip(planned, mosaic.tile_size, strict=True)]

@@ -57,7 +57,7 @@ class NotePane extends NodePane {
   }
 
   frame() {
-    const error = errorOf(this.node) || wrongWires(this.node);
+    const error = wrongWires(this.node) || errorOf(this.node);
     const waits = waitsFor(this.node);
     const note = notes.get(keyOf(this.node));
     const cost = error || waits ? null : costOf(this.node);

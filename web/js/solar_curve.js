@@ -242,7 +242,7 @@ class SolarWidget extends NodePane {
       this.switchOff("inversions", settings.preset !== "inversions");
       this.switchOff("shape", settings.connected && settings.preset === "curve");
     }
-    say(this.error, errorOf(this.node) || wrongWires(this.node) || settings.errors.join(" "));
+    say(this.error, wrongWires(this.node) || errorOf(this.node) || settings.errors.join(" "));
     this.view.draw(this.curve, settings.channel, changed);
     this.plot.draw(settings, this.curve, picture, changed);
     this.tellPointed();

@@ -48,7 +48,8 @@ function hideImages(node) {
 function addOverlay(node, { key, input, scene, what, rows }) {
   const overlay = new TileOverlay(node, what, rows, (page) => {
     const wrong = wrongWires(node);
-    const error = errorOf(node) || wrong;
+    // Wires that are wrong explain what a run made of them.
+    const error = wrong || errorOf(node);
     // Another picture than the one that these wires would make is not drawn calmly above the words.
     const instead = wrong ? "The wires do not fit together." : scene === splitScene ? "" : waitsFor(node);
     const shown = instead ? { hint: instead, pages: 1 } : scene(node, results.get(keyOf(node)), page);

@@ -150,8 +150,8 @@ export class TileOverlay extends NodePane {
     const box = this.canvas.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
     const size = [box.width, box.height].map((side) => Math.max(1, Math.min(MOST_SIDE, Math.round(side * ratio))));
-    const { picture, layout, seams, ...rest } = scene;
-    const state = JSON.stringify([rest, size, this.page]);
+    const { picture, layout, seams, advice, ...rest } = scene;
+    const state = JSON.stringify([rest, advice?.text, advice?.label, size, this.page]);
     const same = layout === this.scene.layout && seams === this.scene.seams;
     if (same && state === this.state && picture === this.scene.picture) return;
     if (!same) this.marked = null;

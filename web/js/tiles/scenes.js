@@ -210,7 +210,7 @@ export function checkScene(node, results, page = 0) {
       columns: strings(record.columns),
       pictures: record.pictures,
       text: sentence(record.plain) || sentence(record.summary),
-      advice: sentence(record.cure) ? { text: sentence(record.cure), ...cureOf(node, record.action) } : null,
+      advice: sentence(record.cure) ? { text: sentence(record.cure), of: record, calm: record.passed === true, ...cureOf(node, record.action) } : null,
       more: seams.length ? `Point at a seam, or use the arrow keys, for its row of the table.${left}\n${sentence(record.summary)}` : "",
       pages,
     };
