@@ -1,9 +1,9 @@
 """Pictures at their own pixels, a piece at a time: what the browser asks for where it has only a smaller copy.
 
 A picture is either a file that Load Image can have, or what a node was given in its last run. Of files the last one stays
-decoded for a minute after it was looked at: 3 bytes per pixel, and Pillow reads no more than 179 megapixels, so 537 MB at most;
-while it is decoded and turned as its camera says, twice that. What a node was given is not kept for this: as long as the host
-has it, it is there.
+decoded for a minute after it was looked at: 4 bytes per pixel, and Pillow reads no more than 179 megapixels, so 716 MB at most;
+twice that while it is turned as its camera says, or brought to RGB. What a node was given is not kept for this: as long as the
+host has it, it is there. All of it is done by one thread, one request after the other; who has gone away is passed over.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 import uuid
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -28,6 +30,8 @@ MOST_SIDE = 2048
 KEPT_SECONDS = 60.0
 MOST_LENT = 64
 
+# Not the host's own pool, which answers everybody else.
+_worker = ThreadPoolExecutor(1, "tilework-pixels")
 _lent: OrderedDict[str, weakref.ref[torch.Tensor]] = OrderedDict()
 
 
@@ -56,7 +60,7 @@ def lent_piece(name: str, box: tuple[int, int, int, int]) -> Image.Image:
         raise NoPixelsError(404, "the picture of this run is no longer there: run again")
     _check_inside(box, pictures.shape[2], pictures.shape[1])
     piece = pictures[0, box[1] : box[3], box[0] : box[2]]
-    piece = piece[..., :3] if piece.shape[-1] == 4 else piece
+    piece = piece[..., :3] if piece.shape[-1] >= 3 else piece[..., :1]
     levels = (piece.float().cpu().nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(levels.expand(*levels.shape[:2], 3).contiguous().numpy())
 
@@ -69,6 +73,7 @@ class DecodedFile:
         self._key: tuple[str, float, int] | None = None
         self._picture: Image.Image | None = None
         self._until = 0.0
+        self._timer: threading.Timer | None = None
 
     def piece(self, path: str, box: tuple[int, int, int, int]) -> Image.Image:
         """A piece (left, top, right, bottom) of the picture in the file, as Load Image turns it."""
@@ -78,32 +83,42 @@ class DecodedFile:
             if key != self._key or self._picture is None:
                 self._key = self._picture = None
                 self._picture, self._key = _decode(path), key
-            _check_inside(box, *self._picture.size)
             self._until = time.monotonic() + KEPT_SECONDS
-            self._forget_later(KEPT_SECONDS)
+            if self._timer is None:
+                self._forget_in(KEPT_SECONDS)
+            _check_inside(box, *self._picture.size)
             return self._picture.crop(box)
 
-    def _forget_later(self, seconds: float) -> None:
-        timer = threading.Timer(seconds + 1, self._forget)
-        timer.daemon = True
-        timer.start()
+    def _forget_in(self, seconds: float) -> None:
+        self._timer = threading.Timer(max(seconds, 0) + 1, self._forget)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _forget(self) -> None:
         with self._lock:
-            if time.monotonic() >= self._until:
+            left = self._until - time.monotonic()
+            self._timer = None
+            if left > 0:
+                self._forget_in(left)
+            else:
                 self._key = self._picture = None
 
 
 def _decode(path: str) -> Image.Image:
     try:
         with Image.open(path) as picture:
+            picture.load()
+            ImageOps.exif_transpose(picture, in_place=True)
             if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
                 # What has 16 bits a pixel; Pillow would cut it off at 255.
                 picture = picture.convert("F").point(lambda level: level * (1 / 257)).convert("L")
-            return ImageOps.exif_transpose(picture).convert("RGB")
+            picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        # Colours that stand for clear ones, profiles: not of the pixels, and repeated in every piece.
+        picture.info.clear()
+        return picture
     except Image.DecompressionBombError as error:
         raise NoPixelsError(413, "the file is too large to be looked into before a run: run once") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # every format's reader has its own
         raise NoPixelsError(415, "the file cannot be read as a picture") from error
 
 
@@ -131,8 +146,9 @@ def _file(query: Any) -> str:
     folder = folder_paths.get_directory_by_type(kind) if kind in FOLDERS else None
     if folder is None or not name or name != os.path.basename(name) or "\0" in subfolder + name:
         raise NoPixelsError(400, "no such folder or file name")
-    folder = os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(folder, subfolder, name))
+    # By the letters alone, as the host does it: links that stand in the folder are meant, and a name of another machine is not asked.
+    folder = os.path.abspath(folder)
+    path = os.path.abspath(os.path.join(folder, subfolder, name))
     if not path.startswith(os.path.join(folder, "")):
         raise NoPixelsError(403, "the file lies outside of the folder")
     if not os.path.isfile(path):
@@ -143,26 +159,43 @@ def _file(query: Any) -> str:
 _decoded = DecodedFile()
 
 
-def _answer(query: Any) -> bytes:
+def _piece(query: Any) -> Image.Image:
     box = _box(query)
-    piece = lent_piece(query["run"], box) if "run" in query else _decoded.piece(_file(query), box)
+    if "run" in query:
+        try:
+            return lent_piece(query["run"], box)
+        except NoPixelsError as error:
+            if error.status != 404 or "filename" not in query:
+                raise
+    return _decoded.piece(_file(query), box)
+
+
+def _answer(query: Any, gone: Callable[[], bool]) -> bytes:
+    if gone():
+        raise NoPixelsError(499, "nobody waits for it any more")
+    piece = _piece(query)
     body = io.BytesIO()
     piece.save(body, "png", compress_level=1)
     return body.getvalue()
+
+
+def _gone(request: Any) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def serve() -> None:
     """Answer the browser, where there is a server."""
     # It has been loaded where there is one; to load it for this alone would bring the whole server along.
     running = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
-    if running is None:
+    # Another copy of the pack may have it already: the host does not start with two.
+    if running is None or any(getattr(route, "path", "") == ROUTE for route in running.routes):
         return
     from aiohttp import web
 
     @running.routes.get(ROUTE)
     async def pixels(request: web.Request) -> web.Response:
         try:
-            body = await asyncio.get_running_loop().run_in_executor(None, _answer, request.rel_url.query)
+            body = await asyncio.get_running_loop().run_in_executor(_worker, _answer, request.rel_url.query, lambda: _gone(request))
         except NoPixelsError as error:
             return web.Response(status=error.status, text=str(error))
         return web.Response(body=body, content_type="image/png", headers={"Cache-Control": "no-store"})

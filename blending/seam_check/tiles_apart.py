@@ -231,13 +231,17 @@ def _ghost(one: torch.Tensor, two: torch.Tensor, mixed: torch.Tensor) -> tuple[t
     Per column the picture's share w of the first tile is fitted; what is seen twice is the
     tiles' difference times 2 min(w, 1 - w), which is nothing where the picture shows one tile only.
     Where the share changes along the column, as beside a cut that wanders, w is no place's own: of shares s with mean w
-    and variance v, w (1 - w) - v is the mean of s (1 - s), and v is what the fit leaves over.
+    and variance v, w (1 - w) - v is the mean of s (1 - s). The fit leaves over v times the difference squared, and whatever
+    grain came after the blend, which does not grow with the difference: v is the slope of one over the other.
     """
     apart = one - two
     energy = apart.square().mean(1)
     share = ((mixed - two) * apart).mean(1) / energy.clamp_min(1e-6)
-    left_over = (mixed - two - share[:, None] * apart).square().mean(1)
-    mixed_share = (share * (1 - share) - left_over / energy.clamp_min(1e-6)).clamp(0, 0.25)
+    residue, power = (mixed - two - share[:, None] * apart).square(), apart.square()
+    left_over = residue.mean(1)
+    spread = power - energy[:, None]
+    variance = ((residue - left_over[:, None]) * spread).mean(1) / spread.square().mean(1).clamp_min(1e-6)
+    mixed_share = (share * (1 - share) - variance.clamp_min(0)).clamp(0, 0.25)
     twice = 1 - (1 - 4 * mixed_share).sqrt()
     twice = torch.where(left_over < 0.25 * energy, twice, 0.0)  # changed after the blend: nothing can be said
     ghost = (twice * energy.sqrt()).mean(-1)

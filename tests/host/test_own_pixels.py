@@ -7,6 +7,7 @@ import io
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ from PIL import Image
 from tilework.host import own_pixels
 from tilework.host.own_pixels import MOST_SIDE, DecodedFile, NoPixelsError, lend, lent_piece
 from tilework.tests.host.prompts import node
+from tilework.tools.server.comfy import Server
+from tilework.tools.server.loopback import get_json
+from tilework.tools.setup.environment import find_host
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def pattern(height, width, channels=3):
@@ -108,7 +114,7 @@ def test_what_is_broken_or_hostile_gets_an_error_and_nothing_else(server, file, 
 
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (server.base / "input" / "bomb.png").write_bytes(data)
-    asked = {**file, "x": 0, "y": 0, "width": 300, "height": 200, **query} if query else {}
+    asked = {**({} if "run" in query else file), "x": 0, "y": 0, "width": 300, "height": 200, **query} if query else {}
     found, body = ask(server, **asked)
     print(found, body[:120])
     assert found == status and b"Traceback" not in body and b"<img" not in body
@@ -138,6 +144,34 @@ def test_a_changed_file_is_read_again_and_a_forgotten_one_costs_nothing(tmp_path
     assert kept._picture is None
     with pytest.raises(NoPixelsError, match="does not reach to 9, 1"):
         kept.piece(str(path), (8, 0, 9, 1))
+
+
+def test_what_was_refused_is_forgotten_too_and_there_is_one_timer(tmp_path):
+    kept, path = DecodedFile(), tmp_path / "one.png"
+    Image.new("RGB", (8, 8)).save(path)
+    with pytest.raises(NoPixelsError, match="does not reach"):
+        kept.piece(str(path), (0, 0, 9, 9))
+    timer = kept._timer
+    assert timer is not None and timer.is_alive()
+    kept.piece(str(path), (0, 0, 8, 8))
+    assert kept._timer is timer
+    timer.cancel()
+
+
+def test_a_second_copy_of_the_pack_does_not_stop_the_host():
+    with Server(find_host(), name="twice", packs={"tilework": ROOT, "tilework_copy": ROOT}) as running:
+        assert "TileworkTileSplit" in get_json(running.url + "/object_info/TileworkTileSplit")
+
+
+def test_links_in_the_folder_are_followed_as_the_host_does(server, file):
+    link = server.base / "input" / "linked.png"
+    if not link.is_symlink():
+        link.symlink_to(server.base / "input" / "pattern.png")
+    assert ask(server, **{**file, "filename": "linked.png"}, x=0, y=0, width=8, height=8)[0] == 200
+
+
+def test_a_run_that_is_gone_has_its_file_still(server, file):
+    assert ask(server, **file, run="no such run", x=0, y=0, width=8, height=8)[0] == 200
 
 
 def test_what_is_lent_is_not_held():

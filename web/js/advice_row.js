@@ -10,10 +10,11 @@ export const ADVICE_STYLE = `
 .tilework-advice[hidden], .tilework-advice button[hidden] { display: none; }
 .tilework-advice button { flex: 0 0 auto; font: inherit; padding: 1px 8px; border-radius: 4px; border: 1px solid var(--border-color, #555); cursor: pointer;
   background: var(--comfy-input-bg, #333); color: inherit; }
+.tilework-advice button:disabled { opacity: 0.6; cursor: default; }
 .tilework-advice button:focus-visible { outline: 2px solid #ffaa3c; }
 `;
 
-const DONE = "Done. Run again to see what it makes.";
+const DONE = "Done: run again";
 
 export class AdviceRow {
   constructor(node) {
@@ -36,9 +37,10 @@ export class AdviceRow {
     this.advice = advice ?? null;
     this.root.hidden = !advice;
     this.root.classList.toggle("tilework-calm", Boolean(advice?.calm));
-    say(this.words, done ? DONE : (advice?.text ?? ""));
-    this.button.hidden = done || (!advice?.values && !advice?.act);
-    say(this.button, advice?.label ?? "Use it");
+    say(this.words, advice?.text ?? "");
+    this.button.hidden = !advice?.values && !advice?.act;
+    this.button.disabled = done;
+    say(this.button, done ? DONE : (advice?.label ?? "Use it"));
   }
 
   /** Do it, as one step that can be undone. */

@@ -1,7 +1,7 @@
 /** What the editor can do about a diagnosis: nodes added, wired and set, as one step that can be undone. */
 
 import { putValue } from "./advice_row.js";
-import { above, feederOf, isConnected, originOf, valueOf } from "./sources.js";
+import { above, comesFrom, feederOf, isConnected, originOf, valueOf } from "./sources.js";
 import { givesPicture, plannerOf } from "./tiles/wiring.js";
 
 const LEAST_OVERLAP = 16;
@@ -20,7 +20,8 @@ function around(check) {
   if (!split || [blend, split].some((node) => node.graph !== check.graph) || split.comfyClass !== "TileworkTileSplit") return null;
   const original = (isConnected(check, "reference") && feederOf(check, "reference")) || feederOf(split, "image");
   const [tiles, plan] = [feederOf(blend, "tiles"), feederOf(blend, "layout")];
-  return original && tiles && plan ? { blend, split, original, tiles, plan } : null;
+  if (!original || comesFrom(original.node, blend)) return null;
+  return tiles && plan ? { blend, split, original, tiles, plan } : null;
 }
 
 /** Where tiles do not overlap nothing can be blended: an eighth of the tile. */
@@ -77,9 +78,11 @@ const OUTPUTS = {
 /** {label, act} that connects a node's sizes where they belong; null where that is no single place, or is done already. */
 export function connection(node) {
   const wires = [];
+  // A VAE's figures are for the tiled VAE nodes, which take them by themselves.
+  if (node.comfyClass === "TileworkReceptiveField" && isConnected(node, "vae")) return null;
   for (const { to, outputs } of OUTPUTS[node.comfyClass] ?? []) {
     const targets = (node.graph?._nodes ?? []).filter((one) => to.includes(one.comfyClass));
-    if (targets.length !== 1) continue;
+    if (targets.length !== 1 || comesFrom(node, targets[0])) continue;
     for (const [name, slot] of Object.entries(outputs)) if (!isConnected(targets[0], name)) wires.push([slot, targets[0], name]);
   }
   if (!wires.length) return null;

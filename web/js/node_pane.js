@@ -39,7 +39,7 @@ export class NodePane {
       if (this.root.isConnected && now - last >= this.every) {
         last = now;
         shown.set(keyOf(this.node), this);
-        this.frame();
+        this.lookOnce();
       }
       next();
     };
@@ -48,6 +48,16 @@ export class NodePane {
       if (this.visible) next();
     });
     this.observer.observe(this.root);
+  }
+
+  /** One look that fails, as at a workflow that makes no sense, must not be the last. */
+  lookOnce() {
+    try {
+      this.frame();
+    } catch (problem) {
+      if (this.failed !== String(problem)) console.error("Tilework:", problem);
+      this.failed = String(problem);
+    }
   }
 
   /**

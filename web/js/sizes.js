@@ -1,6 +1,7 @@
 /** How large the picture or latent is that comes to an input, as far as that can be told before a run. */
 
 import { originOf, pictureOf, UNKNOWN, valueOf } from "./sources.js";
+import { MAX_LENGTH } from "./tiles/layout.js";
 import { thumbnail } from "./tiles/thumbnail.js";
 
 const MOST_STEPS = 40;
@@ -51,8 +52,12 @@ const THROUGH = {
   TileworkSolarCurvePreview: ["image", same],
 };
 
-/** [height, width] in image pixels of what comes to the input `name`; null where only a run can tell. */
-export function sizeAt(node, name, steps = MOST_STEPS) {
+const sound = (size) => (size?.every((side) => Number.isInteger(side) && side >= 1 && side <= MAX_LENGTH) ? size : null);
+
+/** [height, width] in image pixels of what comes to the input `name`; null where only a run can tell, or no picture has that size. */
+export const sizeAt = (node, name) => sound(sizeAbove(node, name, MOST_STEPS));
+
+function sizeAbove(node, name, steps) {
   const source = pictureOf(node, name);
   if (source?.size) return source.size;
   if (source?.file) {
@@ -61,7 +66,7 @@ export function sizeAt(node, name, steps = MOST_STEPS) {
   }
   if (source !== UNKNOWN || !steps) return null;
   const origin = originOf(node, name);
-  const [input, change] = THROUGH[origin?.node.comfyClass] ?? [];
-  const size = input && origin.slot === 0 ? sizeAt(origin.node, input, steps - 1) : null;
+  const [input, change] = Object.hasOwn(THROUGH, origin?.node.comfyClass ?? "") ? THROUGH[origin.node.comfyClass] : [];
+  const size = input && origin.slot === 0 ? sound(sizeAbove(origin.node, input, steps - 1)) : null;
   return size && change(origin.node, size);
 }

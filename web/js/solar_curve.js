@@ -197,11 +197,10 @@ class SolarWidget extends NodePane {
     if (result && (loaded === undefined || result.loaded === loaded)) {
       const { filename, subfolder, type, run } = result;
       const fullSize = [result.full_width, result.full_height];
-      return { url: viewUrl({ filename, subfolder, type }), fullSize, ranges: result.ranges, query: run ? { run } : null };
+      return { url: viewUrl({ filename, subfolder, type }), fullSize, ranges: result.ranges, query: run ? { run, ...fileOf(loaded) } : null };
     }
     if (!loaded) return null;
-    const match = /^(?:(.*)\/)?([^/]+?)(?: \[(input|output|temp)\])?$/.exec(loaded);
-    const file = match && { filename: match[2], subfolder: match[1] ?? "", type: match[3] ?? "input" };
+    const file = fileOf(loaded);
     return file && { url: viewUrl(file), ranges: null, query: file };
   }
 
@@ -321,6 +320,12 @@ class SolarWidget extends NodePane {
     if (about !== this.about.title) this.about.title = about;
     say(this.about, about);
   }
+}
+
+/** A Load Image's value as the server wants it; null where it is none. */
+function fileOf(loaded) {
+  const match = typeof loaded === "string" && /^(?:(.*)\/)?([^/]+?)(?: \[(input|output|temp)\])?$/.exec(loaded);
+  return match ? { filename: match[2], subfolder: match[1] ?? "", type: match[3] ?? "input" } : null;
 }
 
 const viewUrl = (file) => api.apiURL(`/view?${new URLSearchParams(file)}`);

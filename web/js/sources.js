@@ -131,6 +131,22 @@ export function above(node, name, ends) {
   return { found, off };
 }
 
+/** Whether `node` takes anything from `other`, directly or through others: a wire back to `other` would close a circle. */
+export function comesFrom(node, other) {
+  const [left, seen] = [[node], new Set()];
+  while (left.length && seen.size < MOST_STEPS) {
+    const one = left.pop();
+    if (one === other) return true;
+    if (seen.has(one)) continue;
+    seen.add(one);
+    for (const input of one.inputs ?? []) {
+      const end = input.link == null ? null : follow(one.graph, input);
+      if (end?.node) left.push(end.node);
+    }
+  }
+  return false;
+}
+
 /** Which node and output that is, as text: what came from elsewhere before says nothing any more. */
 export function originKey(node, name) {
   const origin = originOf(node, name);

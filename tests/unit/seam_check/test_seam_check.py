@@ -11,6 +11,7 @@ from tilework.blending.seam_check.check import check_seams
 from tilework.blending.seam_check.heat_map import COLOURS, heat_map, worst_strips
 from tilework.blending.seam_check.report import CLEAN, EITHER, SEAM, UNJUDGED, SeamReport
 from tilework.blending.seam_check.step_filters import SHARP, WIDE, step_filter
+from tilework.blending.seam_check.tiles_apart import _ghost
 from tilework.tests.unit.seam_check.seam_scenes import generator
 
 LAYOUT = TileLayout.grid(384, 640, 256, 256, 64)
@@ -166,6 +167,20 @@ def test_a_cut_that_wanders_is_no_ghost():
     for method in ("optimal seam", "none"):
         report = check_seams(compose(tiles, LAYOUT, method), LAYOUT, tiles=tiles)
         assert not [row.boundary for row in report.failing if row.test == "ghost"], method
+
+
+@pytest.mark.parametrize("grain", [0, 2, 3])
+def test_grain_that_came_after_the_blend_hides_no_ghost(grain):
+    one, two = (6 * torch.randn(1, 200, 48, generator=generator(seed)) for seed in (71, 72))
+    ghosts = []
+    for share in (torch.tensor(0.5), torch.linspace(1, 0, 48)):
+        mixed = share * one + (1 - share) * two + grain * torch.randn(one.shape, generator=generator(73))
+        ghost, seen = _ghost(one, two, mixed)
+        assert bool(seen), (grain, float(ghost))
+        ghosts.append(float(ghost))
+    print(f"grain of {grain}: {ghosts[0]:.2f} half and half, {ghosts[1]:.2f} along a ramp")
+    cut = torch.where(torch.rand(1, 200, 48, generator=generator(74)).cumsum(1) % 40 < 20, one, two)
+    assert not bool(_ghost(one, two, cut + grain * torch.randn(one.shape, generator=generator(75)))[1])
 
 
 def test_tiles_may_have_come_back_larger():

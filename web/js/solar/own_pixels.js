@@ -21,7 +21,7 @@ export class OwnPixels {
   /** Another picture: `query` names it for the server, null where it cannot be asked for; `size` [width, height]. */
   follow(query, size) {
     this.cancel();
-    Object.assign(this, { query, size, piece: null, refused: "" });
+    Object.assign(this, { query, size, piece: null, refused: "", refusedAt: null });
   }
 
   /** What is under way is not wanted any more. */
@@ -38,7 +38,8 @@ export class OwnPixels {
   at(view) {
     const box = view.map((value, i) => Math.min(this.size[i % 2], Math.max(0, i < 2 ? Math.floor(value) : Math.ceil(value))));
     const [left, top, right, bottom] = box;
-    if (!this.query || this.refused || right - left > MOST_SIDE || bottom - top > MOST_SIDE || right <= left || bottom <= top) {
+    // What was refused is asked for again as soon as one looks elsewhere.
+    if (!this.query || String(box) === this.refusedAt || right - left > MOST_SIDE || bottom - top > MOST_SIDE || right <= left || bottom <= top) {
       this.cancel();
       return null;
     }
@@ -66,9 +67,9 @@ export class OwnPixels {
       const answer = await api.fetchApi(`/tilework/pixels?${asked}`, { signal: this.controller.signal });
       if (!answer.ok) throw new Error(answer.status < 500 ? await answer.text() : `status ${answer.status}`);
       const picture = pixelsOf(await bitmapOf(await answer.blob()));
-      if (stillWanted()) Object.assign(this, { piece: { picture, left, top }, wanted: null });
+      if (stillWanted()) Object.assign(this, { piece: { picture, left, top }, wanted: null, refused: "", refusedAt: null });
     } catch (problem) {
-      if (problem.name !== "AbortError" && stillWanted()) Object.assign(this, { refused: problem.message, wanted: null });
+      if (problem.name !== "AbortError" && stillWanted()) Object.assign(this, { refused: problem.message, refusedAt: wanted, wanted: null });
     }
     this.onChange();
   }

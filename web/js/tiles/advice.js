@@ -1,7 +1,7 @@
 /** Which tile size near the typed one computes the fewest pixels. */
 
 import { isConnected } from "../sources.js";
-import { PlanError, planAxis } from "./layout.js";
+import { MAX_LENGTH, MAX_TILES } from "./layout.js";
 
 // How far from the typed side it may lie: a larger tile takes more memory, a smaller one shows the model less.
 export const SMALLEST = 0.75;
@@ -19,16 +19,13 @@ const TRIMS = {
   snug: (size, tile, count, overlap) => Math.min(tile, Math.max(Math.ceil((size + (count - 1) * overlap) / count), overlap + 1)),
 };
 
-/** {count, tile} of the tiles along an axis; null where they cannot be planned. */
+/** {count, tile} of the tiles along an axis, as `planAxis` lays them; null where they cannot be planned. */
 function along(size, tile, { overlap, lattice, trim }) {
-  try {
-    if (overlap >= tile) return null;
-    const count = planAxis(size, tile, overlap, lattice).length;
-    return { count, tile: TRIMS[trim](size, tile, count, overlap) };
-  } catch (problem) {
-    if (problem instanceof PlanError) return null;
-    throw problem;
-  }
+  if (overlap >= tile) return null;
+  const stride = Math.floor((tile - overlap) / lattice);
+  if (size > tile && stride < 1) return null;
+  const count = size > tile ? Math.ceil(Math.ceil((size - tile) / lattice) / stride) + 1 : 1;
+  return { count, tile: TRIMS[trim](size, tile, count, overlap) };
 }
 
 /** Pixels that tiles of one side compute along an axis; Infinity where they cannot be planned. */
@@ -58,7 +55,9 @@ function bestSide(size, typed, rules) {
 }
 
 /** How tiles are laid along an axis; null where picture and latent cells have no common lattice. */
-function rulesOf({ overlap, multipleOf, unit = 1, trim = "equal", offered }) {
+function rulesOf({ height, width, tileHeight, tileWidth, overlap, multipleOf, unit = 1, trim = "equal", offered }) {
+  const sound = (side) => Number.isInteger(side) && side >= 1 && side <= MAX_LENGTH;
+  if (![height, width, tileHeight, tileWidth].every(sound) || !(overlap >= 0)) return null;
   const lattice = Math.max(multipleOf, unit);
   return lattice % multipleOf || lattice % unit ? null : { overlap, lattice, trim, offered: offered ?? lattice };
 }
@@ -75,6 +74,7 @@ export function tilesOf(plan) {
   const [tall, wide] = rules ? [along(plan.height, plan.tileHeight, rules), along(plan.width, plan.tileWidth, rules)] : [];
   if (!tall || !wide) return null;
   const count = tall.count * wide.count;
+  if (count > MAX_TILES) return null;
   return { count, tileHeight: tall.tile, tileWidth: wide.tile, share: (count * tall.tile * wide.tile) / (plan.height * plan.width) };
 }
 
@@ -90,8 +90,8 @@ export function cheaperTile(plan) {
   const [tall, wide] = [bestSide(height, tileHeight, rules), bestSide(width, tileWidth, rules)];
   const cost = tall.cost * wide.cost;
   if (!Number.isFinite(now) || cost > now * (1 - LEAST_SAVING)) return null;
-  const { count } = tilesOf({ ...plan, tileHeight: tall.tile, tileWidth: wide.tile });
-  return { tileHeight: tall.tile, tileWidth: wide.tile, count, share: cost / (height * width) };
+  const count = tilesOf({ ...plan, tileHeight: tall.tile, tileWidth: wide.tile })?.count;
+  return count && { tileHeight: tall.tile, tileWidth: wide.tile, count, share: cost / (height * width) };
 }
 
 /** {text, values} for an AdviceRow: what to type instead; `values` only where both sides are typed in this node. */

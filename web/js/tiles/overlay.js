@@ -22,7 +22,8 @@ const REACH = 9;
 export const STYLE = `
 .tilework-overlay { display: flex; flex-direction: column; gap: 3px; width: 100%; height: 100%; min-height: 0; box-sizing: border-box;
   color: var(--input-text, #ddd); font: 11px/1.35 sans-serif; }
-.tilework-overlay-view { position: relative; flex: 1 1 120px; min-height: 100px; }
+/* The picture gives way before the words make the node grow: to grow and shrink with them would be steps of their own for undo. */
+.tilework-overlay-view { position: relative; flex: 1 1 50px; min-height: 50px; }
 .tilework-overlay-view canvas { position: absolute; inset: 0; width: 100%; height: 100%; border-radius: 6px; background: #181818; outline: none; }
 .tilework-overlay-view canvas:focus-visible { box-shadow: 0 0 0 2px #ffaa3c; }
 .tilework-overlay-hint { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; padding: 16px;

@@ -149,7 +149,8 @@ function splitAbove(node) {
   if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return {};
   const scene = sceneOfSplit(origin.node);
   if (scene?.error) return { refused: { hint: "Tile Split cannot cut like this: it says why.", pages: 1 } };
-  return { plan: scene?.layout ? scene : null };
+  // What it advises is for its own widgets.
+  return { plan: scene?.layout ? { ...scene, advice: null } : null };
 }
 
 const ANEW = "planned anew since the last run";
