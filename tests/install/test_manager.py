@@ -78,7 +78,7 @@ def test_the_real_server_loads_every_node_from_that_install(installed, fresh):
         assert sorted(loaded) == sorted(json.loads(CONTRACT.read_text("utf-8")))
         assert {info["python_module"] for info in loaded.values()} == {"custom_nodes.tilework"}
         assert get(server.url + "/extensions/tilework/docs/TileworkTileSplit.md").startswith(b"# Tile Split")
-        assert "tiled_upscale" in get_json(server.url + "/workflow_templates")["tilework"]
+        assert "03 Any nodes, tile by tile" in get_json(server.url + "/workflow_templates")["tilework"]
         languages = {path.name for path in (ROOT / "locales").iterdir()}
         assert languages and languages <= set(get_json(server.url + "/i18n"))
         log = server.log.read_text("utf-8", "replace")
