@@ -95,6 +95,7 @@ class SolarWidget extends NodePane {
     this.error = element("div", "tilework-solar-error");
     this.error.setAttribute("role", "alert");
     this.root.append(picture, bar, this.readout, this.plot.canvas, this.error);
+    this.root.addEventListener("pointerenter", () => this.view.picture?.scale < 1 && this.view.own.warm());
     // The graph behind must not move or select while one works in here; keys that are not used go on to it.
     for (const name of ["pointerdown", "mousedown", "dblclick"]) this.root.addEventListener(name, (event) => event.button || event.stopPropagation());
   }

@@ -31,6 +31,14 @@ export class OwnPixels {
     this.wanted = null;
   }
 
+  /** Somebody may look closer soon: the server reads the file meanwhile. */
+  warm() {
+    if (!this.query || this.piece || this.warmed === this.query) return;
+    this.warmed = this.query;
+    const asked = new URLSearchParams({ ...this.query, x: 0, y: 0, width: 1, height: 1 });
+    api.fetchApi(`/tilework/pixels?${asked}`).catch(() => {}); // it is asked for in earnest later
+  }
+
   /**
    * The piece that covers [left, top, right, bottom] of the picture: {picture, left, top}. Null until it is there, and then
    * it is asked for; where so much is looked at that no piece is allowed to be so large, or where there is none.
