@@ -1,14 +1,14 @@
 /** What the editor can do about a diagnosis: nodes added, wired and set, as one step that can be undone. */
 
 import { putValue } from "./advice_row.js";
-import { above, comesFrom, feederOf, isConnected, originOf, valueOf } from "./sources.js";
+import { above, comesFrom, feederOf, inputOf, isConnected, originOf, valueOf } from "./sources.js";
 import { givesPicture, plannerOf } from "./tiles/wiring.js";
 
 const LEAST_OVERLAP = 16;
 // With room for all it will show: a node that grows a moment after it was added is a step of its own for undo.
 const MATCH_SIZE = [340, 280];
 
-const slotOf = (node, name) => node.inputs.findIndex((input) => (input.widget?.name ?? input.name) === name);
+const slotOf = (node, name) => node.inputs.indexOf(inputOf(node, name));
 const wire = (from, to, name) => from.node.connect(from.slot, to, slotOf(to, name));
 
 /** The Seam Blend that made the picture of a Seam Check, and what stands around it; null where that is not plain to see. */

@@ -9,12 +9,14 @@
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { putValue } from "./advice_row.js";
 import { addStyle, attach, button, commit, element, keyOf, NodePane, say } from "./node_pane.js";
 import { errorOf } from "./run_errors.js";
 import { CHANNELS, checkPoints, makeCurve, MOST_GAIN, MOST_INVERSIONS, pointsOf, PRESETS, SHAPES } from "./solar/curve_math.js";
 import { CurvePlot } from "./solar/curve_plot.js";
 import { loadPicture } from "./solar/picture.js";
 import { PictureView } from "./solar/picture_view.js";
+import { fileOf } from "./sources.js";
 import { wrongWires } from "./tiles/wiring.js";
 
 const NODE = "TileworkSolarCurvePreview";
@@ -128,7 +130,7 @@ class SolarWidget extends NodePane {
     if (settings.preset === "curve") this.setPoints(FALLBACK_POINTS.map((point) => [...point]));
     else {
       this.setPoints(pointsOf(settings.preset, settings.inversions));
-      this.put("preset", "curve");
+      putValue(this.node, "preset", "curve");
     }
     this.plot.points = this.points;
     this.plot.dirty = true;
@@ -139,13 +141,6 @@ class SolarWidget extends NodePane {
 
   read(name) {
     return this.node.widgets?.find((widget) => widget.name === name)?.value;
-  }
-
-  put(name, value) {
-    const widget = this.node.widgets?.find((one) => one.name === name);
-    if (!widget) return;
-    widget.value = value;
-    widget.callback?.(value, app.canvas, this.node);
   }
 
   input(name) {
@@ -321,12 +316,6 @@ class SolarWidget extends NodePane {
     if (about !== this.about.title) this.about.title = about;
     say(this.about, about);
   }
-}
-
-/** A Load Image's value as the server wants it; null where it is none. */
-function fileOf(loaded) {
-  const match = typeof loaded === "string" && /^(?:(.*)\/)?([^/]+?)(?: \[(input|output|temp)\])?$/.exec(loaded);
-  return match ? { filename: match[2], subfolder: match[1] ?? "", type: match[3] ?? "input" } : null;
 }
 
 const viewUrl = (file) => api.apiURL(`/view?${new URLSearchParams(file)}`);

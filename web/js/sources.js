@@ -83,7 +83,7 @@ function passed(node, slot) {
   return node.inputs?.[slot]?.type === type ? node.inputs[slot] : node.inputs?.find((input) => input.type === type);
 }
 
-const inputOf = (node, name) => node.inputs?.find((input) => (input.widget?.name ?? input.name) === name);
+export const inputOf = (node, name) => node.inputs?.find((input) => (input.widget?.name ?? input.name) === name);
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
 
 export const isConnected = (node, name) => inputOf(node, name)?.link != null;
@@ -180,7 +180,7 @@ export function pictureOf(node, name) {
 }
 
 /** A Load Image's value, such as "folder/name.png [output]", as the server wants it. */
-function fileOf(value) {
+export function fileOf(value) {
   const parts = typeof value === "string" && /^(?:(.*)\/)?([^/]+?)(?: \[(input|output|temp)\])?$/.exec(value);
   return parts ? { filename: parts[2], subfolder: parts[1] ?? "", type: parts[3] ?? "input" } : null;
 }
