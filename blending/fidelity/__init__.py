@@ -1,0 +1,1 @@
+"""What a result changed of its source beyond resolution: tone, structure, text, place."""

@@ -1,0 +1,1 @@
+"""Which parts of a picture tiles are planned for: around objects, on a mask, by their numbers."""
