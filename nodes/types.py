@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..blending.layout.grid_layout import GridLayout
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import check_finite
@@ -42,6 +43,29 @@ def check_layout(layout: Any) -> TileLayout:
             f"layout is a {type(layout).__name__}, not a layout of Tilework: connect the layout output of Tile Split or Latent Tile Split"
         )
     return layout
+
+
+def check_grid(layout: Any, who: str, wraps: bool = False) -> GridLayout:
+    """A layout that is a whole grid, or ValueError.
+
+    Args:
+        layout: what came.
+        who: the node's name, for the message.
+        wraps: whether the node can work with a canvas that is joined to itself.
+    """
+    plan = check_layout(layout)
+    if not isinstance(plan, GridLayout):
+        raise ValueError(
+            f"the layout is of regions, and {who} needs a grid of tiles: connect the layout of a Tile Split that has none connected"
+        )
+    if plan.present is not None:
+        raise ValueError(
+            f"the layout has {len(plan.present)} of {counted(len(plan.tiles), 'tile')}, and {who} needs all of them: connect the layout that "
+            "went into Select Tiles"
+        )
+    if any(plan.wrap) and not wraps:
+        raise ValueError(f"the layout wraps around, and {who} cannot follow a picture over its border: split with wrap set to none")
+    return plan
 
 
 def latent_samples(latent: dict[str, Any], name: str = "samples") -> torch.Tensor:
