@@ -60,6 +60,7 @@ class WatchedTiles(Sequence):
     def __init__(self, get: Callable[[int], Any], count: int, rounds: int = 1) -> None:
         self.get, self.count = get, count
         self._watch, self._total, self._done = Watch(), count * rounds, 0
+        self._whole = self
 
     def __len__(self) -> int:
         return self.count
@@ -68,7 +69,12 @@ class WatchedTiles(Sequence):
         """From now on it is known how often they are gone over in all."""
         self._total = self.count * rounds
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(self.count)
+            part = WatchedTiles(lambda i: self.get(start + i), max(stop - start, 0))
+            part._whole = self._whole
+            return part
         if not 0 <= index < self.count:
             raise IndexError(index)
         check_cancelled()
@@ -77,8 +83,9 @@ class WatchedTiles(Sequence):
     def __iter__(self) -> Iterator[Any]:
         for index in range(self.count):
             yield self[index]
-            self._done += 1
-            self._watch(self._done, self._total)
+            whole = self._whole
+            whole._done += 1
+            whole._watch(whole._done, whole._total)
 
 
 def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy_api.latest import io
 
 from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE, method_named
-from ..blending.layout.captions import describe_batch, describe_blend
+from ..blending.layout.captions import describe_batch, describe_blend, describe_here
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
 from ..sampling.settings import check_trim_cells
 from .cures import blend_cure
 from .menu import CUT
-from .types import Layout, Least, check_image, check_layout, latent_mask, latent_samples, one_for_each
+from .types import Layout, Least, check_grid, check_image, check_layout, latent_mask, latent_samples, one_for_each
 from .ui import join_ui, show
 
 if TYPE_CHECKING:
+    from ..blending.composition.blend import Blended
+    from ..blending.composition.survey import OverlapFinding
     from ..blending.layout.mosaic import Mosaic
     from ..blending.layout.regroup import PictureSpan
 
@@ -83,6 +87,7 @@ class SeamBlend(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "tiles",
+                    lazy=True,
                     tooltip="The processed tiles, in the order Tile Split gave them. Any one size: an upscaler may stand in between.",
                 ),
                 Layout.Input("layout", tooltip="The layout output of the Tile Split that cut the tiles."),
@@ -123,6 +128,16 @@ class SeamBlend(io.ComfyNode):
                     optional=True,
                     tooltip="For gradient and auto: the picture whose overall tone is right, usually the one that was split. Any size, same proportions (width : height), and the whole scene.",
                 ),
+                io.Image.Input(
+                    "base",
+                    optional=True,
+                    tooltip="The picture to put the tiles into, where they do not cover all of it (Select Tiles, Tiles on a Mask) or a mask limits them: usually the one that was split, or it enlarged. Where no tile lies it comes back bit for bit, and its size is the result's. One for all layouts, or one for each.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where the tiles may change base, and how much: 0 keeps base bit for bit. A mask of the whole picture, at any size.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", is_output_list=True, tooltip="The whole picture, one per layout."),
@@ -136,55 +151,72 @@ class SeamBlend(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, tiles, layout, method, trim, scale, cut_feather=(0.0,), reference_scale=(0,), reference=()) -> io.NodeOutput:
+    def check_lazy_status(cls, layout, tiles=None, **more) -> list[str]:
+        """The tiles of an empty mask are not asked for, so that nothing is worked on for nothing."""
+        asked = any(not isinstance(plan, TileLayout) or len(plan) for plan in layout)
+        return ["tiles"] if asked and (not tiles or tiles[0] is None) else []
+
+    @classmethod
+    def execute(
+        cls, layout, method, trim, scale, tiles=None, cut_feather=(0.0,), reference_scale=(0,), reference=(), base=(), mask=()
+    ) -> io.NodeOutput:
         """Blend the tiles of each layout."""
-        import comfy.model_management
-
         # Here and not above: ComfyUI waits for every pack when it starts, and nothing of this is needed before the first run.
-        from ..blending.composition.auto import auto_rounds
-        from ..blending.composition.compose import compose_on
-        from ..blending.composition.gradient import correction_rounds
         from ..blending.composition.survey import summary
-        from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, gather, tile_spans
+        from ..blending.pixels.picture import check_mask
 
-        device = comfy.model_management.intermediate_device()
         method = method[0]
         chosen = TABLE.get(method) or method_named(method)
         planned = [check_layout(plan).in_pixels() for plan in layout]
-        items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
+        items = [check_image(tile, f"item {i} of tiles") for i, tile in enumerate(tiles or ()) if tile is not None]
         sizes = [len(item) for item in items]
-        plans, references = as_they_came(sizes, planned), one_for_each(reference if chosen.uses_reference else None, len(planned))
+        plans = as_they_came(sizes, planned)
+        every = [[] for _ in plans] if not items and not any(map(len, plans)) else tile_spans(sizes, plans)
+        count = len(plans)
+        references = one_for_each(reference if chosen.uses_reference else None, count)
+        bases, limits = one_for_each(base, count, "base"), one_for_each(mask, count, "mask", check_mask)
         images, masks, pictures = [], [], []
-        for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
-            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), chosen.window, trim[0], scale[0])
-            stream = WatchedTiles(
-                lambda i, spans=spans: gather(items, spans[i]),
-                len(plan),
-                # Once to blend, and for a gradient as often as it says; of auto it is told later.
-                1 + (correction_rounds(plan.batch, items[0].shape[-1]) if method == GRADIENT else 0),
+        for cut, plan, spans, like, below, limit in zip(planned, plans, every, references, bases, limits, strict=True):
+            blended, found = _blend(
+                [partial(gather, items, parts) for parts in spans],
+                plan,
+                method,
+                {"cut_feather": cut_feather[0], "reference_scale": reference_scale[0], "reference": like},
+                {"trim": trim[0], "scale": scale[0], "base": below, "mask": limit},
             )
-            found = []
-
-            def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
-                found.extend(findings)
-                stream.expect(auto_rounds(findings, batch, items[0].shape[-1], pulled))
-
-            image = compose_on(
-                stream,
-                mosaic,
-                chosen.composer,
-                device=device,
-                cut_feather=cut_feather[0],
-                reference_scale=reference_scale[0],
-                reference=like,
-                tell=tell,
-            )
-            images.append(image)
-            masks.append(mosaic.seams(plan.batch, device))
-            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
-            pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), [*blend_cure(found), *found]))
+            images.append(blended.image)
+            masks.append(blended.seams)
+            if blended.mosaic is None:
+                lines = describe_here(plan)
+            else:
+                lines = describe_blend(blended.mosaic.layout, blended.mosaic, method, typed=scale[0] > 0)
+            lines = lines + describe_batch(cut, plan) + blended.lines + (summary(found) if method == AUTO and found else [])
+            pictures.append(show(blended.image, plan, lines, [*blend_cure(found), *found]))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
+
+
+def _blend(
+    tiles: list[Callable[[], torch.Tensor]], plan: TileLayout, method: str, more: dict[str, Any], over: dict[str, Any]
+) -> tuple[Blended, list[OverlapFinding]]:
+    """The tiles of one layout, with progress; and what *auto* found at its overlaps."""
+    import comfy.model_management
+
+    from ..blending.composition.auto import auto_rounds
+    from ..blending.composition.blend import blend
+    from ..blending.composition.gradient import correction_rounds
+
+    channels = tiles[0]().shape[-1] if tiles else 0
+    # Once to blend, and for a gradient as often as it says; of auto it is told later.
+    stream = WatchedTiles(lambda i: tiles[i](), len(plan), 1 + (correction_rounds(plan.batch, channels) if method == GRADIENT else 0))
+    found = []
+
+    def tell(findings):
+        found.extend(findings)
+        stream.expect(auto_rounds(findings, plan.batch, channels, more["reference"] is not None))
+
+    device = comfy.model_management.intermediate_device()
+    return blend(stream, plan, method, device=device, tell=tell, **over, **more), found
 
 
 class LatentSeamBlend(io.ComfyNode):
@@ -219,7 +251,7 @@ class LatentSeamBlend(io.ComfyNode):
         from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, tile_spans
 
-        planned = [check_layout(plan) for plan in layout]
+        planned = [check_grid(plan, "Latent Seam Blend") for plan in layout]
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]

@@ -15,7 +15,7 @@ from ..blending.pixels.picture import check_finite
 from ..host.progress import watched
 from .menu import CUT
 from .overlay import NOTE_KEY
-from .types import Layout, Least, check_image, check_layout
+from .types import Layout, Least, check_grid, check_image, check_layout
 
 METHOD_TIP = (
     "mean-std: brightness and contrast of red, green and blue; lab: the same in CIELAB, kinder to hues; mkl: also how colours go "
@@ -131,7 +131,8 @@ class ColorMatch(io.ComfyNode):
         masks = [_check_mask(one, f"item {i} of mask") for i, one in enumerate(masks)]
         settings = (method, strength, unchanged_only)
         if layouts:
-            plans = [check_layout(one).in_pixels() for one in layouts]
+            known = (lambda one: check_grid(one, GAIN)) if method == GAIN else check_layout
+            plans = [known(one).in_pixels() for one in layouts]
             done, words = _match_layouts(items, plans, references, masks, settings)
         else:
             done, words = _match_pictures(items, references, masks, settings)

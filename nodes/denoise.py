@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..blending.fusion.fuse import RULES
 from ..sampling.settings import GRIDS, ORDERS, POSITIONS, REFERENCE_LATENTS, TileSettings
 from .menu import SAMPLING
-from .types import Layout, Least, SizesInWords, check_layout, latent_samples, size_inputs
+from .types import Layout, Least, SizesInWords, check_grid, latent_samples, size_inputs
 
 ALIASES = [
     "tiled diffusion",
@@ -108,7 +108,7 @@ def _layout_input() -> io.Input:
 
 def _settings(layout: Any, tiling: dict[str, Any]) -> TileSettings:
     """The inputs that both nodes have are named as the settings are."""
-    return TileSettings(layout=None if layout is None else check_layout(layout), **tiling)
+    return TileSettings(layout=None if layout is None else check_grid(layout, "sampling in tiles"), **tiling)
 
 
 class TiledModel(SizesInWords):

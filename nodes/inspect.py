@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..blending.layout.region_layout import RegionLayout
 from ..blending.layout.regroup import as_they_came, gather, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.counted import counted
@@ -14,7 +15,7 @@ from ..blending.seam_check.report import THRESHOLD, SeamReport
 from ..host.progress import Watch
 from .cures import seam_action, seam_cure
 from .menu import CHECK
-from .types import Layout, Least, check_image, check_layout, one_for_each
+from .types import Layout, Least, check_grid, check_image, one_for_each
 from .ui import join_ui, show_seams
 
 REPORT, STOP = "report", "stop"
@@ -134,7 +135,7 @@ class SeamCheck(io.ComfyNode):
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
-    plans, count = [check_layout(layout) for layout in layouts], len(images)
+    plans, count = [check_grid(_grid_of(layout), "Seam Check") for layout in layouts], len(images)
     if len(plans) == 1:
         plan, pictures = plans[0].in_pixels(), sum(len(image) for image in images)
         if len(plan) > 1 and pictures == len(plan) * plan.batch and all(tuple(image.shape[1:3]) == plan.tile_size for image in images):
@@ -148,6 +149,12 @@ def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
             f"{counted(count, 'picture')} and {counted(len(plans), 'layout')} came: connect the layout of the Tile Split that cut these pictures"
         )
     return plans
+
+
+def _grid_of(layout: Any) -> Any:
+    """The grid that tiles of objects lie on: they have no boundary that goes through the picture."""
+    below = layout.below if isinstance(layout, RegionLayout) else None
+    return layout if below is None else below
 
 
 def _tiles(tiles: list[torch.Tensor] | None, plans: list[TileLayout]) -> list[list[torch.Tensor] | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..blending.layout.grid_layout import places_record
+from ..blending.layout.region_layout import RegionLayout
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.seam_check.report import COLUMNS, SeamReport
 
@@ -17,14 +19,23 @@ MOST_DETAILS = 200
 
 
 def _grid(plan: TileLayout) -> dict[str, Any]:
-    ys, xs = plan.axes
-    return {
+    """A layout as the editor draws it: the axes of its grid (none: empty), and only where there are such, regions and what is here."""
+    grid = plan.below if isinstance(plan, RegionLayout) else plan
+    axes = () if grid is None else grid.axes
+    record = {
         "canvas": list(plan.canvas),
-        "tile": list(plan.tile_size),
-        "origins": [list(ys.origins), list(xs.origins)],
+        "tile": list(plan.canvas if grid is None else grid.tile_size),
+        "origins": [list(axis.origins) for axis in axes] or [[], []],
         "batch": plan.batch,
         "unit": plan.unit,
     }
+    if grid is not None and grid.ramp_places is not None:
+        record["ramps"] = places_record(grid.ramp_places)
+    if isinstance(plan, RegionLayout):
+        record["regions"] = [[*tile, *core] for tile, core in zip(plan.regions, plan.cores, strict=True)]
+    if plan.present is not None:
+        record["present"] = list(plan.present)
+    return record
 
 
 def layout_record(plan: TileLayout, lines: list[str], details: list[str], picture: dict[str, str] | None) -> dict[str, Any]:

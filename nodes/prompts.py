@@ -12,7 +12,7 @@ from ..sampling.conditions.notices import Notices
 from ..sampling.conditions.own_pictures import check_inpainting, mask_on_canvas
 from ..sampling.conditions.tile_prompts import TILE_KEY
 from .menu import SAMPLING
-from .types import Layout, Least, check_layout
+from .types import Layout, Least, check_grid
 
 
 class TilePrompts(io.ComfyNode):
@@ -58,7 +58,7 @@ class TilePrompts(io.ComfyNode):
     @classmethod
     def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:
         """Join the prompts, each tied to its tile."""
-        plan = check_layout(_only(layout, "layout", "one layout")).in_pixels()
+        plan = check_grid(_only(layout, "layout", "one layout"), "Tile Prompts").in_pixels()
         hint = "one prompt for the whole picture; a list of captions belongs in tile_conditioning"
         base, share = _only(conditioning, "conditioning", hint), strength[0]
         if not 0 <= share <= 1:

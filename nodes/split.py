@@ -8,8 +8,10 @@ from ..blending.layout.captions import describe_split
 from ..blending.layout.cutting import cut, cut_cells
 from ..blending.layout.tile_layout import TileLayout
 from .menu import CUT
-from .types import Layout, SizesInWords, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
+from .types import Layout, SizesInWords, check_grid, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 from .ui import show
+
+STAND_IN = 64
 
 ALIASES = [
     "tile",
@@ -97,7 +99,8 @@ class TileSplit(SizesInWords):
             plan = check_layout(layout).fit(height, width, batch)
         else:
             plan = TileLayout.grid(height, width, tile_height, tile_width, overlap, multiple_of, batch)
-        tiles = list(cut(image, plan))
+        # The host takes no empty list: a small piece stands in for the tiles of an empty mask, and Seam Blend knows it.
+        tiles = list(cut(image, plan)) or [image[:, :STAND_IN, :STAND_IN]]
         ui = show(image, plan, describe_split(plan, None if layout is not None else multiple_of))
         return io.NodeOutput(tiles, plan, len(plan), ui=ui)
 
@@ -149,7 +152,7 @@ class LatentTileSplit(SizesInWords):
     def execute(cls, samples, tile_width, tile_height, overlap, multiple_of, downscale, layout=None) -> io.NodeOutput:
         """Plan and cut."""
         cells = latent_samples(samples)
-        given = None if layout is None else check_layout(layout)
+        given = None if layout is None else check_grid(layout, "Latent Tile Split")
         unit = downscale_ratio(samples, downscale, given)
         batch, height, width = cells.shape[0], cells.shape[-2], cells.shape[-1]
         mask = latent_mask(samples)

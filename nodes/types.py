@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,14 +25,16 @@ def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
     return image
 
 
-def one_for_each(references: Sequence[torch.Tensor | None] | None, count: int) -> list[torch.Tensor | None]:
-    """The references of so many pictures: one for all of them, one for each, or None where none is connected."""
-    given = [one for one in references or () if one is not None]
+def one_for_each(
+    pictures: Sequence[torch.Tensor | None] | None, count: int, name: str = "reference", check: Callable = check_image
+) -> list[torch.Tensor | None]:
+    """The references (or other such companions) of so many pictures: one for all, one for each, or None where none is connected."""
+    given = [one for one in pictures or () if one is not None]
     if not given:
         return [None] * count
-    checked = [check_image(one, f"item {i} of reference") for i, one in enumerate(given)]
+    checked = [check(one, f"item {i} of {name}") for i, one in enumerate(given)]
     if len(checked) not in (1, count):
-        raise ValueError(f"{counted(len(checked), 'reference')} came for {counted(count, 'picture')}: connect one for all, or one for each")
+        raise ValueError(f"{counted(len(checked), name)} came for {counted(count, 'picture')}: connect one for all, or one for each")
     return checked * count if len(checked) == 1 else checked
 
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..models.choices import IMAGE, TILE
 from .menu import START
-from .types import Layout, SizesAndOverlapInWords, check_image, check_layout
+from .types import Layout, SizesAndOverlapInWords, check_grid, check_image
 from .ui import show
 
 
@@ -68,7 +68,7 @@ class TiledUpscale(SizesAndOverlapInWords):
         from ..models.tiled_upscale import Request, upscale
 
         check_image(image)
-        given = None if layout is None else check_layout(layout)
+        given = None if layout is None else check_grid(layout, "Tiled Upscale")
         request = Request(tile_width, tile_height, overlap, statistics, tile_batch, given)
         result, plan, lines = upscale(upscale_model, image, request)
         return io.NodeOutput(result, ui=show(image, plan, lines))

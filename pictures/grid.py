@@ -10,12 +10,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from ..blending.layout.grid import Axis
+    from ..blending.layout.grid_layout import GridLayout
     from ..blending.layout.tile_layout import TileLayout
 
 LONGEST_SIDE = 640
 LEAST_LONGEST_SIDE = 320
 LINE = (255, 255, 255, 210)
 SHADE = (255, 122, 46, 84)
+REGION = (255, 170, 60, 255)
+DIM = (16, 18, 22, 120)
 PLATE = (16, 18, 22, 170)
 CAPTION_BACKGROUND = (24, 26, 30)
 CAPTION_INK = (235, 235, 235)
@@ -55,14 +58,44 @@ def _every(planes: torch.Tensor, step: int) -> np.ndarray:
 
 
 def overlaps(axis: Axis) -> list[tuple[int, int]]:
+    """[start, stop] of where neighbours change over."""
+    if axis.ramps is not None:
+        return list(axis.ramps)
     return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False)]
 
 
 def with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
-    ys, xs = plan.axes
+    """The picture with the layout's grid and its regions over it; tiles that are not here are dimmed."""
+    grid, regions = (plan, ()) if plan.kind == "grid" else (plan.below, plan.regions)
     fy, fx = picture.height / plan.canvas[0], picture.width / plan.canvas[1]
     picture, layer = picture.copy(), Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(layer)
+    if grid is not None:
+        _draw_grid(draw, picture, grid, fy, fx)
+    for tile, core in zip(regions, plan.cores if regions else (), strict=True):
+        for rect, line in ((tile, 2), (core, 1)):
+            right, bottom = min(rect.x + rect.width, plan.canvas[1]), min(rect.y + rect.height, plan.canvas[0])
+            draw.rectangle((rect.x * fx, rect.y * fy, right * fx - 1, bottom * fy - 1), outline=REGION, width=line)
+    if plan.present is not None:
+        _dim_missing(draw, plan, fy, fx)
+    _number(draw, plan, fy, fx)
+    picture.paste(layer, mask=layer.getchannel("A"))
+    return picture
+
+
+def _dim_missing(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -> None:
+    here = set(plan.present)
+    for number, tile in enumerate(plan.tiles):
+        if number not in here:
+            right, bottom = min(tile.x + tile.width, plan.canvas[1]), min(tile.y + tile.height, plan.canvas[0])
+            draw.rectangle((tile.x * fx, tile.y * fy, right * fx - 1, bottom * fy - 1), fill=DIM)
+    for tile in plan.here:
+        right, bottom = min(tile.x + tile.width, plan.canvas[1]), min(tile.y + tile.height, plan.canvas[0])
+        draw.rectangle((tile.x * fx, tile.y * fy, right * fx - 1, bottom * fy - 1), fill=(0, 0, 0, 0), outline=REGION, width=2)
+
+
+def _draw_grid(draw: ImageDraw.ImageDraw, picture: Image.Image, grid: GridLayout, fy: float, fx: float) -> None:
+    ys, xs = grid.axes
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
         for start, stop in overlaps(axis):
             low, high = start * factor, stop * factor - 1
@@ -71,20 +104,19 @@ def with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
         for cut in ((start + stop) / 2 * factor for start, stop in overlaps(axis)):
             draw.line((0, cut, picture.width, cut) if horizontal else (cut, 0, cut, picture.height), fill=LINE)
-    _number(draw, plan, fy, fx)
-    picture.paste(layer, mask=layer.getchannel("A"))
-    return picture
 
 
 def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -> None:
     """Tiles are numbered from 0, row by row, in the middle of what only they cover; left out where there is no room."""
-    ys, xs = plan.axes
-    room = min(fy * ys.size / len(ys.origins), fx * xs.size / len(xs.origins))
+    if not len(plan):
+        return
+    height, width = plan.canvas
+    room = min(min(fy * tile.height, fx * tile.width) for tile in plan.here)
     if room < LEAST_NUMBER_ROOM:
         return
     font = ImageFont.load_default(size=max(9, min(30, int(room / 3))))
-    for index, tile in enumerate(plan.tiles):
-        bottom, right = min(tile.y + tile.height, ys.size), min(tile.x + tile.width, xs.size)
+    for index, tile in zip(plan.numbers, plan.here, strict=True):
+        bottom, right = min(tile.y + tile.height, height), min(tile.x + tile.width, width)
         centre = ((tile.x + right) / 2 * fx, (tile.y + bottom) / 2 * fy)
         half = (0.32 * font.size * len(str(index)) + 3, 0.55 * font.size + 1)
         # A dark plate and not an outline: outlining 80 numbers takes longer than blending their tiles.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..layout.windows import WINDOWS
+from ..layout.windows import RAMPS, WINDOWS
 
 WINDOWED, CUT, BANDS, GRADIENT, AUTO = "windows alone", "optimal seam", "multiband", "gradient", "auto"
 COMPOSERS = (WINDOWED, CUT, BANDS, GRADIENT, AUTO)
@@ -34,6 +34,8 @@ TABLE = {
     AUTO: Method("hann", AUTO, again=True, uses_reference=True),
 }
 METHODS = tuple(TABLE)
+# Those that say how one tile gives way to what is below it, whatever that is.
+OVER_A_PICTURE = (*RAMPS, "average", AUTO)
 
 
 def method_named(name: str) -> Method:

@@ -10,6 +10,7 @@ from .grid_layout import GridLayout
 
 if TYPE_CHECKING:
     from .mosaic import Mosaic
+    from .tile_layout import TileLayout
 
 
 def true_overlap(plan: GridLayout) -> str:
@@ -18,8 +19,22 @@ def true_overlap(plan: GridLayout) -> str:
     return " x ".join(str(axis.overlap) for axis in (xs, ys) if axis.overlap is not None)
 
 
-def describe_split(plan: GridLayout, multiple_of: int | None) -> list[str]:
-    """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same before the run."""
+def describe_here(plan: TileLayout) -> list[str]:
+    """The tiles of a layout that are here, of whatever kind it is, in two short lines."""
+    if not len(plan):
+        return ["no tiles: the picture below is given back", "a small piece stands in for them in the list"]
+    here, whole = len(plan), counted(len(plan.tiles), "tile")
+    sizes = sorted({(tile.height * tile.width, tile.width, tile.height) for tile in plan.here})
+    span = " to ".join(f"{width} x {height}" for _, width, height in (sizes[:1] if len(sizes) == 1 else (sizes[0], sizes[-1])))
+    share = Fraction(100 * sum(tile.height * tile.width for tile in plan.here), plan.canvas[0] * plan.canvas[1])
+    first = f"{here} of {whole}" if here < len(plan.tiles) else whole
+    return [f"{first}, {span}", f"{plan.canvas[1]} x {plan.canvas[0]} px, {_decimal(share, 1)} % of it to compute"]
+
+
+def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
+    """What Tile Split did, in a few short lines; `describe` in web/js/tiles/layout.js says the same of a whole grid before the run."""
+    if not isinstance(plan, GridLayout) or plan.present is not None:
+        return describe_here(plan)
     ys, xs = plan.axes
     height, width = plan.tile_size
     overlap = f"true overlap {true_overlap(plan)} px, " if len(plan) > 1 else ""

@@ -36,7 +36,7 @@ class CheckedTiles:
         if not held:
             raise ValueError(self._missing())
         (first,) = held
-        self._check_kind(first)
+        check_kind(first, self.count)
         if not again:
             self.tiles = _joined(held, stream)
         return tuple(first.shape[1:3])
@@ -49,7 +49,7 @@ class CheckedTiles:
                     f"more than the {counted(len(self.layout), 'tile')} of the layout came: "
                     "connect the layout of the Tile Split that cut them"
                 )
-            self._check_kind(tile)
+            check_kind(tile, self.count)
             shape = shape or tile.shape
             if tile.shape != shape:
                 raise ValueError(
@@ -63,12 +63,6 @@ class CheckedTiles:
         if self.count < len(self.layout):
             raise ValueError(self._missing())
 
-    def _check_kind(self, tile: torch.Tensor) -> None:
-        if not isinstance(tile, torch.Tensor):
-            raise ValueError(f"tile {self.count} is a {type(tile).__name__}: expected a picture, floating point [B, h, w, C]")
-        if tile.ndim != 4 or not tile.is_floating_point():
-            raise ValueError(f"tile {self.count} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
-
     def _missing(self) -> str:
         return (
             f"{counted(self.count, 'tile')} came and the layout has {len(self.layout)}: tile {self.count} is missing; "
@@ -81,6 +75,14 @@ class CheckedTiles:
             if not is_finite(self.tile[:, self.looked : rows]):
                 check_finite(self.tile, f"tile {self.count}", "the node before the blend")
             self.looked = rows
+
+
+def check_kind(tile: torch.Tensor, number: int) -> None:
+    """Refuse what is no tile: floating point [P, h, w, C], or ValueError that names its number."""
+    if not isinstance(tile, torch.Tensor):
+        raise ValueError(f"tile {number} is a {type(tile).__name__}: expected a picture, floating point [B, h, w, C]")
+    if tile.ndim != 4 or not tile.is_floating_point():
+        raise ValueError(f"tile {number} is {tile.dtype} of shape {tuple(tile.shape)}: expected floating point [B, h, w, C]")
 
 
 def _joined(held: list[torch.Tensor], stream: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:

@@ -68,4 +68,4 @@ def _cut(pixels: torch.Tensor, layout: TileLayout, dims: tuple[int, int]) -> Ite
             f"the layout was planned for {planned[1]} x {planned[0]} and this is {size[1]} x {size[0]}: "
             "resize one of them, or split without the layout"
         )
-    return (crop(pixels, Rect(*(length // layout.unit for length in rect)), dims) for rect in layout.tiles)
+    return (crop(pixels, Rect(*(length // layout.unit for length in rect)), dims) for rect in layout.here)

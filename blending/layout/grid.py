@@ -19,11 +19,16 @@ class Rect(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """One direction of a grid: `size` pixels covered by tiles `tile` long that start at `origins`."""
+    """One direction of a grid: `size` pixels covered by tiles `tile` long that start at `origins`.
+
+    `ramps` are the [start, stop] within which neighbours change over, one for each two of them; None where that is all of
+    what they share.
+    """
 
     size: int
     tile: int
     origins: tuple[int, ...]
+    ramps: tuple[tuple[float, float], ...] | None = None
 
     @property
     def overlap(self) -> int | None:

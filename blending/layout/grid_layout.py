@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 from ..pixels.counted import counted
 from .grid import MAX_LENGTH, MAX_TILES, Axis, Rect, check_plan, plan_axis
-from .tile_layout import TileLayout
+from .tile_layout import TileLayout, whole_numbers
 
 # Tiles that reach over the picture are copies, filled up with mirrored picture. More pixels of those than this, and
 # than MAX_PADDING times the picture itself, are a mistake or an attack on the memory.
@@ -17,9 +19,19 @@ MAX_PADDED = 1 << 26
 MAX_PADDING = 8
 
 
+Places = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class GridLayout(TileLayout):
-    """Equal tiles, row by row, that cover the canvas; what can be asked of a grid alone."""
+    """Equal tiles, row by row, that cover the canvas; what can be asked of a grid alone.
+
+    Attributes:
+        ramp_places: (of y, of x): for each two neighbours the [start, stop] within which one takes over from the other, in
+            source pixels within what they share; None where that is all of it.
+    """
+
+    ramp_places: tuple[Places, Places] | None = None
 
     def _check_tiles(self) -> None:
         if self.kind != "grid":
@@ -46,6 +58,25 @@ class GridLayout(TileLayout):
         self._check_padding(len(ys), len(xs))
         if self.tiles != tuple(Rect(y, x, height, width) for y in ys for x in xs):
             raise ValueError("the tiles are not a grid of equal tiles in row order")
+        self._check_ramps((ys, xs), (height, width))
+
+    def _check_ramps(self, origins: tuple[tuple[int, ...], tuple[int, ...]], tile: tuple[int, int]) -> None:
+        for name, places, at, length in zip("yx", self.ramp_places or (), origins, tile, strict=False):
+            shared = [(b, a + length) for a, b in pairwise(at)]
+            if len(places) != len(shared) or any(
+                not b <= start < stop <= end for (start, stop), (b, end) in zip(places, shared, strict=True)
+            ):
+                raise ValueError(f"the ramps along {name} do not lie in what neighbours share: {places} in {shared}"[:300])
+
+    def _scaled_more(self, factor: Fraction) -> dict[str, Any]:
+        return {"ramp_places": scaled_places(self.ramp_places, factor)}
+
+    def _more_record(self) -> dict[str, Any]:
+        return {} if self.ramp_places is None else {"ramp_places": places_record(self.ramp_places)}
+
+    @classmethod
+    def _read_more(cls, record: dict[str, Any]) -> dict[str, Any]:
+        return {"ramp_places": read_places(record.get("ramp_places"))}
 
     def _check_padding(self, rows: int, columns: int) -> None:
         (height, width), last = self.tile_size, self.tiles[-1]
@@ -113,7 +144,8 @@ class GridLayout(TileLayout):
         ys = tuple(dict.fromkeys(t.y for t in self.tiles))
         xs = tuple(dict.fromkeys(t.x for t in self.tiles))
         height, width = self.tile_size
-        return Axis(self.canvas[0], height, ys), Axis(self.canvas[1], width, xs)
+        of_y, of_x = self.ramp_places or (None, None)
+        return Axis(self.canvas[0], height, ys, of_y), Axis(self.canvas[1], width, xs, of_x)
 
     @property
     def repeated(self) -> Fraction:
@@ -136,5 +168,36 @@ class GridLayout(TileLayout):
     def axes_in_cells(self) -> tuple[Axis, Axis]:
         """`axes`, counted in cells of `unit` pixels."""
         unit = self.unit
-        ys, xs = (Axis(axis.size // unit, axis.tile // unit, tuple(at // unit for at in axis.origins)) for axis in self.axes)
+        ys, xs = (
+            Axis(
+                axis.size // unit,
+                axis.tile // unit,
+                tuple(at // unit for at in axis.origins),
+                axis.ramps and tuple((start / unit, stop / unit) for start, stop in axis.ramps),
+            )
+            for axis in self.axes
+        )
         return ys, xs
+
+
+def scaled_places(places: tuple[Places, Places] | None, factor: Fraction) -> tuple[Places, Places] | None:
+    """Ramps of the picture resized by `factor`, to whole pixels and at least one of them wide."""
+    if places is None:
+        return None
+    of_y, of_x = (tuple((int(start * factor), max(int(stop * factor), int(start * factor) + 1)) for start, stop in axis) for axis in places)
+    return of_y, of_x
+
+
+def places_record(places: tuple[Places, Places] | None) -> list[list[list[int]]] | None:
+    """Ramps as plain JSON values."""
+    return None if places is None else [[list(place) for place in axis] for axis in places]
+
+
+def read_places(record: Any) -> tuple[Places, Places] | None:
+    """`places_record` read back, or TypeError."""
+    if record is None:
+        return None
+    if not isinstance(record, list) or len(record) != 2 or any(not isinstance(axis, list) or len(axis) > MAX_TILES for axis in record):
+        raise TypeError("expected the ramps of y and of x")
+    of_y, of_x = (tuple(whole_numbers(place, 2) for place in axis) for axis in record)
+    return of_y, of_x

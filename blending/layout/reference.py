@@ -117,7 +117,7 @@ def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
 
 def part_size(pixels: torch.Tensor, layout: TileLayout, index: int) -> tuple[float, float]:
     """Height and width of what tile `index` shows, in pixels of a whole picture of any size."""
-    tile = layout.tiles[index]
+    tile = layout.here[index]
     return tuple(pixels.shape[1 + dim] / layout.canvas[dim] * tile[2 + dim] for dim in (0, 1))
 
 
@@ -127,10 +127,10 @@ def tile_part(pixels: torch.Tensor, layout: TileLayout, index: int, size: tuple[
     Args:
         pixels: floating point [B, H, W, C], the layout's scene at any size.
         layout: the plan, counted in pixels.
-        index: which tile.
+        index: which of the tiles that are here.
         size: (height, width) to bring it to, pixel on pixel with the tile; None for the reference's own, nearest whole pixels.
     """
-    tile = layout.tiles[index]
+    tile = layout.here[index]
     factors = [pixels.shape[1 + dim] / layout.canvas[dim] for dim in (0, 1)]
     box = [value * factors[i % 2] for i, value in enumerate(tile)]
     if size is not None:

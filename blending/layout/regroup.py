@@ -36,17 +36,22 @@ def as_they_came(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[Ti
         sizes: the batch size of every item that came.
         layouts: the layouts they belong to, in order.
     """
-    if sum(sizes) == _planned(layouts) or len(sizes) != sum(len(layout) for layout in layouts):
+    if sum(sizes) == _planned(layouts) or len(sizes) != sum(map(_items, layouts)):
         return list(layouts)
     items = iter(sizes)
-    parts = [[next(items) for _ in range(len(layout))] for layout in layouts]
+    parts = [[next(items) for _ in range(_items(layout))] for layout in layouts]
     if not all(len(set(part)) == 1 for part in parts):
         return list(layouts)
     return [replace(layout, batch=part[0]) for layout, part in zip(layouts, parts, strict=True)]
 
 
 def _planned(layouts: Sequence[TileLayout]) -> int:
-    return sum(len(layout) * layout.batch for layout in layouts)
+    return sum(_items(layout) * layout.batch for layout in layouts)
+
+
+def _items(layout: TileLayout) -> int:
+    """How many places of the list are a layout's: where it has no tiles, one piece stands in for them."""
+    return max(len(layout), 1)
 
 
 def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list[list[PictureSpan]]]:
@@ -64,7 +69,8 @@ def tile_spans(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> list[list
     """
     _check_count(sizes, layouts)
     walk = iter(_walk(sizes))
-    return [[_take(walk, layout.batch) for _ in range(len(layout))] for layout in layouts]
+    taken = [[_take(walk, layout.batch) for _ in range(_items(layout))] for layout in layouts]
+    return [tiles[: len(layout)] for tiles, layout in zip(taken, layouts, strict=True)]
 
 
 def _walk(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -89,7 +95,7 @@ def _check_count(sizes: Sequence[int], layouts: Sequence[TileLayout]) -> None:
     if result == expected:
         return
     if len(layouts) == 1 and layouts[0].batch == 1:
-        plan = f"the layout has {counted(expected, 'tile')}"
+        plan = f"the layout has {counted(len(layouts[0]), 'tile')}"
     else:
         parts = " + ".join(f"{counted(len(layout), 'tile')} x batch {layout.batch}" for layout in layouts[:4])
         more = " + ..." if len(layouts) > 4 else ""

@@ -11,9 +11,11 @@ many of those pixels one latent cell stands for.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .grid import MAX_LENGTH, MAX_TILES, Rect
 
@@ -36,7 +38,7 @@ class TileLayout:
         unit: source pixels per cell (1 for pictures, 8, 16, 32 for latents).
         kind: one of `kinds`; what it tells of a layout is in the class.
         wrap: (y, x), whether the canvas is joined to itself there; off for now.
-        present: indices of the tiles that are here, None for all of them.
+        present: numbers of the tiles that are here, in order; None for all of them. Only those are cut and come back.
         mask_size: (height, width) of the noise mask that was cut along, None where there was none.
     """
 
@@ -49,15 +51,19 @@ class TileLayout:
     present: tuple[int, ...] | None = None
     mask_size: tuple[int, int] | None = None
 
+    least_tiles: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
-        if len(self.wrap) != 2 or any(self.wrap) or self.present is not None:
-            raise ValueError("this layout wraps around or lacks tiles, which this version of Tilework cannot place: update Tilework")
+        if len(self.wrap) != 2 or any(self.wrap):
+            raise ValueError("this layout wraps around, which this version of Tilework cannot place: update Tilework")
+        if self.present is not None and not _in_order(self.present, len(self.tiles)):
+            raise ValueError(f"a layout's present tiles are numbers from 0 to {len(self.tiles) - 1}, each once and in order")
         if self.mask_size is not None and min(self.mask_size) < 1:
             raise ValueError(f"a layout's mask_size is at least 1 x 1, and this one is {self.mask_size}")
         if self.batch < 1 or self.unit < 1:
             raise ValueError(f"a layout needs a batch and a unit of 1 or more, and has batch {self.batch}, unit {self.unit}")
-        if not 1 <= len(self.tiles) <= MAX_TILES:
-            raise ValueError(f"a layout holds 1 to {MAX_TILES} tiles, and this one has {len(self.tiles)}")
+        if not self.least_tiles <= len(self.tiles) <= MAX_TILES:
+            raise ValueError(f"a layout holds {self.least_tiles} to {MAX_TILES} tiles, and this one has {len(self.tiles)}")
         self._check_tiles()
 
     def _check_tiles(self) -> None:
@@ -86,7 +92,23 @@ class TileLayout:
         return GridLayout.even(height, width, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
 
     def __len__(self) -> int:
-        return len(self.tiles)
+        """How many tiles are here."""
+        return len(self.tiles) if self.present is None else len(self.present)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the tiles that are here, in order."""
+        return range(len(self.tiles)) if self.present is None else self.present
+
+    @property
+    def here(self) -> tuple[Rect, ...]:
+        """The tiles that are here."""
+        return self.tiles if self.present is None else tuple(self.tiles[number] for number in self.present)
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether its tiles leave something of the canvas to a picture below them."""
+        return self.present is not None and len(self.present) < len(self.tiles)
 
     def scaled(self, scale: int | float | str | Fraction) -> TileLayout:
         """The same plan for the picture resized by `scale`.
@@ -111,9 +133,13 @@ class TileLayout:
                     )
         tiles = tuple(Rect(*(int(value * factor) for value in tile)) for tile in self.tiles)
         canvas = tuple(max(1, round(size * factor)) for size in self.canvas)
-        return replace(self, canvas=canvas, tiles=tiles)
+        return replace(self, canvas=canvas, tiles=tiles, **self._scaled_more(factor))
 
-    def _scale_to(self, canvas: tuple[int, int]) -> Fraction | None:
+    def _scaled_more(self, factor: Fraction) -> dict[str, Any]:
+        """What else of a layout of this kind changes with the scale."""
+        return {}
+
+    def scale_to(self, canvas: tuple[int, int]) -> Fraction | None:
         """The scale that makes this canvas into that one, rounded or floored; a familiar one before an exact one."""
         for denominator in (*FAMILIAR_DENOMINATORS, self.canvas[0]):
             scale = Fraction(round(Fraction(canvas[0] * denominator, self.canvas[0])), denominator)
@@ -140,7 +166,7 @@ class TileLayout:
         canvas = (height * unit, width * unit)
         plan = self
         if any(abs(have - want) >= unit for have, want in zip(self.canvas, canvas, strict=True)):
-            scale = self._scale_to(canvas)
+            scale = self.scale_to(canvas)
             if scale is None:
                 raise ValueError(
                     f"the layout was planned for a picture of {self.canvas[1]} x {self.canvas[0]} and this one is {canvas[1]} x "
@@ -153,7 +179,11 @@ class TileLayout:
                     f"tile {index} of the layout (x {tile.x}, y {tile.y}, {tile.width} x {tile.height} px) does not fall on whole "
                     f"latent cells of {unit} px: plan with tile sizes and multiple_of that are multiples of {unit}"
                 )
-        return replace(plan, canvas=canvas, batch=batch, unit=unit, mask_size=mask_size)
+        return replace(plan, canvas=canvas, batch=batch, unit=unit, mask_size=mask_size, **plan._fitted_more(canvas))
+
+    def _fitted_more(self, canvas: tuple[int, int]) -> dict[str, Any]:
+        """What else of a layout of this kind changes where its canvas becomes `canvas`, which is less than a cell larger or smaller."""
+        return {}
 
     def to_record(self) -> dict[str, Any]:
         """The layout as plain JSON values, with its version."""
@@ -167,7 +197,17 @@ class TileLayout:
             "wrap": list(self.wrap),
             "present": "all" if self.present is None else list(self.present),
             "mask_size": None if self.mask_size is None else list(self.mask_size),
+            **self._more_record(),
         }
+
+    def _more_record(self) -> dict[str, Any]:
+        """What else is told of a layout of this kind, as plain JSON values."""
+        return {}
+
+    @classmethod
+    def _read_more(cls, record: dict[str, Any]) -> dict[str, Any]:
+        """Read `_more_record` back. KeyError, TypeError or ValueError for what is malformed."""
+        return {}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> TileLayout:
@@ -194,14 +234,15 @@ class TileLayout:
             if not isinstance(rows, list) or len(rows) > MAX_TILES:
                 raise ValueError(f"a layout holds a list of 1 to {MAX_TILES} tiles")
             return kind(
-                canvas=_ints(record["canvas"], 2),
-                tiles=tuple(Rect(*_ints(row, 4)) for row in rows),
-                batch=_ints([record.get("batch", 1)], 1)[0],
-                unit=_ints([record.get("unit", 1)], 1)[0],
+                canvas=whole_numbers(record["canvas"], 2),
+                tiles=read_rects(rows),
+                batch=whole_numbers([record.get("batch", 1)], 1)[0],
+                unit=whole_numbers([record.get("unit", 1)], 1)[0],
                 kind=name,
                 wrap=tuple(bool(w) for w in record.get("wrap", (False, False))),
-                present=None if present == "all" else _ints(present, len(present)),
-                mask_size=None if mask_size is None else _ints(mask_size, 2),
+                present=None if present == "all" else whole_numbers(present, len(present)),
+                mask_size=None if mask_size is None else whole_numbers(mask_size, 2),
+                **kind._read_more(record),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is not a Tilework layout: {str(error)[:200]}") from error
@@ -222,11 +263,21 @@ class TileLayout:
 def kinds() -> dict[str, type[TileLayout]]:
     """The classes of layouts by the kind that their records name."""
     from .grid_layout import GridLayout
+    from .region_layout import RegionLayout
 
-    return {"grid": GridLayout}
+    return {"grid": GridLayout, "regions": RegionLayout}
 
 
-def _ints(values: Any, count: int) -> tuple[int, ...]:
+def _in_order(numbers: tuple[int, ...], count: int) -> bool:
+    return all(a >= 0 for a in numbers[:1]) and all(a < b for a, b in pairwise(numbers)) and all(a < count for a in numbers[-1:])
+
+
+def read_rects(rows: list[Any]) -> tuple[Rect, ...]:
+    """Rows of four whole numbers as rectangles, or TypeError."""
+    return tuple(Rect(*whole_numbers(row, 4)) for row in rows)
+
+
+def whole_numbers(values: Any, count: int) -> tuple[int, ...]:
     """`values` as `count` whole numbers within MAX_LENGTH, or TypeError."""
     if not isinstance(values, (list, tuple)) or len(values) != count:
         raise TypeError(f"expected {count} whole numbers, got {values!r}"[:200])

@@ -25,6 +25,7 @@ from .grid import Axis
 from .grid_layout import GridLayout
 
 WINDOWS = ("hann", "linear", "gaussian", "average", "none")
+RAMPS = ("hann", "linear", "gaussian", "none")  # those by which one picture gives way to another
 
 # The Gaussian-integral ramp's sigma, as a share of the overlap: wide enough to stay below
 # linear's steepness times 1.2, narrow enough that its jump where the tile ends is 0.6 % of a step.
@@ -54,8 +55,8 @@ class AxisWindow(NamedTuple):
         return self.start + len(self.weight)
 
 
-def _rise(window: str, u: torch.Tensor) -> torch.Tensor:
-    """The ramp from 0 to 1 as u goes from 0 to 1; rise(u) + rise(1 - u) = 1."""
+def rise(window: str, u: torch.Tensor) -> torch.Tensor:
+    """The ramp of "hann", "linear" or "gaussian" from 0 to 1 as u goes from 0 to 1; rise(u) + rise(1 - u) = 1."""
     if window == "hann":
         return torch.sin(u * (math.pi / 2)).square()
     if window == "linear":
@@ -93,9 +94,7 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
     """
     if window not in WINDOWS:
         raise ValueError(f"window {window!r} is not known: use one of {', '.join(WINDOWS)}")
-    lows = [float(o + trim) for o in axis.origins]
-    highs = [float(o + axis.tile - trim) for o in axis.origins]
-    lows[0], highs[-1] = -math.inf, math.inf
+    lows, highs = _reaches(axis, trim)
     if window == "none":
         cuts = [(high + low) / 2 for high, low in zip(highs, lows[1:], strict=False)]
         lows, highs = [-math.inf, *cuts], [*cuts, math.inf]
@@ -107,9 +106,9 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
         weight = torch.ones_like(at)
         if window not in ("average", "none"):
             if i > 0 and highs[i - 1] > low:
-                weight *= _rise(window, ((at - low) / (highs[i - 1] - low)).clamp(0, 1))
+                weight *= rise(window, ((at - low) / (highs[i - 1] - low)).clamp(0, 1))
             if i + 1 < len(lows) and high > lows[i + 1]:
-                weight *= _rise(window, ((high - at) / (high - lows[i + 1])).clamp(0, 1))
+                weight *= rise(window, ((high - at) / (high - lows[i + 1])).clamp(0, 1))
         inside = torch.nonzero(weight > 0).flatten()
         if len(inside):
             first, weight = first + int(inside[0]), weight[int(inside[0]) : int(inside[-1]) + 1]
@@ -118,6 +117,18 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
         total[first : first + len(weight)] += weight
         raw.append((first, weight))
     return _running(raw, total)
+
+
+def _reaches(axis: Axis, trim: int) -> tuple[list[float], list[float]]:
+    """From where and to where each tile counts: as far as it goes, less the trim, and within the axis' ramps where it has some."""
+    lows = [float(o + trim) for o in axis.origins]
+    highs = [float(o + axis.tile - trim) for o in axis.origins]
+    for i, (start, stop) in enumerate(axis.ramps or ()):
+        low, high = max(lows[i + 1], start), min(highs[i], stop)
+        if high - low >= 1:  # else the trim leaves nothing of the ramp, and what is left of the overlap takes its place
+            lows[i + 1], highs[i] = low, high
+    lows[0], highs[-1] = -math.inf, math.inf
+    return lows, highs
 
 
 def _running(raw: list[tuple[int, torch.Tensor]], total: torch.Tensor) -> list[AxisWindow]:
