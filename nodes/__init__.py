@@ -9,6 +9,7 @@ from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
+from .regions import MaskTiles, ObjectTiles, SelectTiles
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
 from .upscale import TiledUpscale
@@ -36,6 +37,9 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            ObjectTiles,
+            MaskTiles,
+            SelectTiles,
         ]
 
 

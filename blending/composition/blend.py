@@ -126,8 +126,8 @@ def _fitted_base(base: torch.Tensor, layout: TileLayout, batch: int, scale: floa
     wanted = [max(1, round(side * read_scale(scale))) for side in layout.canvas] if scale else [height, width]
     if wanted != [height, width]:
         raise ValueError(
-            f"scale {scale:g} makes the picture {wanted[1]} x {wanted[0]} and base is {width} x {height}: set scale to 0 to take the base's "
-            "size, or resize the base"
+            f"scale {scale:g} makes the picture {wanted[1]} x {wanted[0]} and base is {width} x {height}: set scale to 0 to take the "
+            "base's size, or resize the base"
         )
     if base.shape[0] not in (1, batch):
         raise ValueError(f"base has a batch of {base.shape[0]} and the tiles one of {batch}: connect one picture, or one for each")

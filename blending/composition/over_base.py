@@ -67,7 +67,7 @@ def paint(
     seams = torch.zeros(size, dtype=torch.bool, device=out.device)
     if len(tiles) != len(layout):
         raise ValueError(f"{len(tiles)} tiles came and the layout has {len(layout)} here: pass every tile on, in order")
-    for share, tile in zip(shares(layout, size, window, trim), tiles, strict=True):
+    for share, tile in zip(tile_shares(layout, size, window, trim), tiles, strict=True):
         rect = layout.tiles[share.number]
         tile = _fitting(tile, share.number, rect, out)
         if not share.weight.numel():
@@ -107,7 +107,7 @@ def mixed(below: torch.Tensor, above: torch.Tensor, weight: torch.Tensor) -> tor
     return torch.where(weight <= 0, below, torch.where(weight >= 1, above, made))
 
 
-def shares(layout: TileLayout, size: tuple[int, int], window: str, trim: int) -> Iterator[Share]:
+def tile_shares(layout: TileLayout, size: tuple[int, int], window: str, trim: int) -> Iterator[Share]:
     """Of every tile that is here, in order, how much it counts where on an output of `size` (height, width)."""
     grid = layout.below if isinstance(layout, RegionLayout) else layout
     if grid is not None:

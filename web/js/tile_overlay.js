@@ -11,7 +11,7 @@ import { feedersFor } from "./feeders.js";
 import { errorOf } from "./run_errors.js";
 import { originKey } from "./sources.js";
 import { STYLE, TileOverlay } from "./tiles/overlay.js";
-import { blendScene, checkScene, ownScene, setResults, splitScene } from "./tiles/scenes.js";
+import { blendScene, checkScene, ownScene, planScene, selectScene, setResults, splitScene } from "./tiles/scenes.js";
 import { waitsFor, wrongWires } from "./tiles/wiring.js";
 
 const GRID = "The grid of tiles over the picture. Arrow keys go from tile to tile.";
@@ -23,6 +23,15 @@ const NODES = {
   TileworkTiledUpscale: { key: "tilework_layout", input: "layout", scene: ownScene, what: GRID, rows: 3 },
   TileworkTiledVAEEncode: { key: "tilework_layout", input: "pixels", scene: ownScene, what: GRID, rows: 3 },
   TileworkTiledVAEDecode: { key: "tilework_layout", input: "samples", scene: ownScene, what: GRID, rows: 3 },
+  TileworkObjectTiles: { key: "tilework_layout", input: "mask", scene: planScene, what: GRID, rows: 4 },
+  TileworkMaskTiles: { key: "tilework_layout", input: "mask", scene: planScene, what: GRID, rows: 2 },
+  TileworkSelectTiles: {
+    key: "tilework_layout",
+    input: "layout",
+    scene: selectScene,
+    what: "The tiles to choose from. Arrow keys go from tile to tile, Enter takes one or leaves it.",
+    rows: 2,
+  },
   TileworkSeamCheck: {
     key: "tilework_seams",
     input: "layout",

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import TileLayout, compose, cut
-from tilework.blending.composition.over_base import keep_outside, paint, shares
+from tilework.blending.composition.over_base import keep_outside, paint, tile_shares
 from tilework.blending.layout.grid import Rect
 from tilework.blending.layout.region_layout import RegionLayout
 from tilework.blending.layout.windows import RAMPS, WINDOWS
@@ -21,7 +21,7 @@ def painted(base, layout, tiles, **more):
 def parts(layout, size, **more):
     """Where the tiles have a part: bool [H, W]."""
     there = torch.zeros(size, dtype=torch.bool)
-    for share in shares(layout, size, more.get("window", "hann"), more.get("trim", 0)):
+    for share in tile_shares(layout, size, more.get("window", "hann"), more.get("trim", 0)):
         there[share.rows, share.columns] |= share.weight > 0
     return there
 

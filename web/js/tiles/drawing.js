@@ -1,12 +1,15 @@
 /** A picture with its grid or its seams, drawn into a canvas. All places are shares of the picture, 0 to 1. */
 
-import { countOf, overlapsOf, tileAt } from "./layout.js";
+import { coreOf, countOf, isHere, overlapsOf, regionAt, tileAt } from "./layout.js";
 
 const BACKGROUND = "#181818";
 const SHADE = "rgba(255, 122, 46, 0.33)";
 const LINE = "rgba(255, 255, 255, 0.82)";
 const PLATE = "rgba(16, 18, 22, 0.67)";
 const MARK = "#ffaa3c";
+const REGION = "rgba(255, 170, 60, 0.95)";
+const CHOSEN = "rgba(90, 200, 250, 0.95)";
+const CHOSEN_FILL = "rgba(90, 200, 250, 0.22)";
 const DIM = "rgba(0, 0, 0, 0.45)";
 const MARGIN = 4;
 
@@ -27,7 +30,7 @@ export function placeOf(canvas, [height, width], ratio) {
 }
 
 /**
- * Draw `scene` {size, picture, layout, seams} afresh.
+ * Draw `scene` {size, picture, layout, chosen, seams} afresh; `chosen` is a Set of tiles.
  *
  * @param {number} ratio canvas pixels per pixel of the screen
  * @param {number|null} marked index of the tile or seam that is pointed at
@@ -45,11 +48,11 @@ export function draw(context, scene, ratio, marked) {
   context.imageSmoothingQuality = "high";
   if (scene.picture) context.drawImage(scene.picture, ...place);
   if (scene.seams) drawSeams(context, scene, place, ratio, marked);
-  else if (scene.layout) drawGrid(context, scene.layout, place, ratio, marked);
+  else if (scene.layout) drawGrid(context, scene.layout, place, ratio, marked, scene.chosen);
   return place;
 }
 
-function drawGrid(context, layout, [left, top, width, height], ratio, marked) {
+function drawGrid(context, layout, [left, top, width, height], ratio, marked, chosen) {
   const [fy, fx] = [height / layout.canvas[0], width / layout.canvas[1]];
   context.fillStyle = SHADE;
   for (const [start, stop] of overlapsOf(layout, 0)) context.fillRect(left, top + start * fy, width, Math.max(0, stop - start) * fy);
@@ -61,17 +64,55 @@ function drawGrid(context, layout, [left, top, width, height], ratio, marked) {
   for (const [start, stop] of overlapsOf(layout, 0)) line(context, left, top + ((start + stop) / 2) * fy, width, 0);
   for (const [start, stop] of overlapsOf(layout, 1)) line(context, left + ((start + stop) / 2) * fx, top, 0, height);
   context.stroke();
-  drawNumbers(context, layout, left, top, fy, fx, ratio);
-  if (marked === null || marked >= countOf(layout)) return;
-  const tile = tileAt(layout, marked);
-  context.strokeStyle = MARK;
-  context.lineWidth = 2 * ratio;
-  context.strokeRect(
+  const boxOf = (tile) => [
     left + tile.x * fx,
     top + tile.y * fy,
     (Math.min(tile.x + tile.width, layout.canvas[1]) - tile.x) * fx,
     (Math.min(tile.y + tile.height, layout.canvas[0]) - tile.y) * fy,
-  );
+  ];
+  const outline = (tile, colour, wide, dash = []) => {
+    context.strokeStyle = colour;
+    context.lineWidth = wide * ratio;
+    context.setLineDash(dash.map((part) => part * ratio));
+    context.strokeRect(...boxOf(tile));
+    context.setLineDash([]);
+  };
+  (layout.regions ?? []).forEach((_, index) => {
+    outline(tileAt(layout, countOf(layout) - layout.regions.length + index), REGION, 2);
+    outline(coreOf(layout, index), REGION, 1, [4, 3]);
+  });
+  if (chosen || layout.present) drawChosen(context, layout, chosen, boxOf, outline, [left, top, width, height]);
+  drawNumbers(context, layout, left, top, fy, fx, ratio);
+  if (marked === null || marked >= countOf(layout)) return;
+  outline(tileAt(layout, marked), MARK, 2);
+}
+
+/** All but the chosen tiles, or those that are here, lies in the dark; theirs are framed. */
+function drawChosen(context, layout, chosen, boxOf, outline, place) {
+  const numbers = [...(chosen ?? layout.present)];
+  context.save();
+  context.beginPath();
+  context.rect(...place);
+  // Holes, each drawn the other way round: what none of them covers is filled.
+  for (const number of numbers) {
+    const [x, y, w, h] = boxOf(tileAt(layout, number));
+    context.moveTo(x, y);
+    context.lineTo(x, y + h);
+    context.lineTo(x + w, y + h);
+    context.lineTo(x + w, y);
+    context.closePath();
+  }
+  context.fillStyle = DIM;
+  context.fill();
+  context.restore();
+  for (const number of numbers) {
+    const tile = tileAt(layout, number);
+    if (chosen) {
+      context.fillStyle = CHOSEN_FILL;
+      context.fillRect(...boxOf(tile));
+    }
+    outline(tile, chosen ? CHOSEN : REGION, 2);
+  }
 }
 
 function line(context, x, y, dx, dy) {
@@ -83,26 +124,49 @@ function line(context, x, y, dx, dy) {
 function drawNumbers(context, layout, left, top, fy, fx, ratio) {
   const [ys, xs] = layout.origins;
   const [height, width] = layout.canvas;
+  if (!ys.length || layout.regions?.length) {
+    drawRegionNumbers(context, layout, left, top, fy, fx, ratio);
+    if (!ys.length) return;
+  }
   const [cellHeight, cellWidth] = [(fy * height) / ys.length, (fx * width) / xs.length];
   const size = Math.max(9 * ratio, Math.min(22 * ratio, Math.min(cellHeight, cellWidth) / 3));
   context.font = `${size}px sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  const plateWidth = context.measureText(String(countOf(layout) - 1)).width + 6 * ratio;
+  const plateWidth = context.measureText(String(ys.length * xs.length - 1)).width + 6 * ratio;
   const [rows, columns] = [everyOf(1.2 * size, cellHeight), everyOf(plateWidth, cellWidth)];
   for (let row = 0; row < ys.length; row += rows) {
     for (let column = 0; column < xs.length; column += columns) {
       const index = row * xs.length + column;
+      if (!isHere(layout, index)) continue;
       const tile = tileAt(layout, index);
       const x = left + ((tile.x + Math.min(tile.x + tile.width, width)) / 2) * fx;
       const y = top + ((tile.y + Math.min(tile.y + tile.height, height)) / 2) * fy;
-      const half = context.measureText(String(index)).width / 2 + 3 * ratio;
-      context.fillStyle = PLATE;
-      context.fillRect(x - half, y - 0.6 * size, 2 * half, 1.2 * size);
-      context.fillStyle = "#fff";
-      context.fillText(String(index), x, y);
+      plate(context, index, x, y, size, ratio);
     }
   }
+}
+
+function plate(context, index, x, y, size, ratio) {
+  const half = context.measureText(String(index)).width / 2 + 3 * ratio;
+  context.fillStyle = PLATE;
+  context.fillRect(x - half, y - 0.6 * size, 2 * half, 1.2 * size);
+  context.fillStyle = "#fff";
+  context.fillText(String(index), x, y);
+}
+
+/** Numbers of regions, each in its upper left corner, where those of the grid below do not stand. */
+function drawRegionNumbers(context, layout, left, top, fy, fx, ratio) {
+  const first = countOf(layout) - layout.regions.length;
+  const size = 11 * ratio;
+  context.font = `${size}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  layout.regions.forEach((_, index) => {
+    const tile = tileAt(layout, first + index);
+    const half = context.measureText(String(first + index)).width / 2 + 4 * ratio;
+    if (isHere(layout, first + index)) plate(context, first + index, left + tile.x * fx + half, top + tile.y * fy + 0.7 * size, size, ratio);
+  });
 }
 
 /** Which tiles have a number: every one where it leaves something of the tile to see. */
@@ -155,10 +219,12 @@ export function seamAt({ seams, size }, place, [x, y], reach) {
   return best;
 }
 
-/** The tile whose own share of the grid a place in the canvas lies in; null outside the picture. */
+/** The region that lies topmost at a place in the canvas, else the tile whose own share of the grid it lies in; null outside of all. */
 export function tileUnder(layout, [left, top, width, height], [x, y]) {
   if (x < left || y < top || x >= left + width || y >= top + height) return null;
   const at = [((y - top) / height) * layout.canvas[0], ((x - left) / width) * layout.canvas[1]];
+  const region = regionAt(layout, at);
+  if (region !== null || !layout.origins[0].length) return region;
   const [row, column] = at.map((value, axis) => overlapsOf(layout, axis).filter(([start, stop]) => value >= (start + stop) / 2).length);
   return row * layout.origins[1].length + column;
 }

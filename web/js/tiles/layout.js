@@ -2,7 +2,9 @@
  * Where the tiles are: the even plan of blending/layout/tile_layout.py, number for number and word for word.
  *
  * A layout here is {canvas: [height, width], tile: [height, width], origins: [ys, xs], unit, batch}, lengths in source
- * pixels: what the nodes send after a run too.
+ * pixels: what the nodes send after a run too. Only after a run there may be `ramps` (of y and x, [start, stop] of where
+ * neighbours change over), `regions` ([y, x, height, width, and the same of its core], painted over the grid, which may be
+ * none: origins [[], []]), and `present`, the numbers of the tiles that are here.
  */
 
 export const MAX_TILES = 65_536;
@@ -84,20 +86,46 @@ export function planGrid({ height, width, tileHeight, tileWidth, overlap, multip
   return layout;
 }
 
-export const countOf = ({ origins: [ys, xs] }) => ys.length * xs.length;
+const gridCount = ({ origins: [ys, xs] }) => ys.length * xs.length;
+export const countOf = (layout) => gridCount(layout) + (layout.regions?.length ?? 0);
 
-/** Tile `index`, numbered row by row: {y, x, height, width}. */
-export function tileAt({ tile: [height, width], origins: [ys, xs] }, index) {
+/** Whether tile `index` is here. */
+export const isHere = (layout, index) => !layout.present || layout.present.includes(index);
+
+/** Tile `index`, numbered row by row, regions after the grid: {y, x, height, width}. */
+export function tileAt(layout, index) {
+  const { tile: [height, width], origins: [ys, xs], regions } = layout;
+  if (index >= gridCount(layout)) {
+    const [y, x, h, w] = regions[index - gridCount(layout)];
+    return { y, x, height: h, width: w };
+  }
   return { y: ys[Math.floor(index / xs.length)], x: xs[index % xs.length], height, width };
 }
 
-/** [start, stop] of every overlap along one axis (0: y, 1: x); the last tile may reach over the canvas. */
-export function overlapsOf({ canvas, tile, origins }, axis) {
+/** The core of region `index` of the layout's regions: {y, x, height, width}. */
+export function coreOf({ regions }, index) {
+  const [y, x, height, width] = regions[index].slice(4);
+  return { y, x, height, width };
+}
+
+/** The tile that lies topmost over a place [y, x] of the canvas; null where there is none. */
+export function regionAt(layout, [y, x]) {
+  for (let index = (layout.regions?.length ?? 0) - 1; index >= 0; index--) {
+    const [top, left, height, width] = layout.regions[index];
+    if (y >= top && y < top + height && x >= left && x < left + width) return gridCount(layout) + index;
+  }
+  return null;
+}
+
+/** [start, stop] of where neighbours change over along one axis (0: y, 1: x); the last tile may reach over the canvas. */
+export function overlapsOf({ canvas, tile, origins, ramps }, axis) {
+  if (ramps) return ramps[axis];
   return origins[axis].slice(1).map((start, i) => [start, Math.min(origins[axis][i] + tile[axis], canvas[axis])]);
 }
 
 /** Whether the tiles lie in the same places. */
-export const sameLayout = (a, b) => JSON.stringify([a.canvas, a.tile, a.origins]) === JSON.stringify([b.canvas, b.tile, b.origins]);
+const places = ({ canvas, tile, origins, regions, present }) => JSON.stringify([canvas, tile, origins, regions ?? [], present ?? null]);
+export const sameLayout = (a, b) => places(a) === places(b);
 
 function smallestOverlap({ tile, origins }, axis) {
   const gaps = origins[axis].slice(1).map((origin, i) => origins[axis][i] + tile[axis] - origin);
@@ -147,10 +175,19 @@ export function describe(layout, multipleOf = null) {
 export function readLayout(record) {
   const whole = (value, least) => Number.isInteger(value) && value >= least && value <= MAX_LENGTH;
   const pair = (value) => Array.isArray(value) && value.length === 2;
-  const axis = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => whole(one, 0));
+  const list = (value, each) => Array.isArray(value) && value.length <= MAX_TILES && value.every(each);
+  const axis = (value) => list(value, (one) => whole(one, 0));
+  const region = (value) => list(value, (one) => whole(one, 0)) && value.length === 8;
   const sizes = [record?.canvas, record?.tile];
   if (!sizes.every((value) => pair(value) && value.every((one) => whole(one, 1)))) return null;
-  if (!pair(record.origins) || !record.origins.every(axis) || countOf(record) > MAX_TILES) return null;
-  if (!whole(record.unit, 1) || !whole(record.batch, 1)) return null;
-  return { canvas: record.canvas, tile: record.tile, origins: record.origins, unit: record.unit, batch: record.batch };
+  if (!pair(record.origins) || !record.origins.every(axis)) return null;
+  const { canvas, tile, origins, unit, batch, regions, present, ramps } = record;
+  if (regions !== undefined && !list(regions, region)) return null;
+  const count = countOf(record);
+  if (count > MAX_TILES || (!count && !regions) || !whole(unit, 1) || !whole(batch, 1)) return null;
+  if (present !== undefined && !list(present, (one) => whole(one, 0) && one < count)) return null;
+  const place = (value) => pair(value) && value.every((one) => whole(one, 0));
+  if (ramps !== undefined && !(pair(ramps) && ramps.every((of, i) => list(of, place) && of.length === origins[i].length - 1))) return null;
+  const more = Object.entries({ regions, present, ramps }).filter(([, value]) => value !== undefined);
+  return { canvas, tile, origins, unit, batch, ...Object.fromEntries(more) };
 }

@@ -10,7 +10,7 @@ import { app } from "../../../../scripts/app.js";
 import { ADVICE_STYLE, AdviceRow } from "../advice_row.js";
 import { button, element, NodePane, say } from "../node_pane.js";
 import { draw, seamAt, tileUnder } from "./drawing.js";
-import { countOf, tileAt } from "./layout.js";
+import { countOf, isHere, tileAt } from "./layout.js";
 import { rowOf } from "./scenes.js";
 
 const LEAST_HEIGHT = 270; // without the rows below
@@ -87,6 +87,10 @@ export class TileOverlay extends NodePane {
     this.canvas.addEventListener("pointerleave", () => this.mark(null));
     this.canvas.addEventListener("blur", () => this.mark(null));
     this.canvas.addEventListener("keydown", (event) => this.press(event));
+    this.canvas.addEventListener("click", (event) => {
+      this.point(event);
+      this.pick();
+    });
     // In the classic canvas a widget lies over the graph and would keep what is meant for it.
     const classic = (pass) => (event) => !window.LiteGraph?.vueNodesMode && pass(event);
     view.addEventListener("wheel", classic((event) => app.canvas.processMouseWheel(event)), { passive: false });
@@ -132,9 +136,17 @@ export class TileOverlay extends NodePane {
     else if (event.key === "Home") this.mark(0);
     else if (event.key === "End") this.mark(last);
     else if (event.key === "Escape") this.mark(null);
+    else if ((event.key === "Enter" || event.key === " ") && this.scene.pick && this.marked !== null) this.pick();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** Choose what is pointed at, where the scene has something to choose. */
+  pick() {
+    if (this.marked === null || !this.scene.pick) return;
+    this.scene.pick(this.marked);
+    this.frame();
   }
 
   mark(index) {
@@ -151,8 +163,8 @@ export class TileOverlay extends NodePane {
     const box = this.canvas.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
     const size = [box.width, box.height].map((side) => Math.max(1, Math.min(MOST_SIDE, Math.round(side * ratio))));
-    const { picture, layout, seams, advice, ...rest } = scene;
-    const state = JSON.stringify([rest, advice?.text, advice?.label, size, this.page]);
+    const { picture, layout, seams, advice, chosen, ...rest } = scene;
+    const state = JSON.stringify([rest, chosen && [...chosen], advice?.text, advice?.label, size, this.page]);
     const same = layout === this.scene.layout && seams === this.scene.seams;
     if (same && state === this.state && picture === this.scene.picture) return;
     if (!same) this.marked = null;
@@ -182,6 +194,7 @@ export class TileOverlay extends NodePane {
     const { seams, layout } = this.scene;
     if (seams) return rowOf(this.scene, seams[this.marked]);
     const tile = tileAt(layout, this.marked);
-    return `tile ${this.marked}: x ${tile.x}, y ${tile.y}, ${tile.width} x ${tile.height}`;
+    const here = isHere(layout, this.marked) ? "" : " (not here)";
+    return `tile ${this.marked}: x ${tile.x}, y ${tile.y}, ${tile.width} x ${tile.height}${here}`;
   }
 }

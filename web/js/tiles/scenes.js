@@ -12,6 +12,7 @@ import { cureOf } from "../cures.js";
 import { sizeAt } from "../sizes.js";
 import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "../sources.js";
 import { kept } from "./kept.js";
+import { selectionOf, toggleTile } from "./selection.js";
 import { thumbnail } from "./thumbnail.js";
 
 const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };
@@ -191,6 +192,45 @@ export function ownScene(node, results, page = 0) {
   const run = runOf(results, page);
   const { text, advice } = costOf(node) ?? {};
   return run ? { ...shownRun(run, results.records.length), advice } : { hint: "Run once to see here which tiles it chose.", text, advice };
+}
+
+/** Nodes that plan tiles for what is in the picture: the last result. */
+export function planScene(node, results, page = 0) {
+  const run = runOf(results, page);
+  return run ? shownRun(run, results.records.length) : { hint: "Run once to see the tiles here." };
+}
+
+/** The scene that shows the layout that comes to this node: of a Tile Split as it is planned, of others as their last run had it. */
+function layoutAbove(node) {
+  const { plan, refused } = splitAbove(node);
+  if (plan || refused) return plan ?? refused;
+  const origin = originOf(node, "layout")?.node;
+  const run = origin && origin !== node ? runOf(resultsOf(origin), 0) : null;
+  return run ? shownRun(run, 1) : null;
+}
+
+/** Select Tiles: the layout that comes, the chosen tiles lit; a click writes their numbers. */
+export function selectScene(node, results, page = 0) {
+  const other = layoutAbove(node);
+  const run = runOf(results, page);
+  if (!other?.layout) return other ?? (run ? shownRun(run, results.records.length) : { hint: "Run once to see the tiles here." });
+  const { layout } = other;
+  const { chosen, named, refused } = selectionOf(node, layout);
+  const count = chosen ? chosen.size : null;
+  const words = refused
+    ? "The text names no tiles of this layout: type numbers such as 0, 3-5, or click them."
+    : count === null
+      ? "A mask, or another node, decides: run to see which tiles are taken."
+      : `${count} of ${countOf(layout)} tiles`;
+  return {
+    ...other,
+    advice: null,
+    chosen: chosen ?? named ?? undefined,
+    pick: (number) => toggleTile(node, layout, number),
+    text: words,
+    more: "Click a tile, or point at it with the arrow keys and press Enter, to take it or leave it.",
+    pages: 1,
+  };
 }
 
 /** Seam Check: the seams by verdict after a run, the planned grid before. */

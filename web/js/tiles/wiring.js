@@ -4,12 +4,14 @@ import { above, isConnected, missingInputs, offAbove, originOf, requiredInputs }
 
 const SPLITS = new Set(["TileworkTileSplit", "TileworkLatentTileSplit"]);
 const BLENDS = new Set(["TileworkSeamBlend", "TileworkLatentSeamBlend"]);
+/** Nodes that plan for parts of a picture. */
+const PLACES = new Set(["TileworkSelectTiles", "TileworkMaskTiles", "TileworkObjectTiles"]);
 const MOST_LAYOUTS = 8;
 const MUTED = 2;
 
 /** Inputs that take the tiles of the layout at `layout`; those that take a whole picture, blended with it or not. */
 const JOINTS = {
-  TileworkSeamBlend: { tiles: ["tiles"], pictures: ["reference"] },
+  TileworkSeamBlend: { tiles: ["tiles"], pictures: ["reference", "base"] },
   TileworkLatentSeamBlend: { tiles: ["tiles"], pictures: [] },
   TileworkColorMatch: { tiles: ["images"], pictures: ["reference"] },
   TileworkTilePrompts: { tiles: ["tile_conditioning"], pictures: [] },
@@ -20,6 +22,7 @@ const JOINTS = {
 const ONE_OF = {
   TileworkReceptiveField: ["upscale_model", "vae"],
   TileworkTileSize: ["upscale_model", "vae", "model"],
+  TileworkObjectTiles: ["mask", "boxes"],
 };
 
 const givesTiles = ({ node, slot }) => SPLITS.has(node.comfyClass) && slot === 0;
@@ -90,6 +93,8 @@ function ofAnother(node, joint, layout) {
   if (!joint.pictures.includes("image")) return "";
   const { found } = above(node, "image", givesPicture);
   const others = found.map((end) => originOf(end.node, "layout")?.node).filter(Boolean);
+  // What was put into a picture in places is that picture, and is checked by the grid of the whole.
+  if (others.some((one) => PLACES.has(plannerOf(one).comfyClass))) return "";
   if (!others.length || others.some((one) => plannerOf(one) === planner)) return "";
   return `"image" was blended by ${called(found[0].node)} with the layout of ${called(others[0])}, and "layout" comes from ${called(layout)}: connect the same layout to both.`;
 }
