@@ -66,6 +66,12 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "redo tile": "Select Tiles",
+    "single tile": "Select Tiles",
+    "crop and stitch": "Tiles on a Mask",
+    "focus crop": "Tiles on a Mask",
+    "avoid faces": "Tiles around Objects",
+    "smart tiles": "Tiles around Objects",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

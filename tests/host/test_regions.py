@@ -61,9 +61,9 @@ def test_two_tiles_of_twelve_are_redone_and_the_rest_is_the_picture_bit_for_bit(
     assert compared(report, prompt, (three.x + 80, 20, 60, 60))["max_abs"] > 0.5
 
 
-def test_chosen_by_a_mask_and_the_others(report, run_prompt):
+def test_chosen_by_a_mask_and_the_others(report):
     prompt = redone(mask=["mask", 0]) | rectangle(600, 20, 10, 10)
-    assert report(prompt, "count") == [{"count": 1, "sizes": [[TILE, TILE]]}] or run_prompt(prompt)
+    assert [said["count"] for said in report(prompt, "count")] == [1]
     assert compared(report, prompt, (0, 0, GRID.tiles[3].x, HEIGHT))["max_abs"] == 0
     others = redone(tiles="0", invert=True)
     assert compared(report, others, (0, 0, 100, 100))["max_abs"] == 0
