@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -63,6 +64,30 @@ def measure_and_upscale(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def objects_whole(photo: torch.Tensor) -> Image.Image:
+    """Tiles around a face and a badge; what no border can miss in a tile of its own."""
+    from blending.regions.object_tiles import OWN, object_layout
+    from pictures.grid import with_grid
+
+    marked = np.zeros(photo.shape[1:3], bool)
+    for rows, columns in ((slice(40, 230), slice(140, 290)), (slice(345, 425), slice(155, 215))):
+        marked[rows, columns] = True
+    layout = object_layout(marked.shape, (256, 256), 32, CELL, marked, objects=OWN, margin=24, largest=512).layout
+    shown = photo.clone()
+    shown[0][torch.from_numpy(~marked)] *= 0.55
+    return captioned(with_grid(picture(shown[0]), layout), "tiles that miss what must not be cut")
+
+
+def single_tiles(photo: torch.Tensor) -> Image.Image:
+    """Two tiles of a grid, the rest dimmed."""
+    from blending import TileLayout
+    from blending.regions.tile_numbers import chosen
+    from pictures.grid import with_grid
+
+    layout = chosen(TileLayout.grid(*photo.shape[1:3], 192, 192, 48, CELL), "5, 6")
+    return captioned(with_grid(picture(photo[0]), layout), "redo two tiles, keep the rest")
+
+
 def start_here() -> Image.Image:
     """The five cases, each by the picture of its template."""
     cases = {
@@ -89,6 +114,8 @@ def main() -> int:
         "01 Start here - which node do I need": start_here(),
         "08 Latents tile by tile": latent_tiles(photo),
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+        "13 Keep objects whole": objects_whole(photo),
+        "14 Redo single tiles": single_tiles(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
