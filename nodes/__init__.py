@@ -9,6 +9,7 @@ from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
+from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
 from .upscale import TiledUpscale
@@ -36,6 +37,8 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            TakeOneTile,
+            PutTileBack,
         ]
 
 
