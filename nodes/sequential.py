@@ -5,11 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..blending.layout.grid import MAX_TILES
+from ..blending.regions.turns import PUT_METHODS
 from .menu import REPAIR
 from .types import Layout, check_image, check_layout
 
-# The three of `one_tile.PUT_METHODS`, written out because that file loads the mathematics.
-METHODS = ("hann", "linear", "optimal seam")
 INDEX_TIP = "Which tile, counted from 0, row by row as Tile Split numbers them. In a loop: the loop's number."
 
 
@@ -105,8 +104,8 @@ class PutTileBack(io.ComfyNode):
                 _index_input(),
                 io.Combo.Input(
                     "method",
-                    options=list(METHODS),
-                    default=METHODS[0],
+                    options=list(PUT_METHODS),
+                    default=PUT_METHODS[0],
                     tooltip="How the tile takes over in the second half of the overlap. hann: smooth at both ends, the right choice nearly always; linear: a straight ramp; optimal seam: detail is cut where tile and picture differ least (texture, hair, chains), tone changes over softly.",
                 ),
             ],

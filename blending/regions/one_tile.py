@@ -13,15 +13,12 @@ import torch
 from ..layout.checked_tiles import size_in_words
 from ..layout.cutting import crop
 from ..layout.grid import Rect
-from ..layout.taking_over import RISES
 from ..layout.tile_layout import TileLayout
 from ..pixels.alpha import LEAST_ALPHA
 from ..pixels.picture import check_finite, check_pixels
 from .tile_cut import cut_in
-from .turns import check_turn, share_of, takeover_sides
+from .turns import OPTIMAL, PUT_METHODS, check_turn, share_of, takeover_sides
 
-OPTIMAL = "optimal seam"
-PUT_METHODS = (*RISES, OPTIMAL)
 PLANE = (1, 2)
 
 

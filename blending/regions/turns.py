@@ -14,10 +14,12 @@ import torch
 
 from ..layout.grid import Axis, Rect
 from ..layout.grid_layout import GridLayout
-from ..layout.taking_over import rising, taking_over
+from ..layout.taking_over import RISES, rising, taking_over
 from ..layout.tile_layout import TileLayout
 from ..pixels.counted import counted
 
+OPTIMAL = "optimal seam"
+PUT_METHODS = (*RISES, OPTIMAL)
 RAMP = 8  # a tile of no whole grid takes over within this share of its side, one eighth
 
 

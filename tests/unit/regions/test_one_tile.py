@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.layout.grid import Rect
-from tilework.blending.regions.one_tile import PUT_METHODS, put_tile, take_tile
-from tilework.blending.regions.turns import share_of, takeover_sides
+from tilework.blending.regions.one_tile import put_tile, take_tile
+from tilework.blending.regions.turns import PUT_METHODS, share_of, takeover_sides
 
 LAYOUT = TileLayout.grid(230, 350, 128, 160, 48, 8)  # 3 x 3 tiles; the last ones reach over the canvas
 
