@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .models import CELL, field_of, materials
+from .sequence import tile_after_tile
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, CASE, GAP = 512, 400, 256, 8
@@ -89,6 +90,7 @@ def main() -> int:
         "01 Start here - which node do I need": start_here(),
         "08 Latents tile by tile": latent_tiles(photo),
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+        "19 Tile after tile, each sees the finished ones": captioned(tile_after_tile(photo), "each sees the finished ones"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
