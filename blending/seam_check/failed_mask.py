@@ -8,7 +8,7 @@ from ..layout.grid_layout import GridLayout
 from .boundaries import boundaries
 from .report import SeamReport
 
-LEAST_STRIP = 32  # pixels of the picture: narrower overlaps, and none, leave a repair no room
+LEAST_STRIP = 32  # pixels of the picture: less leaves a repair no room on both sides of the line
 
 
 def failed_mask(report: SeamReport, layout: GridLayout, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -26,8 +26,8 @@ def failed_mask(report: SeamReport, layout: GridLayout, device: torch.device | s
 
     Returns:
         float32 [B, H, W] of the checked pictures' size. 1 over all that the two tiles of a failed boundary share, corners
-        included, for a blend spreads their difference over that; and at least LEAST_STRIP pixels across where the picture
-        has them. 0 elsewhere, and everywhere where nothing failed (nothing judged is nothing failed).
+        included, for a blend spreads their difference over that; and over LEAST_STRIP pixels around the line that failed,
+        which may be an end of the overlap. 0 elsewhere, and everywhere where nothing failed (nothing judged is nothing failed).
         Memory: this one plane for each picture.
     """
     height, width = report.size
@@ -38,18 +38,18 @@ def failed_mask(report: SeamReport, layout: GridLayout, device: torch.device | s
     bands = {(one.tiles, one.vertical): one.band for one in boundaries(plan, height, width)}
     for row in report.failing:
         plane, sizes = (mask[row.picture], (width, height)) if row.vertical else (mask[row.picture].T, (height, width))
-        first, last = _across(bands[row.tiles, row.vertical], sizes[0])
+        first, last = _across(bands[row.tiles, row.vertical], row.line, sizes[0])
         start, stop = _along(plan, row.tiles, row.vertical, sizes[1])
         plane[min(start, row.along[0]) : max(stop, row.along[1]), first:last] = 1
     return mask
 
 
-def _across(band: tuple[int, int], size: int) -> tuple[int, int]:
-    """A strip over the overlap, widened from its middle to LEAST_STRIP, within the picture."""
-    first, last = min(band), max(band)
-    lacking = max(LEAST_STRIP - (last - first), 0)
-    first, last = first - (lacking + 1) // 2, last + lacking // 2
-    return max(first, 0), min(last, size)
+def _across(band: tuple[int, int], line: int, size: int) -> tuple[int, int]:
+    """A strip over the overlap and as far beyond both its ends as the line that failed needs, within the picture."""
+    length, twice = abs(band[1] - band[0]), band[0] + band[1]
+    # A step at one end, as tiles leave that are averaged, has its like at the other.
+    reach = max(length, abs(2 * line - twice) + LEAST_STRIP)
+    return max((twice - reach) // 2, 0), min((twice + reach + 1) // 2, size)
 
 
 def _along(plan: GridLayout, pair: tuple[int, int], vertical: bool, size: int) -> tuple[int, int]:
