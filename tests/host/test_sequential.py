@@ -1,8 +1,16 @@
 """Take One Tile and Put Tile Back through the real server: a loop unrolled, a pair of nodes for every tile."""
 
+import io
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 from tilework.tests.host.prompts import node, source, split
 from tilework.tools.server.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import convert, fetch, images
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "19 Tile after tile, each sees the finished ones.json"
 
 
 def unrolled(count, work, picture=None, method="hann", original=True, image=("1", 0), **tiles):
@@ -120,3 +128,21 @@ def test_a_tile_that_comes_back_larger_or_without_its_alpha(run_prompt):
     prompt, last = unrolled(1, lambda i: node("SplitImageWithAlpha", image=[f"t{i}", 0]), source(500, 400, channels=4))
     prompt["save"] = node("PreviewImage", images=last)
     assert "put its alpha back (Join Image with Alpha)" in refused(run_prompt, prompt)
+
+
+def test_the_template_sharpens_the_picture_as_one(server, object_info, run_entry):
+    """As it is saved: what a small filter makes of it tile after tile is what it makes of the whole picture, but for its own reach."""
+    prompt = convert(TEMPLATE, object_info)
+    assert [part["inputs"]["index"] for part in prompt.values() if part["class_type"] == "TileworkTileAt"] == [0, 1, 2, 3]
+    (last,) = images(run_entry(prompt))
+    original, sharpen = (next(key for key, part in prompt.items() if part["class_type"] == kind) for kind in ("LoadImage", "ImageSharpen"))
+    whole = {
+        original: prompt[original],
+        "w": node("ImageSharpen", **{**prompt[sharpen]["inputs"], "image": [original, 0]}),
+        "save": node("SaveImage", images=["w", 0], filename_prefix="sharpened"),
+    }
+    (wanted,) = images(run_entry(whole))
+    ours, theirs = (np.asarray(Image.open(io.BytesIO(fetch(server.url, one))).convert("RGB"), dtype=np.float32) for one in (last, wanted))
+    apart = np.abs(ours - theirs)
+    print(f"tile after tile against the whole: largest {apart.max():.0f}, mean {apart.mean():.4f} levels")
+    assert ours.shape == theirs.shape and apart.mean() < 0.1 and (apart.max(2) > 1).mean() < 0.02
