@@ -15,6 +15,7 @@ from ..layout.cutting import crop
 from ..layout.grid import Rect
 from ..layout.tile_layout import TileLayout
 from ..pixels.alpha import LEAST_ALPHA
+from ..pixels.memory import empty
 from ..pixels.picture import check_finite, check_pixels
 from .tile_cut import cut_in
 from .turns import OPTIMAL, PUT_METHODS, check_turn, share_of, takeover_sides
@@ -88,7 +89,7 @@ def put_tile(image: torch.Tensor, tile: torch.Tensor, layout: TileLayout, index:
     plan, rect = _turn(image, layout, index)
     _check_tile(tile, image, rect, index)
     check_finite(tile, f"tile {index}", "the node before")
-    out = image.to(torch.float32, copy=True)
+    out = empty(image.shape, device=image.device).copy_(image)
     there = out[:, rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]
     check_finite(there, f"image at tile {index}", "the node before")
     height, width = there.shape[1:3]

@@ -66,6 +66,11 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "tile loop": "Take One Tile",
+    "for each tile": "Take One Tile",
+    "tile at index": "Take One Tile",
+    "paste tile": "Put Tile Back",
+    "put tile": "Put Tile Back",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10
