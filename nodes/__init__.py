@@ -10,6 +10,7 @@ from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .regions import MaskTiles, ObjectTiles, SelectTiles
+from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
 from .upscale import TiledUpscale
@@ -40,6 +41,8 @@ class Tilework(ComfyExtension):
             ObjectTiles,
             MaskTiles,
             SelectTiles,
+            TakeOneTile,
+            PutTileBack,
         ]
 
 

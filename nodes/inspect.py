@@ -22,7 +22,7 @@ REPORT, STOP = "report", "stop"
 
 
 class SeamCheck(io.ComfyNode):
-    """IMAGE, layout -> heat map, report, score, passed, worst places."""
+    """IMAGE, layout -> heat map, report, score, passed, worst places, the picture, what failed."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -104,6 +104,12 @@ class SeamCheck(io.ComfyNode):
                     is_output_list=True,
                     tooltip="The picture, unchanged. Save from here, and with on_fail = stop no picture with a seam is saved.",
                 ),
+                io.Mask.Output(
+                    "mask",
+                    display_name="mask",
+                    is_output_list=True,
+                    tooltip="What failed: 1 over the overlap along every boundary that fails (32 pixels wide at least), 0 elsewhere and where all passes. One for each picture, of its size: ready for a refine pass.",
+                ),
             ],
         )
 
@@ -111,13 +117,14 @@ class SeamCheck(io.ComfyNode):
     def execute(cls, image, layout, threshold, on_fail, reference=None, tiles=None) -> io.NodeOutput:
         """Check every picture, and stop where that is asked."""
         from ..blending.seam_check.check import check_seams
+        from ..blending.seam_check.failed_mask import failed_mask
         from ..blending.seam_check.heat_map import STRIPS, heat_map  # here, because they are most of what this file would load
 
         images = [check_image(picture, f"item {i} of image") for i, picture in enumerate(image)]
         plans = _plans(layout, images)
         references = one_for_each(reference, len(images))
         parts = _tiles(tiles, plans)
-        reports, maps, pictures = [], [], []
+        reports, maps, masks, pictures = [], [], [], []
         for index, (picture, plan) in enumerate(zip(images, plans, strict=True)):
             try:
                 report = check_seams(picture, plan, references[index], parts[index], threshold[0], Watch())
@@ -127,11 +134,13 @@ class SeamCheck(io.ComfyNode):
                 raise RuntimeError(f"Seam Check stopped the run: {report.summary()}. {_cure(report, plan)}")
             reports.append(report)
             maps.append(heat_map(picture, report))
+            masks.append(failed_mask(report, plan, picture.device))
             mend = {"cure": _cure(report, plan), "action": seam_action(report)}
             pictures.append(show_seams(picture, maps[-1], plan.in_pixels(), report, _caption(report), mend))
         worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
-        return io.NodeOutput(_one_batch(maps), _joined(reports, plans), score, passed, worst, images, ui=join_ui(pictures))
+        report = _joined(reports, plans)
+        return io.NodeOutput(_one_batch(maps), report, score, passed, worst, images, masks, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:

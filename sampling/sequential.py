@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ..blending.fusion.sequential_weight import taking_over
 from ..blending.fusion.views import RectView
 from ..blending.layout.cutting import crop
+from ..blending.layout.taking_over import taking_over
 from ..host.progress import check_cancelled
 from .run_state import CanvasTiles, SamplingRun
 

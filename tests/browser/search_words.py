@@ -72,6 +72,11 @@ WORDS = {
     "focus crop": "Tiles on a Mask",
     "avoid faces": "Tiles around Objects",
     "smart tiles": "Tiles around Objects",
+    "tile loop": "Take One Tile",
+    "for each tile": "Take One Tile",
+    "tile at index": "Take One Tile",
+    "paste tile": "Put Tile Back",
+    "put tile": "Put Tile Back",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -101,7 +101,9 @@ def test_a_run_and_what_it_leaves_behind(page, front, server):
     )
     front.run()
     page.evaluate("() => T.shows(again, '2 of 12 tiles')")
-    page.evaluate("() => { app.canvas.ds.offset = [-1180, 0]; app.canvas.setDirty(true, true); }")  # an overlay off the screen does not look
+    page.evaluate(
+        "() => { app.canvas.ds.offset = [-1180, 0]; app.canvas.setDirty(true, true); }"
+    )  # an overlay off the screen does not look
     page.evaluate("() => T.shows(blend, '2 of 12 tiles')")
     record = page.evaluate("() => T.layout(blend)")
     assert record["present"] == [3, 7], json.dumps(record)[:300]

@@ -151,3 +151,26 @@ def test_what_is_saved_from_its_output_is_not_saved_where_it_stops(run_prompt, s
     with pytest.raises(HostRunError, match="Seam Check stopped the run"):
         run_prompt(saved(check(scene(method="none", light=6.0, seed=31), on_fail="stop")))
     assert sorted((server.base / "output").glob("checked*")) == before
+
+
+def test_the_mask_of_what_failed(run_prompt):
+    """Nothing of a picture that passes; of one with seams the overlaps around them, at its size, one for each picture of a list."""
+    prompt = check(scene(method="none", light=6.0, seed=32))
+    prompt["13"] = node("MaskToImage", mask=["7", 6])
+    prompt["14"] = node("SolidMask", value=0.0, width=600, height=600)
+    prompt["15"] = node("MaskToImage", mask=["14", 0])
+    prompt["16"] = node("TileworkTestCompare", a=["13", 0], b=["15", 0])
+    found = json.loads(said(run_prompt(prompt), "16"))
+    assert found["shape_a"] == [1, 600, 600, 3] and found["max_abs"] == 1 and 0.05 < found["mean_abs"] < 0.5, found
+    prompt["4"]["inputs"]["tiles"] = ["2", 0]
+    found = json.loads(said(run_prompt(prompt), "16"))
+    assert found["shape_a"] == [1, 600, 600, 3] and found["max_abs"] == 0, found
+
+
+def test_each_picture_of_a_list_has_a_mask_of_its_own_size(run_prompt):
+    prompt = check(scene(seed=33), image=("20", 0), layout=("21", 1))
+    prompt["20"] = node("TileworkTestImageList", sizes="600x600,400x500", seed=1)
+    prompt["21"] = split(["20", 0], tile=256, overlap=0)
+    prompt["13"] = node("MaskToImage", mask=["7", 6])
+    prompt["14"] = node("TileworkTestCount", images=["13", 0])
+    assert '"shapes": [[1, 600, 600, 3], [1, 500, 400, 3]]' in said(run_prompt(prompt), "14")

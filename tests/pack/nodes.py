@@ -8,6 +8,7 @@ from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Shift, Slow, St
 from .control import TestControl
 from .measured import StatisticsModel
 from .nodes_seamless_tiling import ModelPatchSeamlessTiling
+from .painters import FadingTone
 from .reports import Compare, CompareLatent, Count
 from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPatch, TestPrompt
 from .upscale_models import TestUpscaler
@@ -21,6 +22,7 @@ NODES = [
     StatisticsModel,
     TestUpscaler,
     ModelPatchSeamlessTiling,
+    FadingTone,
 ]  # fmt: skip
 
 

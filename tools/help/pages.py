@@ -17,6 +17,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
+from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
@@ -161,7 +162,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder, regions):
+    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

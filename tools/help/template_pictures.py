@@ -15,9 +15,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .models import CELL, field_of, materials
+from .pages import drifted
+from .sequence import tile_after_tile
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, CASE, GAP = 512, 400, 256, 8
+DRIFT = 0.3  # of tiles, as on the help page of Seam Blend
 BACKGROUND, BAR, INK = (24, 26, 30), (24, 26, 30, 215), (255, 255, 255)
 
 
@@ -107,6 +110,21 @@ def start_here() -> Image.Image:
     return drawn
 
 
+def second_eyes(photo: torch.Tensor) -> Image.Image:
+    """The worst places of tiles that drifted, at 400 %, as Seam Check gives them to a model that looks."""
+    from blending import TileLayout, compose, cut
+    from blending.seam_check.check import check_seams
+    from blending.seam_check.heat_map import worst_strips
+
+    layout = TileLayout.grid(*photo.shape[1:3], 208, 208, 48, 8)
+    blended = compose(drifted(cut(photo, layout), DRIFT), layout, "none")
+    sheet = Image.new("RGB", (2 * CASE + GAP, 2 * CASE + GAP), BACKGROUND)
+    for index, strip in enumerate(worst_strips(blended, check_seams(blended, layout, photo))):
+        place = picture(strip).resize((CASE, CASE), Image.Resampling.LANCZOS)
+        sheet.paste(place, (index % 2 * (CASE + GAP), index // 2 * (CASE + GAP)))
+    return captioned(sheet, "\u201ca step of tone between the marks\u201d", 26)
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -116,6 +134,8 @@ def main() -> int:
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
         "13 Keep objects whole": objects_whole(photo),
         "14 Redo single tiles": single_tiles(photo),
+        "19 Tile after tile, each sees the finished ones": captioned(tile_after_tile(photo), "each sees the finished ones"),
+        "21 A second pair of eyes": second_eyes(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
