@@ -162,3 +162,53 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt):
         "check": node("TileworkSeamCheck", image=["out", 0], layout=["again", 1], threshold=5.0, on_fail="report")
     }
     assert "the layout has 1 of 12 tiles, and Seam Check needs all of them" in refused(run_prompt, checked)
+
+
+def repaired(seamed, by, kind="smooth", method="none"):
+    """A picture with seams, checked, and its failed boundaries put in anew from `by`: what a perfect model would paint."""
+    prompt = {
+        "1": source(WIDTH, HEIGHT, kind=kind),
+        "first": split(["1", 0], tile=TILE, overlap=OVERLAP),
+        "drift": seamed,
+        "seams": blend(["drift", 0], ["first", 1], method),
+        "check": node("TileworkSeamCheck", image=["seams", 0], layout=["first", 1], threshold=5.0, on_fail="report", reference=["1", 0]),
+        "regions": node(
+            "TileworkMaskTiles", mask=["check", 6], tile_width=128, tile_height=128, overlap=32, margin=32, multiple_of=8, fit="cover"
+        ),
+        "again": split(["seams", 0], layout=["regions", 0]),
+        "work": split(by, layout=["regions", 0]),
+        "out": blend(["work", 0], ["again", 1]),
+        "after": node("TileworkSeamCheck", image=["out", 0], layout=["first", 1], threshold=5.0, on_fail="report", reference=["1", 0]),
+        "said": node("PreviewAny", source=["check", 3]),
+        "then": node("PreviewAny", source=["after", 3]),
+        "5": node("TileworkTestCompare", a=["out", 0], b=["seams", 0]),
+    }
+    prompt["out"]["inputs"].update(base=["seams", 0], mask=["regions", 2])
+    return prompt
+
+
+FAULTS = {
+    "drift": (node("TileworkTestLighten", images=["first", 0], index=5, levels=8.0), "smooth", "none"),
+    "ghost": (node("TileworkTestShift", images=["first", 0], index=5, by=6), "noise", "hann"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_seam_check_finds_is_painted_anew_and_passes(report, run_entry, fault):
+    seamed, kind, method = FAULTS[fault]
+    prompt = repaired(seamed, ["1", 0], kind, method)
+    outputs = run_entry(prompt)["outputs"]
+    assert outputs["said"]["text"] == ["False"] and outputs["then"]["text"] == ["True"]
+    far = (0, 0, GRID.tiles[5].x - 80, HEIGHT)
+    look = {"a": crop(["out", 0], *far), "b": crop(["seams", 0], *far), "6": node("TileworkTestCompare", a=["a", 0], b=["b", 0])}
+    (said,) = report(prompt | look, "6")
+    assert said["max_abs"] == 0, "beside the regions nothing has changed"
+
+
+def test_where_it_passes_at_once_nothing_is_painted(follow, report):
+    prompt = repaired(node("TileworkTestSlow", image=["first", 0], seconds=0.0), ["slow", 0])
+    prompt["slow"] = node("TileworkTestSlow", image=["1", 0], seconds=0.0)
+    messages = follow(prompt)
+    assert not {"work", "slow"} & {data.get("node") for kind, data in messages if kind == "executing"}
+    (said,) = report(prompt, "5")
+    assert said["max_abs"] == 0

@@ -62,3 +62,24 @@ def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, 
     original = Image.open(server.base / "input" / "example.png")
     assert picture.shape == (original.height * 2, original.width * 2, 3)
     assert picture.std() > 1, "it is not one plain colour"
+
+
+def test_seams_alone_are_painted_anew(server, object_info, run_entry):
+    """The picture passes at once and is given back; where something is marked by hand, that alone is painted."""
+    prompt = with_test_models(convert(FOLDER / "15 Repair seams alone.json", object_info))
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+
+    def run(graph):
+        (written,) = images(run_entry(graph))
+        return np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+
+    assert np.array_equal(run(prompt), original)
+    height, width = original.shape[:2]
+    prompt["dark"] = node("SolidMask", value=0.0, width=width, height=height)
+    prompt["light"] = node("SolidMask", value=1.0, width=16, height=200)
+    prompt["mark"] = node("MaskComposite", destination=["dark", 0], source=["light", 0], x=300, y=100, operation="add")
+    (regions,) = (part for part in prompt.values() if part["class_type"] == "TileworkMaskTiles")
+    regions["inputs"]["mask"] = ["mark", 0]
+    painted = run(prompt)
+    assert np.array_equal(painted[:, :260], original[:, :260]) and np.array_equal(painted[:, 360:], original[:, 360:])
+    assert np.abs(painted[150:250, 300:316] - original[150:250, 300:316]).mean() > 1

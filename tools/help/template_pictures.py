@@ -91,6 +91,22 @@ def single_tiles(photo: torch.Tensor) -> Image.Image:
     return captioned(with_grid(picture(photo[0]), layout), "redo two tiles, keep the rest")
 
 
+def seams_alone(photo: torch.Tensor) -> Image.Image:
+    """Tiles that drifted, cut hard; the tiles that lie along what Seam Check found."""
+    from blending import TileLayout, compose, cut
+    from blending.regions.mask_regions import COVER, mask_layout
+    from blending.seam_check.check import check_seams
+    from blending.seam_check.failed_mask import failed_mask
+    from pictures.grid import with_grid
+
+    layout = TileLayout.grid(*photo.shape[1:3], 208, 208, 48, 8)
+    tiles = [tile * (0.8 if index == 4 else 1.0) for index, tile in enumerate(cut(photo, layout))]
+    seamed = compose(tiles, layout, "none")
+    mask = failed_mask(check_seams(seamed, layout, photo), layout)
+    planned = mask_layout(mask, 160, 160, 32, 24, CELL, COVER)
+    return captioned(with_grid(picture(seamed[0]), planned), "only the seams are painted anew")
+
+
 def start_here() -> Image.Image:
     """The five cases, each by the picture of its template."""
     cases = {
@@ -134,6 +150,7 @@ def main() -> int:
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
         "13 Keep objects whole": objects_whole(photo),
         "14 Redo single tiles": single_tiles(photo),
+        "15 Repair seams alone": seams_alone(photo),
         "19 Tile after tile, each sees the finished ones": captioned(tile_after_tile(photo), "each sees the finished ones"),
         "21 A second pair of eyes": second_eyes(photo),
     }
