@@ -99,11 +99,13 @@ def mixed(below: torch.Tensor, above: torch.Tensor, weight: torch.Tensor) -> tor
         below, above: float32 [P, h, w, C].
         weight: [..., h, w, 1], 0 to 1.
     """
-    made = torch.lerp(below, above, weight)
     if below.shape[-1] == 4:
-        alpha = made[..., 3:]
-        seen = torch.lerp(below[..., :3] * below[..., 3:], above[..., :3] * above[..., 3:], weight)
-        made[..., :3] = torch.where(alpha >= LEAST_ALPHA, seen / alpha.clamp_min(LEAST_ALPHA), made[..., :3])
+        alpha = torch.lerp(below[..., 3:], above[..., 3:], weight)
+        # By how much of it each is seen, so that two of one colour stay that colour to the last bit.
+        seen = torch.where(alpha >= LEAST_ALPHA, (weight * above[..., 3:] / alpha.clamp_min(LEAST_ALPHA)).clamp(0, 1), weight)
+        made = torch.cat((torch.lerp(below[..., :3], above[..., :3], seen), alpha), -1)
+    else:
+        made = torch.lerp(below, above, weight)
     return torch.where(weight <= 0, below, torch.where(weight >= 1, above, made))
 
 

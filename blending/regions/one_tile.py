@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import torch
 
+from ..composition.over_base import mixed
 from ..layout.checked_tiles import size_in_words
 from ..layout.cutting import crop
 from ..layout.grid import Rect
 from ..layout.tile_layout import TileLayout
-from ..pixels.alpha import LEAST_ALPHA
 from ..pixels.memory import empty
 from ..pixels.picture import check_finite, check_pixels
 from .tile_cut import cut_in
@@ -96,7 +96,7 @@ def put_tile(image: torch.Tensor, tile: torch.Tensor, layout: TileLayout, index:
     own = tile[:, :height, :width].to(out)
     sides = takeover_sides(plan, index, "hann" if method == OPTIMAL else method)
     share = share_of(sides, rect.height, rect.width)[:height, :width].to(out.device)
-    there.copy_(cut_in(there, own, sides, share) if method == OPTIMAL else _mixed(there, own, share[..., None]))
+    there.copy_(cut_in(there, own, sides, share) if method == OPTIMAL else mixed(there, own, share[..., None]))
     return out
 
 
@@ -138,14 +138,3 @@ def _check_tile(tile: torch.Tensor, image: torch.Tensor, rect: Rect, index: int)
             f"tile {index} came back as a batch of {len(tile)} and image is a batch of {len(image)}: "
             "a node in between made more or fewer pictures of it"
         )
-
-
-def _mixed(theirs: torch.Tensor, ours: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Both [B, h, w, C] by how much ours counts, [h, w, 1]; colour by how much of it can be seen."""
-    if ours.shape[3] != 4:
-        return theirs.lerp(ours, share)
-    alpha = theirs[..., 3:].lerp(ours[..., 3:], share)
-    seen = torch.where(alpha >= LEAST_ALPHA, (share * ours[..., 3:] / alpha.clamp_min(LEAST_ALPHA)).clamp(0, 1), share)
-    # Where one of both counts alone it comes through as it is, alpha or none.
-    seen = torch.where((share > 0) & (share < 1), seen, share)
-    return torch.cat((theirs[..., :3].lerp(ours[..., :3], seen), alpha), -1)
