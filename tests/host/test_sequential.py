@@ -51,6 +51,13 @@ def test_a_pointwise_node_tile_after_tile_is_the_node_over_the_whole_picture(rep
     assert said["shape_a"] == said["shape_b"] == [batch, 400, 500, channels] and said["max_abs"] == 0, said
 
 
+def test_a_loop_that_copies_its_body_for_every_round(report):
+    prompt = {"1": source(500, 400), "2": split(["1", 0], tile=256, overlap=64), "whole": node("ImageInvert", image=["1", 0])}
+    prompt["loop"] = node("TileworkTestTileLoop", image=["1", 0], layout=["2", 1], count=["2", 2])
+    (said,) = report(compared(prompt, ["loop", 0], ["whole", 0]), "c")
+    assert said["shape_a"] == said["shape_b"] and said["max_abs"] == 0, said
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_untouched_tiles_give_the_picture_back_at_another_scale_too(report, channels):
     """The layout of the picture serves its enlarged copy; border tiles reach over it."""

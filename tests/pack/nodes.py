@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Shift, Slow, Stretch
 from .control import TestControl
+from .loops import TileLoop
 from .measured import StatisticsModel
 from .nodes_seamless_tiling import ModelPatchSeamlessTiling
 from .painters import FadingTone
@@ -22,7 +23,7 @@ NODES = [
     StatisticsModel,
     TestUpscaler,
     ModelPatchSeamlessTiling,
-    FadingTone,
+    FadingTone, TileLoop,
 ]  # fmt: skip
 
 
