@@ -76,7 +76,7 @@ def check_trim(layout: GridLayout, trim: int) -> None:
             )
 
 
-def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) -> list[AxisWindow]:
+def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0, pairs: bool = False) -> list[AxisWindow]:
     """Every tile's window along `axis`, at the given output pixel centres.
 
     Args:
@@ -84,9 +84,10 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
         centres: float64 [n], increasing, in source pixels (pixel k of the source is centred on k + 1/2).
         window: one of WINDOWS; "average" weighs all tiles alike, "none" cuts in the middle of each overlap.
         trim: source pixels to disregard at each side that faces a neighbour.
+        pairs: whether a tile ends where the next but one begins, so that no more than two count at a place.
 
     Returns:
-        one window per tile, in order.
+        one window per tile, in order. Of an axis that wraps they are those of a line: `unrolled.py` has the circle's.
 
     Raises:
         ValueError: for a window that is not one of WINDOWS.
@@ -95,6 +96,8 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
         raise ValueError(f"window {window!r} is not known: use one of {', '.join(WINDOWS)}")
     lows = [float(o + trim) for o in axis.origins]
     highs = [float(o + axis.tile - trim) for o in axis.origins]
+    if pairs:
+        highs[:-2] = [min(high, float(after)) for high, after in zip(highs, axis.origins[2:], strict=False)]
     lows[0], highs[-1] = -math.inf, math.inf
     if window == "none":
         cuts = [(high + low) / 2 for high, low in zip(highs, lows[1:], strict=False)]
