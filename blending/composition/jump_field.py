@@ -14,20 +14,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic
+from ..layout.unrolled import turns
 from ..layout.windows import AxisWindow
 
 Flags = Callable[[int, int, int], bool]  # (dimension, row, column) -> whether the overlap with the tile before is corrected
-
-
-def turns(start: int, stop: int, size: int) -> list[tuple[slice, slice]]:
-    """Where start..stop lie on a ring of `size`: (there, in themselves) of every piece, one where the end is not passed."""
-    found, at = [], start
-    while at < stop:
-        there = at % size
-        end = min(stop, at + size - there)
-        found.append((slice(there, there + end - at), slice(at - start, end - start)))
-        at = end
-    return found
 
 
 def edge_weights(windows: list, size: int, wraps: bool = False) -> list[tuple[torch.Tensor, torch.Tensor]]:

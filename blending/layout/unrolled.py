@@ -49,6 +49,17 @@ class Unrolled(NamedTuple):
         return found[more : len(found) - more]
 
 
+def turns(start: int, stop: int, size: int) -> list[tuple[slice, slice]]:
+    """Where start..stop lie on a ring of `size`: (there, in themselves) of every piece, one where the end is not passed."""
+    found, at = [], start
+    while at < stop:
+        there = at % size
+        end = min(stop, at + size - there)
+        found.append((slice(there, there + end - at), slice(at - start, end - start)))
+        at = end
+    return found
+
+
 def unroll(axis: Axis, before: float = 0, behind: float = 0) -> Unrolled:
     """All tiles that reach into the picture, or into so many source pixels before it and behind it."""
     count = len(axis.origins)

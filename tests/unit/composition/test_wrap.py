@@ -6,7 +6,6 @@ picture, rolled.
 
 import pytest
 import torch
-
 from tilework.blending.composition.closed_cut import closed_cut
 from tilework.blending.composition.compose import compose
 from tilework.blending.composition.methods import METHODS
@@ -33,7 +32,8 @@ def differing(layout, scale=1, channels=3, seed=1):
         tone = 0.06 * (torch.rand(channels, generator=generator) - 0.5)
         if channels == 4:
             tone[3] = -0.2 * torch.rand(1, generator=generator)
-        other = 0.3 * (torch.rand(tile.shape, generator=generator) - 0.5) if index % 3 == 1 else 0.0
+        # Never quite the same: where tiles differ in tone alone all cuts cost the same, and any may be taken.
+        other = (0.3 if index % 3 == 1 else 0.02) * (torch.rand(tile.shape, generator=generator) - 0.5)
         tiles.append((tile + tone + other).clamp(0, 1))
     return tiles
 
@@ -55,10 +55,7 @@ def test_tiles_rolled_with_their_picture_give_the_same_picture_rolled(method, ch
         again = compose(rolled(tiles, layout, *turns), layout, method)
         stride = [scale * axis.size // len(axis.origins) for axis in layout.axes]
         expected = whole.roll([turn * step for turn, step in zip(turns, stride, strict=True)], (1, 2))
-        difference = (again - expected).abs().amax((0, 3))
-        # Of two cuts that cost the same to the last digit either may be taken.
-        ties = 0.002 if method == "optimal seam" else 0.0
-        assert float((difference > 1e-5).float().mean()) <= ties and float(difference.max()) <= max(ties, 1e-5), (method, wrap)
+        assert float((again - expected).abs().max()) <= 5e-6, (method, wrap)
 
 
 @pytest.mark.parametrize("method", METHODS)
