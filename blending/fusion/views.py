@@ -159,7 +159,7 @@ def adopt_layout(layout: GridLayout, height: int, width: int, lattice: int, unit
             )
         if axis.wraps and len(axis.origins) > 1 and axis.size % lattice:
             raise ValueError(
-                f"the layout wraps around {axis.size} image pixels along {name}, which is not a whole number of times this model's patch of "
+                f"the layout wraps around {axis.size} image pixels along {name}, which is no whole number of this model's patches of "
                 f"{lattice} px: use a picture whose sides are multiples of {lattice}, or split with wrap set to none"
             )
     return GridLayout.of_axes(*axes, batch=batch, unit=unit)
