@@ -24,6 +24,7 @@ def _grid(plan: TileLayout) -> dict[str, Any]:
         "origins": [list(ys.origins), list(xs.origins)],
         "batch": plan.batch,
         "unit": plan.unit,
+        "wrap": list(plan.wrap),
     }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from .grid import Axis
+from .grid_layout import GridLayout
 from .placement import Placement
 from .windows import AxisWindow, axis_windows
 
@@ -91,3 +92,32 @@ def widened(placed: Placement, factor: float, before: int, behind: int) -> Place
     centres = (torch.arange(-before, placed.size + behind, dtype=torch.float64) + 0.5) / float(factor)
     offsets = None if placed.offsets is None else tuple(offset + before for offset in placed.offsets)
     return Placement(placed.axis, placed.size + before + behind, placed.tile, centres, offsets)
+
+
+def unrolled_grid(layout: GridLayout) -> tuple[GridLayout, tuple[int, int]]:
+    """A layout that wraps around as one that does not, of a picture that begins before this one and ends behind it.
+
+    Composed on that, what lies on this picture is the same: whoever only knows lines of tiles runs those at the border twice.
+
+    Returns:
+        the layout, and how many source pixels (y, x) before this picture its canvas begins.
+    """
+    axes, before = [], []
+    for axis in layout.axes:
+        line = unroll(axis)
+        line = line._replace(stop=len(axis.origins))
+        start = line.origin(line.first)
+        origins = tuple(origin - start for origin in line.line().origins)
+        axes.append(Axis(origins[-1] + axis.tile if axis.wraps else axis.size, axis.tile, origins))
+        before.append(-start)
+    return GridLayout.of_axes(*axes, batch=layout.batch, unit=layout.unit), tuple(before)
+
+
+def unrolled_picture(image: torch.Tensor, layout: GridLayout) -> tuple[torch.Tensor, GridLayout, tuple[int, int]]:
+    """A picture [B, H, W, C] of a layout that wraps around, as large as the canvas of its `unrolled_grid`; and that grid, and its begin."""
+    grid, before = unrolled_grid(layout)
+    for dim, (start, size) in enumerate(zip(before, grid.canvas, strict=True), 1):
+        if layout.wrap[dim - 1]:
+            at = torch.arange(-start, size - start, device=image.device) % image.shape[dim]
+            image = image.index_select(dim, at)
+    return image, grid, before

@@ -1,6 +1,6 @@
 /** A picture with its grid or its seams, drawn into a canvas. All places are shares of the picture, 0 to 1. */
 
-import { countOf, overlapsOf, tileAt } from "./layout.js";
+import { countOf, cutsOf, overlapsOf, tileAt } from "./layout.js";
 
 const BACKGROUND = "#181818";
 const SHADE = "rgba(255, 122, 46, 0.33)";
@@ -58,20 +58,47 @@ function drawGrid(context, layout, [left, top, width, height], ratio, marked) {
   context.lineWidth = ratio;
   context.setLineDash([]);
   context.beginPath();
-  for (const [start, stop] of overlapsOf(layout, 0)) line(context, left, top + ((start + stop) / 2) * fy, width, 0);
-  for (const [start, stop] of overlapsOf(layout, 1)) line(context, left + ((start + stop) / 2) * fx, top, 0, height);
+  for (const cut of cutsOf(layout, 0)) line(context, left, top + cut * fy, width, 0);
+  for (const cut of cutsOf(layout, 1)) line(context, left + cut * fx, top, 0, height);
   context.stroke();
+  drawArrows(context, layout, [left, top, width, height], ratio);
   drawNumbers(context, layout, left, top, fy, fx, ratio);
   if (marked === null || marked >= countOf(layout)) return;
   const tile = tileAt(layout, marked);
   context.strokeStyle = MARK;
   context.lineWidth = 2 * ratio;
-  context.strokeRect(
-    left + tile.x * fx,
-    top + tile.y * fy,
-    (Math.min(tile.x + tile.width, layout.canvas[1]) - tile.x) * fx,
-    (Math.min(tile.y + tile.height, layout.canvas[0]) - tile.y) * fy,
-  );
+  const [tall, wide] = layout.canvas;
+  // A tile that goes on at the other side is drawn twice, each time as far as the picture goes.
+  for (const y of layout.wrap[0] && tile.y + tile.height > tall ? [tile.y, tile.y - tall] : [tile.y]) {
+    for (const x of layout.wrap[1] && tile.x + tile.width > wide ? [tile.x, tile.x - wide] : [tile.x]) {
+      const [y0, x0] = [Math.max(y, 0), Math.max(x, 0)];
+      const [y1, x1] = [Math.min(y + tile.height, tall), Math.min(x + tile.width, wide)];
+      context.strokeRect(left + x0 * fx, top + y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy);
+    }
+  }
+}
+
+/** Where sides are joined: three arrows on either of them that point over the border. */
+function drawArrows(context, { wrap }, [left, top, width, height], ratio) {
+  const length = 8 * ratio;
+  const arrow = (...corners) => {
+    context.beginPath();
+    corners.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    context.closePath();
+    context.fill();
+    context.stroke();
+  };
+  context.fillStyle = MARK;
+  context.strokeStyle = BACKGROUND;
+  for (const share of [0.25, 0.5, 0.75]) {
+    const [x, y] = [left + share * width, top + share * height];
+    for (const [tip, base] of wrap[1] ? [[left, left + length], [left + width, left + width - length]] : []) {
+      arrow([tip, y], [base, y - 0.7 * length], [base, y + 0.7 * length]);
+    }
+    for (const [tip, base] of wrap[0] ? [[top, top + length], [top + height, top + height - length]] : []) {
+      arrow([x, tip], [x - 0.7 * length, base], [x + 0.7 * length, base]);
+    }
+  }
 }
 
 function line(context, x, y, dx, dy) {
@@ -94,8 +121,8 @@ function drawNumbers(context, layout, left, top, fy, fx, ratio) {
     for (let column = 0; column < xs.length; column += columns) {
       const index = row * xs.length + column;
       const tile = tileAt(layout, index);
-      const x = left + ((tile.x + Math.min(tile.x + tile.width, width)) / 2) * fx;
-      const y = top + ((tile.y + Math.min(tile.y + tile.height, height)) / 2) * fy;
+      const x = left + middleOf(tile.x, tile.width, width, layout.wrap[1]) * fx;
+      const y = top + middleOf(tile.y, tile.height, height, layout.wrap[0]) * fy;
       const half = context.measureText(String(index)).width / 2 + 3 * ratio;
       context.fillStyle = PLATE;
       context.fillRect(x - half, y - 0.6 * size, 2 * half, 1.2 * size);
@@ -104,6 +131,9 @@ function drawNumbers(context, layout, left, top, fy, fx, ratio) {
     }
   }
 }
+
+/** The middle of what of a tile lies on the picture; of one that goes on at the other side, where its middle is. */
+const middleOf = (start, length, size, wraps) => (wraps ? (start + length / 2) % size : (start + Math.min(start + length, size)) / 2);
 
 /** Which tiles have a number: every one where it leaves something of the tile to see. */
 const everyOf = (plate, cell) => (cell >= 1.5 * plate ? 1 : Math.ceil((2.5 * plate) / cell));
@@ -159,6 +189,11 @@ export function seamAt({ seams, size }, place, [x, y], reach) {
 export function tileUnder(layout, [left, top, width, height], [x, y]) {
   if (x < left || y < top || x >= left + width || y >= top + height) return null;
   const at = [((y - top) / height) * layout.canvas[0], ((x - left) / width) * layout.canvas[1]];
-  const [row, column] = at.map((value, axis) => overlapsOf(layout, axis).filter(([start, stop]) => value >= (start + stop) / 2).length);
+  const [row, column] = at.map((value, axis) => {
+    const passed = cutsOf(layout, axis).filter((cut) => value >= cut).length;
+    const count = layout.origins[axis].length;
+    // The first cut of a joined axis is that of the last tile with the first one.
+    return layout.wrap[axis] && count > 1 ? (passed + count - 1) % count : passed;
+  });
   return row * layout.origins[1].length + column;
 }
