@@ -13,6 +13,7 @@ from ..blending.layout.captions import in_words, true_overlap
 from ..blending.layout.grid_layout import GridLayout
 from ..blending.layout.pieces import snug_grid
 from ..blending.layout.tile_layout import TileLayout
+from ..blending.layout.unrolled import unrolled_picture
 from ..blending.networks.back_off import BackOff
 from ..blending.networks.channels import Channels
 from ..blending.networks.tile_plan import TilePlan, batch_that_fits, plan_tiles
@@ -88,6 +89,31 @@ class UpscalePlan:
 
 
 def upscale(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Tensor, GridLayout, list[str]]:
+    """Upscale IMAGE [B, H, W, C] in tiles; over its border where the request's layout wraps around.
+
+    Then the tiles that reach over the border are run at both ends, and what is computed is by a tile larger than the picture.
+    Otherwise as `upscale_flat`, which says the rest.
+    """
+    request.check()
+    layout = request.layout
+    if layout is None or not any(layout.wrap):
+        return upscale_flat(model, image, request)
+    batch, height, width, _ = image.shape
+    plan = layout.fit(height, width, batch)
+    if request.statistics == IMAGE:
+        raise ValueError(
+            "the layout wraps around, and statistics image would count the border twice: use statistics tile, or split with wrap "
+            "set to none"
+        )
+    wide, grid, before = unrolled_picture(image, plan)
+    result, _, lines = upscale_flat(model, wide, replace(request, layout=grid))
+    for dim, (start, size) in enumerate(zip(before, plan.canvas, strict=True), 1):
+        scale = result.shape[dim] // wide.shape[dim]
+        result = result.narrow(dim, start * scale, size * scale)
+    return result.contiguous(), plan, lines
+
+
+def upscale_flat(model: Any, image: torch.Tensor, request: Request) -> tuple[torch.Tensor, GridLayout, list[str]]:
     """Upscale IMAGE [B, H, W, C] in tiles.
 
     Returns:

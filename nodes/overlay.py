@@ -28,6 +28,7 @@ def _grid(plan: TileLayout) -> dict[str, Any]:
         "origins": [list(axis.origins) for axis in axes] or [[], []],
         "batch": plan.batch,
         "unit": plan.unit,
+        "wrap": list(plan.wrap),
     }
     if grid is not None and grid.ramp_places is not None:
         record["ramps"] = places_record(grid.ramp_places)

@@ -6,11 +6,15 @@ from comfy_api.latest import io
 
 from ..blending.layout.captions import describe_split
 from ..blending.layout.cutting import cut, cut_cells
+from ..blending.layout.grid import MAX_TILES
 from ..blending.layout.tile_layout import TileLayout
 from .menu import CUT
 from .types import Layout, SizesInWords, check_grid, check_image, check_layout, downscale_ratio, latent_mask, latent_samples, size_inputs
 from .ui import show
 
+NONE = "none"
+# Whether (y, x) are joined.
+WRAPS = {NONE: (False, False), "horizontal": (False, True), "both": (True, True)}
 STAND_IN = 64
 
 ALIASES = [
@@ -46,6 +50,38 @@ def _size_inputs() -> list[io.Input]:
     ]
 
 
+def _later_inputs() -> list[io.Input]:
+    """Added later, and optional so that prompts saved before still run."""
+    return [
+        io.Combo.Input(
+            "wrap",
+            options=list(WRAPS),
+            default=NONE,
+            optional=True,
+            advanced=True,
+            tooltip="Whether the picture goes on at its other side. none: it ends at its borders; horizontal: left and right are joined, as in a 360 degree panorama; both: top and bottom as well, as in a texture that is laid side by side. Tiles then reach over the border, and blending, Color Match and Seam Check treat it as any other place where tiles meet.",
+        ),
+        io.Int.Input(
+            "columns",
+            default=0,
+            min=0,
+            max=MAX_TILES,
+            optional=True,
+            advanced=True,
+            tooltip="How many tiles lie side by side. The tile's width then follows from this and the overlap, and tile_width is not used. 0 goes by tile_width.",
+        ),
+        io.Int.Input(
+            "rows",
+            default=0,
+            min=0,
+            max=MAX_TILES,
+            optional=True,
+            advanced=True,
+            tooltip="How many tiles lie one above the other. The tile's height then follows from this and the overlap, and tile_height is not used. 0 goes by tile_height.",
+        ),
+    ]
+
+
 def _layout_input(of: str) -> io.Input:
     return Layout.Input(
         "layout",
@@ -68,12 +104,13 @@ class TileSplit(SizesInWords):
                 "Cuts a picture of any size into equal, evenly spread tiles. Every node between here and Seam Blend runs once "
                 "per tile; the layout tells Seam Blend where they belong."
             ),
-            search_aliases=ALIASES,
+            search_aliases=[*ALIASES, "360", "panorama", "seamless texture", "wrap around", "tileable", "rows and columns"],
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or batch of pictures, to cut. RGB, RGBA or grey."),
                 *_size_inputs(),
                 _layout_input("picture"),
+                *_later_inputs(),
             ],
             outputs=[
                 io.Image.Output(
@@ -92,13 +129,14 @@ class TileSplit(SizesInWords):
         )
 
     @classmethod
-    def execute(cls, image, tile_width, tile_height, overlap, multiple_of, layout=None) -> io.NodeOutput:
+    def execute(cls, image, tile_width, tile_height, overlap, multiple_of, layout=None, wrap=NONE, columns=0, rows=0) -> io.NodeOutput:
         """Plan and cut."""
         batch, height, width, _ = check_image(image).shape
         if layout is not None:
             plan = check_layout(layout).fit(height, width, batch)
         else:
-            plan = TileLayout.grid(height, width, tile_height, tile_width, overlap, multiple_of, batch)
+            sizes = (height, width, tile_height, tile_width, overlap, multiple_of, batch)
+            plan = TileLayout.grid(*sizes, wrap=WRAPS[wrap], counts=(rows, columns))
         # The host takes no empty list: a small piece stands in for the tiles of an empty mask, and Seam Blend knows it.
         tiles = list(cut(image, plan)) or [image[:, :STAND_IN, :STAND_IN]]
         ui = show(image, plan, describe_split(plan, None if layout is not None else multiple_of))

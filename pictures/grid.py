@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ SHADE = (255, 122, 46, 84)
 REGION = (255, 170, 60, 255)
 DIM = (16, 18, 22, 120)
 PLATE = (16, 18, 22, 170)
+MARK = (255, 170, 60, 255)
 CAPTION_BACKGROUND = (24, 26, 30)
 CAPTION_INK = (235, 235, 235)
 CAPTION_SIZE = 24
@@ -58,10 +60,23 @@ def _every(planes: torch.Tensor, step: int) -> np.ndarray:
 
 
 def overlaps(axis: Axis) -> list[tuple[int, int]]:
-    """[start, stop] of where neighbours change over."""
+    """Where neighbours change over; of an axis that wraps it may be in two parts, before the end and behind the beginning."""
     if axis.ramps is not None:
         return list(axis.ramps)
-    return [(b, min(a + axis.tile, axis.size)) for a, b in zip(axis.origins, axis.origins[1:], strict=False)]
+    found = []
+    for a, b in pairwise(axis.starts):
+        start, stop = b % axis.size, b % axis.size + a + axis.tile - b
+        found.append((start, min(stop, axis.size)))
+        if axis.wraps and stop > axis.size:
+            found.append((0, stop - axis.size))
+    return found
+
+
+def cuts(axis: Axis) -> list[float]:
+    """The middle of each overlap."""
+    if axis.wraps:
+        return sorted((a + axis.tile + b) / 2 % axis.size for a, b in pairwise(axis.starts))
+    return [(start + stop) / 2 for start, stop in overlaps(axis)]
 
 
 def with_grid(picture: Image.Image, plan: TileLayout) -> Image.Image:
@@ -102,8 +117,21 @@ def _draw_grid(draw: ImageDraw.ImageDraw, picture: Image.Image, grid: GridLayout
             if high > low:
                 draw.rectangle((0, low, picture.width, high) if horizontal else (low, 0, high, picture.height), fill=SHADE)
     for axis, factor, horizontal in ((ys, fy, True), (xs, fx, False)):
-        for cut in ((start + stop) / 2 * factor for start, stop in overlaps(axis)):
+        for cut in (place * factor for place in cuts(axis)):
             draw.line((0, cut, picture.width, cut) if horizontal else (cut, 0, cut, picture.height), fill=LINE)
+    _arrows(draw, picture.size, grid.wrap)
+
+
+def _arrows(draw: ImageDraw.ImageDraw, size: tuple[int, int], wrap: tuple[bool, bool]) -> None:
+    """Where sides are joined: three arrows on either of them that point over the border."""
+    length = max(6, max(size) // 40)
+    for turned, wraps in ((True, wrap[0]), (False, wrap[1])):
+        across, along = (size[1], size[0]) if turned else size
+        for share in (0.25, 0.5, 0.75) if wraps else ():
+            middle = share * along
+            for tip, base in ((0, length), (across - 1, across - 1 - length)):
+                corners = [(tip, middle), (base, middle - length * 0.7), (base, middle + length * 0.7)]
+                draw.polygon([corner[::-1] if turned else corner for corner in corners], fill=MARK, outline=CAPTION_BACKGROUND)
 
 
 def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -> None:
@@ -115,9 +143,12 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
     if room < LEAST_NUMBER_ROOM:
         return
     font = ImageFont.load_default(size=max(9, min(30, int(room / 3))))
+    wraps = plan.wrap
     for index, tile in zip(plan.numbers, plan.here, strict=True):
         bottom, right = min(tile.y + tile.height, height), min(tile.x + tile.width, width)
-        centre = ((tile.x + right) / 2 * fx, (tile.y + bottom) / 2 * fy)
+        # Of a tile that goes on at the other side, where its middle is.
+        middle = (tile.x + tile.width / 2) % width if wraps[1] else (tile.x + right) / 2
+        centre = (middle * fx, ((tile.y + tile.height / 2) % height if wraps[0] else (tile.y + bottom) / 2) * fy)
         half = (0.32 * font.size * len(str(index)) + 3, 0.55 * font.size + 1)
         # A dark plate and not an outline: outlining 80 numbers takes longer than blending their tiles.
         draw.rectangle((centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1]), fill=PLATE)

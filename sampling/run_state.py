@@ -40,7 +40,9 @@ class CanvasTiles:
         unit = pixels_per_cell(model)
         cells = (shape[-2], shape[-1])
         self.layout: GridLayout = settings.plan(cells, shape[0], unit, self.patch)
-        self.cropper = ConditionCropper(shape[2:], unit, settings.reference_latents, patch=self.patch, tiles=len(self.layout))
+        self.cropper = ConditionCropper(
+            shape[2:], unit, settings.reference_latents, patch=self.patch, tiles=len(self.layout), wrap=self.layout.wrap
+        )
         self.trim = settings.trim // unit
         # Of the last step, by device: a model on several cards is asked on each.
         self._views: dict[torch.device, tuple[tuple[int, int] | None, list[RectView]]] = {}

@@ -58,6 +58,11 @@ class TileSettings:
             raise ValueError(
                 "grid jitter moves the tiles at every step, and order sequential paints them one by one: use grid fixed, or order fused"
             )
+        if self.order == "sequential" and self.layout is not None and any(self.layout.wrap):
+            raise ValueError(
+                "the layout wraps around, and order sequential paints tile after tile, with a first one and a last one that would not know "
+                "of each other: use order fused, or split with wrap set to none"
+            )
         for name, value in (("tile_width", self.tile_width), ("tile_height", self.tile_height)):
             if value < 1:
                 raise ValueError(f"{name} {value} is not a tile size: use 1 or more, for example 1024")

@@ -8,6 +8,7 @@ tiles may have come back at any scale; the equations are in `tone_solve.py`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,14 +60,16 @@ class _Measured:
         own: what tiles are compared with each other by.
         faced, aims: the tile and the reference, pooled by the same weight, so that equal colours have equal means.
         shown: all that can be seen, whatever mask and `unchanged_only` leave out: what the report goes by.
-        outside: how many tiles the mask shows nothing of.
+        tiles: which tile each of them is of: one that reaches over a joined end is there in two parts or four.
+        outside: the tiles the mask shows nothing of.
     """
 
     own: list[_Cells] = field(default_factory=list)
     faced: list[_Cells] = field(default_factory=list)
     aims: list[_Cells] = field(default_factory=list)
     shown: list[_Cells] = field(default_factory=list)
-    outside: int = 0
+    tiles: list[int] = field(default_factory=list)
+    outside: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -154,20 +157,23 @@ def compensate(
     reference, mask = _checked_scenes(layout, reference, mask, unchanged_only)
     found = _Measured()
     mosaic = None
-    columns = layout.counts[1]
     for index, tile in enumerate(CheckedTiles(tiles, layout)):
         if mosaic is None:
             check_pixels(tile, f"tile {index}")
             mosaic = Mosaic(layout, tuple(tile.shape[1:3]), "average", 0, scale)
             cell = _cell_size(mosaic)
-        row, column = divmod(index, columns)
-        window = (mosaic.windows[0][row], mosaic.windows[1][column])
+            places = defaultdict(list)
+            for visited, *place in mosaic.visits:
+                places[visited].append(place)
         size = tuple(tile.shape[1:3])
         own_mask = None if mask is None else tile_part(mask[..., None], layout, index, size)[..., 0]
         part = None if reference is None else tile_part(reference, layout, index, size)
-        pooled = partial(_pooled, mosaic, place=(row, column), window=window, cell=cell)
         reference_size = None if reference is None else part_size(reference, layout, index)
-        _measure(found, tile, part, reference_size, own_mask, unchanged_only, pooled)
+        for row, column in places[index]:
+            window = (mosaic.windows[0][row], mosaic.windows[1][column])
+            pooled = partial(_pooled, mosaic, place=(row, column), window=window, cell=cell)
+            found.tiles.append(index)
+            _measure(found, tile, part, reference_size, own_mask, unchanged_only, pooled)
     return _solve(found, _neighbours(mosaic))
 
 
@@ -185,7 +191,8 @@ def _measure(
     weight = alpha if mask is None else joint_weight(alpha, mask.clamp_min(0))
     own = pooled(colour, weight)
     found.shown.append(own if mask is None else pooled(colour, alpha))
-    found.outside += mask is not None and not bool((mask > 0).any())
+    if mask is not None and not bool((mask > 0).any()):
+        found.outside.add(found.tiles[-1])
     if part is not None:
         theirs = visible(part)
         seen = joint_weight(alpha, theirs)
@@ -220,7 +227,8 @@ def _checked_scenes(
 def _cell_size(mosaic: Mosaic) -> int:
     """The side of a cell: 8, or less where an overlap is so narrow that it might hold no whole one."""
     narrowest = 2 * _CELL
-    for windows in mosaic.windows:
+    for windows in mosaic.around().windows:
+        # Of a joined axis a tile's part may be a sliver: what counts is what whole tiles share.
         shared = [a.stop - b.start for a, b in pairwise(windows) if a.stop > b.start]
         narrowest = min([narrowest, *shared, *(w.stop - w.start for w in windows if w.stop > w.start)])
     cell = _CELL
@@ -271,13 +279,16 @@ def _unchanged(cells: _Cells, aim: _Cells, limit: float) -> _Cells:
 
 
 def _neighbours(mosaic: Mosaic) -> list[tuple[int, int]]:
-    """All pairs of tiles that share canvas, corners included, each once; more than two may share a place."""
+    """All pairs of places in the mosaic that share canvas, corners included, each once; more than two tiles may share it.
+
+    They are counted as the tiles come: the places of tile 0, then those of tile 1.
+    """
     rows, columns = (
         [(i, j) for i, a in enumerate(windows) for j, b in enumerate(windows) if max(a.start, b.start) < min(a.stop, b.stop)]
         for windows in mosaic.windows
     )
-    width = len(mosaic.windows[1])
-    found = ((r * width + c, q * width + d) for (r, q), (c, d) in product(rows, columns))
+    number = {(row, column): i for i, (_, row, column) in enumerate(sorted(mosaic.visits))}
+    found = ((number[r, c], number[q, d]) for (r, q), (c, d) in product(rows, columns))
     return [(a, b) for a, b in found if a < b]
 
 
@@ -299,6 +310,23 @@ def _samples(a: _Cells, b: _Cells, picture: int) -> tuple[np.ndarray, ...] | Non
     return tuple(v[seen].cpu().numpy() for v in (*values, weight)) if seen.any() else None
 
 
+def _by_tiles(parts: Iterable[tuple[int, int, _Cells, _Cells]]) -> list[tuple[int, int, list[tuple[_Cells, _Cells]]]]:
+    """Each pair of tiles once, with all places they share; a tile is not compared with itself."""
+    found = defaultdict(list)
+    for i, j, one, other in parts:
+        if i != j:
+            found[i, j].append((one, other))
+    return [(*pair, cells) for pair, cells in found.items()]
+
+
+def _all_samples(cells: list[tuple[_Cells, _Cells]], picture: int) -> tuple[np.ndarray, ...] | None:
+    """`_samples` of all places that two tiles share."""
+    found = [shared for pair in cells if (shared := _samples(*pair, picture)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return tuple(np.concatenate(side) for side in zip(*found, strict=True))
+
+
 class _Solved(NamedTuple):
     """Of one picture of the batch: gains, offsets [tiles, C], which tiles were compared, the largest change, and what was and is left."""
 
@@ -318,14 +346,14 @@ def _solve(found: _Measured, neighbours: list[tuple[int, int]]) -> Gains:
     shown = max(solved, key=lambda s: s.before)
     left = int((~np.any([s.used for s in solved], axis=0)).sum())
     largest = max(s.largest for s in solved)
-    return Gains(gains, offsets, largest, shown.before, shown.after, bool(neighbours), shown.worst, left, found.outside)
+    return Gains(gains, offsets, largest, shown.before, shown.after, bool(neighbours), shown.worst, left, len(found.outside))
 
 
 def _solve_picture(found: _Measured, neighbours: list[tuple[int, int]], picture: int) -> _Solved:
-    count, channels = len(found.own), found.own[0].mean.shape[-1]
-    against = [(i, REFERENCE, *cells) for i, cells in enumerate(zip(found.faced, found.aims, strict=True))]
-    wanted = [(i, j, found.own[i], found.own[j]) for i, j in neighbours] + against
-    compared = [(i, j, shared) for i, j, a, b in wanted if (shared := _samples(a, b, picture)) is not None]
+    count, channels = max(found.tiles) + 1, found.own[0].mean.shape[-1]
+    against = _by_tiles((found.tiles[i], REFERENCE, *cells) for i, cells in enumerate(zip(found.faced, found.aims, strict=True)))
+    wanted = _by_tiles((found.tiles[i], found.tiles[j], found.own[i], found.own[j]) for i, j in neighbours) + against
+    compared = [(i, j, shared) for i, j, cells in wanted if (shared := _all_samples(cells, picture)) is not None]
     if wanted and not compared:
         raise NothingToMeasureError(
             "mask, alpha or unchanged_only leave no place where tiles could be compared: "
@@ -340,7 +368,7 @@ def _solve_picture(found: _Measured, neighbours: list[tuple[int, int]], picture:
     tones = solve_tones([(place[i], place[j]) for i, j, _ in compared], [s for *_, s in compared], len(tiles))
     gains[tiles], offsets[tiles], used[tiles] = tones.gains, tones.offsets, True
     largest = float(np.abs(tones.gains * tones.levels + tones.offsets - tones.levels).max())
-    pairs = [(i, j, found.shown[i], found.shown[j]) for i, j in neighbours] or against
+    pairs = _by_tiles((found.tiles[i], found.tiles[j], found.shown[i], found.shown[j]) for i, j in neighbours) or against
     return _Solved(gains, offsets, used, largest, *_disagreement(pairs, gains, offsets, picture))
 
 
@@ -350,8 +378,8 @@ def _disagreement(pairs: list[tuple], gains: np.ndarray, offsets: np.ndarray, pi
     gains = np.concatenate((gains, np.ones_like(gains[:1])))
     offsets = np.concatenate((offsets, np.zeros_like(offsets[:1])))
     before, after, sizes = [], [], []
-    for i, j, one, other in pairs:
-        shared = _samples(one, other, picture)
+    for i, j, cells in pairs:
+        shared = _all_samples(cells, picture)
         if shared is not None:
             a, b = (np.asarray(side, dtype=np.float64) for side in shared[:2])
             before.append(np.median(np.abs(a - b), axis=0).mean())

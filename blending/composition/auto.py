@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from ..layout.landing import on_grid
-from ..layout.mosaic import Mosaic
+from ..layout.mosaic import Mosaic, laid_out
 from .cut_rows import CutRows
 from .gradient import correct, correction_rounds
 from .over_alpha import over_alpha
@@ -24,7 +24,7 @@ class Choices:
 
     def __init__(self, mosaic: Mosaic, findings: Sequence[OverlapFinding]) -> None:
         self.mosaic = mosaic
-        self.columns = len(mosaic.windows[1])
+        self.columns = mosaic.layout.counts[1]
         self.chosen = {(f.second, f.beside): f.choice for f in findings}
 
     @property
@@ -37,20 +37,25 @@ class Choices:
         """Whether there is anything to cut."""
         return CONTENT in self.chosen.values()
 
+    def _at(self, row: int, column: int, beside: bool) -> str | None:
+        """What was chosen for the tile that lies at (row, column) of the mosaic."""
+        ys, xs = self.mosaic.sources
+        return self.chosen.get((ys[row] * self.columns + xs[column], beside))
+
     def cut_x(self, row: int, column: int) -> bool:
         """Whether the tile at (row, column) is cut against its left neighbour."""
-        return self.chosen.get((row * self.columns + column, True)) == CONTENT
+        return self._at(row, column, True) == CONTENT
 
     def cut_y(self, row: int) -> torch.Tensor:
         """float32 [W]: how much the overlap of tile row `row` with the one above is cut, changing over as columns do."""
         share = torch.zeros(self.mosaic.size[1], dtype=torch.float64)
         for column, window in enumerate(self.mosaic.windows[1]):
-            if self.chosen.get((row * self.columns + column, False)) == CONTENT:
+            if self._at(row, column, False) == CONTENT:
                 share[window.start : window.stop] += window.weight
         return share.float()
 
     def corrected(self, dim: int, row: int, column: int) -> bool:
-        """Whether the overlap of the tile with the one before it along `dim` shows a tone step."""
+        """Whether the overlap of the tile of the layout with the one before it along `dim` shows a tone step."""
         return self.chosen.get((row * self.columns + column, dim == 1)) == TONE
 
 
@@ -66,7 +71,7 @@ def mend(
     """Cut and correct what was blended by windows, in place, each picture of a batch where its overlaps ask for it.
 
     Args:
-        out: float32 [P, H, W, C], blended by the windows of `mosaic`.
+        out: float32 [P, H, W, C], blended by the windows of `mosaic`; the whole canvas of one that was widened.
         tiles: all tiles [P, h, w, C]; gone over once for a picture that is cut, and once a channel for one that is corrected.
         mosaic: the geometry.
         findings: of all overlaps.
@@ -84,13 +89,12 @@ def mend(
             _cut(out[mine], parts(), mosaic, choices, feather)
         if choices.corrects or reference is not None:
             own = reference if reference is None or reference.shape[0] == 1 else reference[mine]
-            correct(out[mine], parts, mosaic, length, own, choices.corrected)
+            correct(mosaic.picture(out[mine]), parts, mosaic, length, own, choices.corrected)
 
 
 def _cut(out: torch.Tensor, tiles: Iterator[torch.Tensor], mosaic: Mosaic, choices: Choices, feather: float) -> None:
     composer = over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen, choices.cut_x, choices.cut_y))
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, choices.columns)
+    for tile, row, column in laid_out(tiles, mosaic):
         composer.take(row, column, on_grid(mosaic, tile, row, column))
     composer.finish()
 

@@ -138,10 +138,12 @@ class Bands:
         mosaic: with windows that reach as far as the tiles may count.
         target: float32 [P, H, W, C] to write to.
         levels: how often to halve; None takes it from the smallest overlap.
+
+    The target is the picture; the mosaic may be wider (`wide`), and what it has more is dropped.
     """
 
     def __init__(self, mosaic: Mosaic, target: torch.Tensor, levels: int | None = None) -> None:
-        self.target = target.zero_()
+        self.target, self.before = target.zero_(), mosaic.before
         self.levels = band_count(smallest_overlap(mosaic)) if levels is None else levels
         self.axes = [
             stretches(windows, middle_cuts(windows), size, self.levels) for windows, size in zip(mosaic.windows, mosaic.size, strict=True)
@@ -150,15 +152,20 @@ class Bands:
     def take(self, row: int, column: int, pixels: torch.Tensor, look: Callable[[int], None] | None = None) -> None:
         """Add the tile at (row, column) up: `pixels` [P, h, w, C] of exactly the windows' size."""
         y, x = self.axes[0][row], self.axes[1][column]
+        spans, ends = [], zip((y, x), self.before, self.target.shape[1:3], strict=True)
+        for along, before, size in ends:
+            # Bands reach a little further than the tile itself, and what lies outside the picture is nobody's.
+            low, high = max(along.low - before, 0), min(along.high - before, size)
+            if low >= high:
+                return
+            spans.append((slice(low, high), slice(low + before - along.low, high + before - along.low)))
         pixels = pixels.to(self.target.device, self.target.dtype)
         for dim, along in ((1, y), (2, x)):
             at = mirrored(torch.arange(along.low, along.high) - along.start, along.stop - along.start)
             pixels = pixels.index_select(dim, at.to(pixels.device))
         blended = self._collapse(self._masked_bands(pixels, y, x))
-        # Bands reach a little further than the tile itself, and what lies outside the picture is nobody's.
-        top, bottom = max(y.low, 0), min(y.high, self.target.shape[1])
-        left, right = max(x.low, 0), min(x.high, self.target.shape[2])
-        self.target[:, top:bottom, left:right] += blended[:, top - y.low : bottom - y.low, left - x.low : right - x.low]
+        (rows, own_rows), (columns, own_columns) = spans
+        self.target[:, rows, columns] += blended[:, own_rows, own_columns]
 
     def finish(self) -> None:
         """Nothing is left to do."""
@@ -180,6 +187,16 @@ class Bands:
         while bands:
             out = expand_axis(expand_axis(out, 1), 2).add_(bands.pop())
         return out
+
+
+def wide(mosaic: Mosaic) -> Mosaic:
+    """The mosaic with so much of the other side of axes that wrap that bands are whole wherever they reach into the picture.
+
+    By whole cells of the coarsest level, so that both ends of the picture stand on one lattice where its sides are such cells.
+    """
+    cell = 1 << band_count(smallest_overlap(mosaic))
+    ends = (-(-(tile + 16 * cell) // cell) * cell for tile in mosaic.tile_size)
+    return mosaic.widened(tuple((end, end) for end in ends))
 
 
 def middle_cuts(windows: list) -> list[int]:

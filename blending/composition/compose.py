@@ -5,6 +5,9 @@ are let go as soon as they are blended in. Held at a time: the output, one tile,
 which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
 seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
 where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
+
+A layout that wraps around keeps all tiles, and lays those that reach over a joined end twice. Cut and auto hold a canvas of
+their own then where top and bottom are joined, higher than the picture by one tile.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from ..layout.checked_tiles import CheckedTiles, size_in_words
 from ..layout.grid import MAX_LENGTH
 from ..layout.grid_layout import GridLayout
 from ..layout.landing import on_grid
-from ..layout.mosaic import Mosaic
+from ..layout.mosaic import Mosaic, laid_out
 from ..pixels.memory import empty
 from .auto import mend
-from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
-from .cut_rows import LEAST_CUT_OVERLAP, CutRows
+from .bands import LEAST_BAND_OVERLAP, Bands, band_count, smallest_overlap, wide
+from .cut_rows import LEAST_CUT_OVERLAP, CutRows, whole_rows
 from .gradient import check_reference, correct
 from .methods import AUTO, BANDS, COMPOSERS, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
@@ -113,14 +116,17 @@ def compose_on(
     Raises:
         ValueError: as `compose` does.
     """
+    if composer == BANDS and (smallest_overlap(mosaic) or 0) < LEAST_BAND_OVERLAP:
+        composer = WINDOWED
     if composer not in COMPOSERS:
         raise ValueError(f"composer {composer!r} is not known: use one of {', '.join(COMPOSERS)}")
     if composer in (GRADIENT, AUTO) and not isinstance(tiles, Sequence | CheckedTiles):
         tiles = list(tiles)  # they are gone over again
     checked = tiles if isinstance(tiles, CheckedTiles) else CheckedTiles(tiles, mosaic.layout)
     feather, length = _feather(cut_feather, composer, mosaic), _length(reference_scale, mosaic)
+    laid = _laid(composer, mosaic)
     taker = None
-    for index, tile in enumerate(checked):
+    for tile, row, column in laid_out(checked, laid):
         if taker is None:
             if mosaic.tile_size != tuple(tile.shape[1:3]):
                 raise ValueError(f"the tiles are {size_in_words(tile.shape)} and the composition was planned for {mosaic.tile_size}")
@@ -128,27 +134,37 @@ def compose_on(
             check_reference(reference, shape)
             reference = None if reference is None else reference.detach()
             out = _output(out, shape, device or tile.device)
-            taker = _composer(composer, mosaic, out, feather)
-        row, column = divmod(index, len(mosaic.windows[1]))
-        taker.take(row, column, on_grid(mosaic, tile, row, column), checked.look if mosaic.exact else None)
+            # Bands are cropped as they are added up, and need no canvas of their own.
+            canvas = out if composer == BANDS or laid.size == mosaic.size else empty((shape[0], *laid.size, shape[3]), device=out.device)
+            taker = _composer(composer, mosaic, laid, canvas, feather)
+        taker.take(row, column, on_grid(laid, tile, row, column), checked.look if laid.exact else None)
     taker.finish()
     if composer == GRADIENT:
         correct(out, lambda: checked.tiles, mosaic, length, reference)
     elif composer == AUTO:
         if tell is not None:
             tell(taker.findings)
-        mend(out, checked.tiles, mosaic, taker.findings, feather, length, reference)
+        mend(canvas, checked.tiles, laid, taker.findings, feather, length, reference)
+    if canvas is not out:
+        out.copy_(laid.picture(canvas))
     return out
 
 
-def _composer(composer: str, mosaic: Mosaic, out: torch.Tensor, feather: float) -> Composer:
-    """What takes the tiles in and leaves the picture in `out`."""
-    if composer == BANDS and (smallest_overlap(mosaic) or 0) >= LEAST_BAND_OVERLAP:
-        return over_alpha(mosaic, out, lambda target, _: Bands(mosaic, target))
+def _laid(composer: str, mosaic: Mosaic) -> Mosaic:
+    """The geometry that the composer works on: of a layout that wraps around some go over the joined end and are cropped."""
+    if composer == BANDS:
+        return wide(mosaic)
+    return whole_rows(mosaic) if composer in (CUT, AUTO) else mosaic
+
+
+def _composer(composer: str, mosaic: Mosaic, laid: Mosaic, out: torch.Tensor, feather: float) -> Composer:
+    """What takes the tiles in, by the rows and columns of `laid`, and leaves the picture in `out`."""
+    if composer == BANDS:
+        return over_alpha(mosaic, out, lambda target, _: Bands(laid, target, band_count(smallest_overlap(mosaic))))
     if composer == CUT:
-        return over_alpha(mosaic, out, lambda target, seen: CutRows(mosaic, target, feather, seen))
+        return over_alpha(laid, out, lambda target, seen: CutRows(laid, target, feather, seen))
     if composer == AUTO:
-        return Survey(mosaic, out)
+        return Survey(laid, out)
     return by_windows(mosaic, out)
 
 

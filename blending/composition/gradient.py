@@ -59,6 +59,7 @@ def correct(
         `out`.
     """
     lam = screening(length)
+    mosaic = mosaic.around()
     field = AlphaJumpField(mosaic, out, flags) if out.shape[3] == 4 else JumpField(mosaic, flags)
     plane = empty(out.shape[1:3])
     for channel in range(min(out.shape[3], COLOR_CHANNELS)):
@@ -67,7 +68,7 @@ def correct(
             # A divergence adds up to nothing, but for rounding, which a small lam would make a tint of.
             mean = float(plane.mean(dtype=torch.float64)) / lam if reference is not None else 0.0
             field.add_to(plane, tiles(), picture, channel)
-            plane = solve(plane, lam, mean)
+            plane = solve(plane, lam, mean, mosaic.layout.wrap)
             out[picture, ..., channel] += plane.to(out.device)
     return out
 

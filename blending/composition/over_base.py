@@ -125,6 +125,8 @@ def tile_shares(layout: TileLayout, size: tuple[int, int], window: str, trim: in
 def _grid_shares(grid: GridLayout, size: tuple[int, int], window: str, trim: int) -> Iterator[Share]:
     """Painting one after the other, a tile's share is its window's weight over what the tiles after it leave."""
     check_trim(grid, trim)
+    if any(grid.wrap):
+        raise ValueError("single tiles of a layout that wraps around cannot be put into a picture: split with wrap set to none")
     ys, xs = (axis_windows(axis, centres_of(axis.size, n), window, trim) for axis, n in zip(grid.axes, size, strict=True))
     columns_of: dict[int, list[int]] = {}
     for number in grid.numbers:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from ..layout.mosaic import Mosaic
+from ..layout.windows import AxisWindow
 
 GRAIN = 64  # pixels along an overlap over which grain cancels
 
@@ -48,10 +49,10 @@ def shares(weight: torch.Tensor) -> torch.Tensor:
 
 
 class OverlapWeights:
-    """The weights of every overlap of a mosaic."""
+    """The weights of every overlap of a mosaic; `columns` are its windows along x where they are not the mosaic's own."""
 
-    def __init__(self, mosaic: Mosaic) -> None:
-        self.windows = mosaic.windows
+    def __init__(self, mosaic: Mosaic, columns: list[AxisWindow] | None = None) -> None:
+        self.windows = (mosaic.windows[0], columns or mosaic.windows[1])
         self.known: dict[tuple, torch.Tensor] = {}
 
     def of(self, row: int, column: int, beside: bool, step: int = 1) -> Weights:

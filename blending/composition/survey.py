@@ -19,7 +19,7 @@ import torch
 
 from ..layout.checked_tiles import CheckedTiles
 from ..layout.landing import on_grid
-from ..layout.mosaic import Mosaic
+from ..layout.mosaic import Mosaic, laid_out
 from ..pixels.cell_means import cell_means
 from ..pixels.memory import empty
 from .over_alpha import by_windows
@@ -163,32 +163,42 @@ class Overlaps:
     """
 
     def __init__(self, mosaic: Mosaic, channels: int) -> None:
-        self.windows, self.channels = mosaic.windows, channels
-        self.weights = OverlapWeights(mosaic)
+        self.mosaic, self.windows, self.channels = mosaic, mosaic.windows, channels
+        self.columns = list(mosaic.windows[1])
+        for column, whole in zip(mosaic.own[1], mosaic.around().windows[1], strict=True):
+            self.columns[column] = whole
+        self.weights = OverlapWeights(mosaic, self.columns)
         self.findings: list[OverlapFinding] = []
 
     def beside(self, row: int, column: int, last: torch.Tensor, pixels: torch.Tensor) -> None:
         """The tile at (row, column), `pixels` [P, h, w, C], comes to lie beside `last`."""
+        if row not in self.mosaic.own[0] or column not in self.mosaic.own[1]:
+            return  # it is there a second time, whole
         at = self.windows[1][column]
         self._examine(row, column, last[:, :, at.start - self.windows[1][column - 1].start :], pixels[:, :, : at.fresh], True)
 
     def above(self, row: int, before: torch.Tensor, fresh: torch.Tensor) -> None:
         """Row `row` of tiles, `fresh` [P, n, W * C], comes to lie on those above it."""
+        if row not in self.mosaic.own[0]:
+            return
         before, fresh = (part.unflatten(2, (-1, self.channels)) for part in (before, fresh))
-        for column, window in enumerate(self.windows[1]):
-            at = slice(window.start, window.stop)
-            self._examine(row, column, before[:, :, at], fresh[:, :, at], False)
+        size = self.mosaic.size[1]
+        for column in self.mosaic.own[1]:
+            window = self.columns[column]
+            sides = [part[:, :, window.start : window.stop] for part in (before, fresh)]
+            if window.stop > size:  # it goes on at the beginning
+                sides = [torch.cat((side, part[:, :, : window.stop - size]), 2) for side, part in zip(sides, (before, fresh), strict=True)]
+            self._examine(row, column, *sides, False)
 
     def _examine(self, row: int, column: int, first: torch.Tensor, second: torch.Tensor, beside: bool) -> None:
         if not second.numel():
             return
-        in_row = len(self.windows[1])
-        tile = row * in_row + column
+        in_row, (ys, xs) = self.mosaic.layout.counts[1], self.mosaic.sources
+        tile = ys[row] * in_row + xs[column]
+        other = ys[row] * in_row + xs[column - 1] if beside else ys[row - 1] * in_row + xs[column]
         for picture, pair in enumerate(zip(first, second, strict=True)):
             found = _examine(*pair, lambda step: self.weights.of(row, column, beside, step))
-            self.findings.append(
-                OverlapFinding(tile - (1 if beside else in_row), tile, beside, *found, picture if len(first) > 1 else None)
-            )
+            self.findings.append(OverlapFinding(other, tile, beside, *found, picture if len(first) > 1 else None))
 
 
 class Survey:
@@ -230,9 +240,8 @@ def survey(tiles: Sequence[torch.Tensor], mosaic: Mosaic) -> list[OverlapFinding
         ValueError: for tiles that are missing, odd or broken.
     """
     looking = None
-    for index, tile in enumerate(CheckedTiles(tiles, mosaic.layout)):
+    for tile, row, column in laid_out(CheckedTiles(tiles, mosaic.layout), mosaic):
         looking = looking or Survey(mosaic, empty((tile.shape[0], *mosaic.size, tile.shape[3]), device=tile.device))
-        row, column = divmod(index, len(mosaic.windows[1]))
         looking.take(row, column, on_grid(mosaic, tile, row, column))
     looking.finish()
     return looking.findings

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 
 from ..layout.grid import Axis
+from ..layout.unrolled import Unrolled
 from ..layout.windows import axis_windows
 
 RULES = ("hann", "gaussian", "average")
@@ -64,12 +65,18 @@ def fusion_windows(axis: Axis, rule: str, trim: int = 0) -> list[tuple[int, torc
 
     Returns:
         per tile, in order, (first cell it counts at, float32 weights from there on). They sum to one at every cell, to
-        float32's precision; the product of two axes then does so over the canvas.
+        float32's precision; the product of two axes then does so over the canvas. Where the axis wraps they may go on behind
+        the end, where cell `size` is cell 0.
 
     Raises:
         ValueError: for a rule that is not known.
     """
     check_rule(rule)
+    if axis.wraps:
+        count = len(axis.origins)
+        line = Unrolled(axis, -2 * count - 2, 2 * count + 2).line()
+        found = fusion_windows(line._replace(size=axis.size + axis.tile), rule, trim)
+        return found[2 * count + 2 : 3 * count + 2]
     centres = torch.arange(axis.size, dtype=torch.float64) + 0.5
     if rule == "gaussian":
         return _bells(axis, centres, trim)
@@ -83,7 +90,8 @@ def _bells(axis: Axis, centres: torch.Tensor, trim: int) -> list[tuple[int, torc
         # Sides that face no neighbour keep everything: the canvas ends there.
         low = 0 if index == 0 else origin + trim
         high = axis.size if index == len(axis.origins) - 1 else origin + axis.tile - trim
-        first, last = max(low, 0), min(high, axis.size)
+        first = max(low, 0)
+        last = max(first, min(high, axis.size))
         # The distance from the tile's middle, halfway between its two middle cells where their number is even.
         away = (centres[first:last] - (origin + axis.tile / 2)) / axis.tile
         bell = torch.exp(-away.square() / (2 * BELL_VARIANCE))

@@ -56,6 +56,10 @@ def shifted(axis: Axis, offset: int | None) -> tuple[Axis, tuple[int, ...]]:
     """
     if offset is None or len(axis.origins) == 1:
         return axis, axis.origins
+    if axis.wraps:
+        # A ring has another side to roll to: the fixed grid itself is turned.
+        turned = tuple(sorted((origin - offset) % axis.size for origin in axis.origins))
+        return axis._replace(origins=turned), turned
     step = stride(axis)
     counted = [-offset]
     while counted[-1] + axis.tile < axis.size:

@@ -10,6 +10,7 @@ import torch
 from ..layout.cutting import crop
 from ..layout.grid import MAX_TILES, Axis, Rect, plan_axis
 from ..layout.grid_layout import GridLayout
+from ..layout.unrolled import turns
 from .fuse import fusion_windows
 from .jitter import shifted
 
@@ -38,12 +39,14 @@ class RectView:
         index: its number, row by row, which is the order in which views are scattered.
         rect: what the model sees; may reach over the canvas at the right and bottom, and is mirrored there.
         y, x: its windows.
+        wrap: (y, x), where it shows the canvas' other side there instead, and counts for it.
     """
 
     index: int
     rect: Rect
     y: WindowSpan
     x: WindowSpan
+    wrap: tuple[bool, bool] = (False, False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,7 +55,7 @@ class RectView:
 
     def gather(self, canvas: torch.Tensor) -> torch.Tensor:
         """The canvas inside the rectangle: a view of it where it does not reach over the end."""
-        return crop(canvas, self.rect, (-2, -1))
+        return crop(canvas, self.rect, (-2, -1), self.wrap)
 
     def share(self) -> torch.Tensor:
         """Its weight over that of all views up to it, float32 [rows, columns]; 1 where it is the first.
@@ -66,16 +69,19 @@ class RectView:
         """Blend the prediction into `total`; cells without weight are left out. Views come in the order of their index."""
         height, width = len(self.y.weight), len(self.x.weight)
         counts = prediction.narrow(-2, self.y.start - self.rect.y, height).narrow(-1, self.x.start - self.rect.x, width)
-        there = total.narrow(-2, self.y.start, height).narrow(-1, self.x.start, width)
-        there.lerp_(counts.to(total.dtype), self.share())
+        share = self.share()
+        for rows, own_rows in turns(self.y.start, self.y.start + height, total.shape[-2]):
+            for columns, own_columns in turns(self.x.start, self.x.start + width, total.shape[-1]):
+                part = counts[..., own_rows, own_columns].to(total.dtype)
+                total[..., rows, columns].lerp_(part, share[own_rows, own_columns])
 
 
 def _spans(windows: list[tuple[int, torch.Tensor]], size: int, device: torch.device | str) -> list[WindowSpan]:
     done = torch.zeros(size, dtype=torch.float64)
     spans = []
     for start, weight in windows:
-        at = slice(start, start + len(weight))
-        before = done[at].clone()
+        at = torch.arange(start, start + len(weight)) % size  # a tile is no longer than the canvas, and meets no cell twice
+        before = done[at]
         done[at] += weight
         spans.append(WindowSpan(start, *(part.float().to(device) for part in (weight, before, done[at]))))
     return spans
@@ -143,13 +149,18 @@ def adopt_layout(layout: GridLayout, height: int, width: int, lattice: int, unit
         ValueError: where it was planned for another canvas, or does not fall on the model's patches.
     """
     plan = layout.fit(height, width, batch, unit)
-    axes = [Axis(axis.size, axis.size, (0,)) if len(axis.origins) == 1 else axis for axis in plan.axes]
+    axes = [Axis(axis.size, axis.size, (0,), axis.wraps) if len(axis.origins) == 1 else axis for axis in plan.axes]
     for name, axis in zip(("y", "x"), axes, strict=True):
         off = [value for value in (*axis.origins, axis.tile) if value % lattice and len(axis.origins) > 1]
         if off:
             raise ValueError(
                 f"the layout's tiles lie at {name} = {off[0]} image pixels, and this model's patches are {lattice} px: "
                 f"split with multiple_of {lattice} and a tile that is a multiple of {lattice}, or sample without the layout"
+            )
+        if axis.wraps and len(axis.origins) > 1 and axis.size % lattice:
+            raise ValueError(
+                f"the layout wraps around {axis.size} image pixels along {name}, which is no whole number of this model's patches of "
+                f"{lattice} px: use a picture whose sides are multiples of {lattice}, or split with wrap set to none"
             )
     return GridLayout.of_axes(*axes, batch=batch, unit=unit)
 
@@ -177,7 +188,7 @@ def grid_views(
         ways.append((cells.tile, list(zip(seen, spans, strict=True))))
     (tall, rows), (wide, columns) = ways
     return [
-        RectView(row * len(columns) + column, Rect(y, x, tall, wide), down, across)
+        RectView(row * len(columns) + column, Rect(y, x, tall, wide), down, across, layout.wrap)
         for row, (y, down) in enumerate(rows)
         for column, (x, across) in enumerate(columns)
     ]

@@ -49,6 +49,9 @@ def describe_split(plan: TileLayout, multiple_of: int | None) -> list[str]:
         lines.append(f"{plan.unit} image pixels per latent cell")
     elif multiple_of and (width % multiple_of or height % multiple_of):
         lines.append(f"the tile is not a multiple of {multiple_of}: a VAE would crop it")
+    if any(plan.wrap):
+        sides = [words for words, wraps in (("left to right", xs.wraps), ("top to bottom", ys.wraps)) if wraps]
+        lines.append(f"wraps around: {' and '.join(sides)}")
     return lines
 
 

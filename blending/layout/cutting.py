@@ -1,8 +1,8 @@
 """Cutting a picture into the tiles of a layout.
 
 Tiles are views of the picture. Only a border tile that reaches over the canvas is a
-copy; what lies outside is the picture mirrored, again and again where it is small, and
-is made for that tile alone.
+copy; what lies outside is the picture mirrored, again and again where it is small, or its
+other side where the layout wraps around, and is made for that tile alone.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from collections.abc import Iterator
 
 import torch
 
-from ..pixels.taps import mirrored
+from ..pixels.taps import continued
 from .grid import Rect
 from .tile_layout import TileLayout
 
 
-def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int]) -> torch.Tensor:
-    """`pixels` inside `rect`, mirrored where it reaches over the end; a view where it does not.
+def crop(pixels: torch.Tensor, rect: Rect, dims: tuple[int, int], wrap: tuple[bool, bool] = (False, False)) -> torch.Tensor:
+    """`pixels` inside `rect`, mirrored where it reaches over the end, or from the beginning on; a view where it does not.
 
     Args:
         pixels: any tensor.
         rect: in units of its pixels.
         dims: which of its dimensions are y and x.
+        wrap: whether they go on at their beginning behind their end.
     """
     # Both directions are narrowed before anything is copied, so that a border tile costs a tile and not a strip of the picture.
     outside = []
-    for dim, start, length in ((dims[0], rect.y, rect.height), (dims[1], rect.x, rect.width)):
+    for dim, start, length, wraps in ((dims[0], rect.y, rect.height, wrap[0]), (dims[1], rect.x, rect.width, wrap[1])):
         if start + length <= pixels.shape[dim]:
             pixels = pixels.narrow(dim, start, length)
             continue
-        at = mirrored(torch.arange(start, start + length), pixels.shape[dim])
+        at = continued(torch.arange(start, start + length), pixels.shape[dim], wraps)
         first = int(at.min())
         pixels = pixels.narrow(dim, first, int(at.max()) - first + 1)
         outside.append((dim, at - first))
@@ -68,4 +69,4 @@ def _cut(pixels: torch.Tensor, layout: TileLayout, dims: tuple[int, int]) -> Ite
             f"the layout was planned for {planned[1]} x {planned[0]} and this is {size[1]} x {size[0]}: "
             "resize one of them, or split without the layout"
         )
-    return (crop(pixels, Rect(*(length // layout.unit for length in rect)), dims) for rect in layout.here)
+    return (crop(pixels, Rect(*(length // layout.unit for length in rect)), dims, layout.wrap) for rect in layout.here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_TILES = 65_536
@@ -21,24 +22,33 @@ class Rect(NamedTuple):
 class Axis(NamedTuple):
     """One direction of a grid: `size` pixels covered by tiles `tile` long that start at `origins`.
 
-    `ramps` are the [start, stop] within which neighbours change over, one for each two of them; None where that is all of
-    what they share.
+    Where it `wraps`, its end is joined to its beginning: a tile that reaches over the end goes on at pixel 0. `ramps` are the
+    [start, stop] within which neighbours change over, one for each two of them; None where that is all of what they share.
     """
 
     size: int
     tile: int
     origins: tuple[int, ...]
+    wraps: bool = False
     ramps: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The origins, and behind them that of the first tile once more where it is the last one's neighbour."""
+        return (*self.origins, self.origins[0] + self.size) if self.wraps and len(self.origins) > 1 else self.origins
 
     @property
     def overlap(self) -> int | None:
         """The smallest overlap of two neighbours, or None where there is one tile."""
-        gaps = [a + self.tile - b for a, b in zip(self.origins, self.origins[1:], strict=False)]
+        gaps = [a + self.tile - b for a, b in pairwise(self.starts)]
         return min(gaps) if gaps else None
 
     @property
     def covered_once(self) -> int:
         """How many of the `size` pixels only one tile covers."""
+        if self.wraps:
+            ring = (self.origins[-1] - self.size, *self.origins, self.origins[0] + self.size)
+            return sum(max(0, after - before - self.tile) for before, after in zip(ring, ring[2:], strict=False))
         starts = (0, *(min(origin + self.tile, self.size) for origin in self.origins))
         stops = (*self.origins[1:], self.size)
         return sum(max(0, stop - start) for start, stop in zip(starts, stops, strict=False))
@@ -66,6 +76,73 @@ def plan_axis(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int
         )
     strides = math.ceil(lattice_steps / longest_stride)
     return tuple(multiple_of * (i * lattice_steps // strides) for i in range(strides + 1))
+
+
+def plan_circle(size: int, tile: int, overlap: int, multiple_of: int) -> tuple[int, ...]:
+    """Origins of equal tiles, evenly spread around a line of `size` pixels whose end is joined to its beginning.
+
+    The first is 0, every origin is a multiple of `multiple_of`, and neighbours overlap by at least `overlap`, the last tile and
+    the first one too, which no other tile of the line need be told: `size` may be any number. One tile of exactly `size` that
+    is to overlap nothing is its own neighbour.
+
+    Raises ValueError where no such plan exists.
+    """
+    if tile > size:
+        raise ValueError(
+            f"a tile of {tile} px is longer than the {size} px of the picture where it wraps around, and would show the same place "
+            f"twice: use {size} or less, or set wrap to none"
+        )
+    if tile == size and overlap == 0:
+        return (0,)
+    for count in range(max(2, -(-size // (tile - overlap))), min(size // multiple_of, MAX_TILES) + 1):
+        if _longest_stride(size, count, multiple_of) <= tile - overlap:
+            return spread(size, count, multiple_of)
+    raise ValueError(
+        f"tile {tile} with overlap {overlap} moves on by {tile - overlap} px, and {size} px joined to themselves cannot be gone round in "
+        f"such steps on a lattice of {multiple_of} px: use a smaller overlap, a larger tile, or a multiple_of that divides {size}"
+    )
+
+
+def spread(size: int, count: int, multiple_of: int) -> tuple[int, ...]:
+    """`count` origins around a line of `size` pixels, as even as the lattice allows; the last stride takes what it leaves over."""
+    steps = size // multiple_of
+    rest = steps - steps // count
+    return (0, *(multiple_of * (i * rest // (count - 1)) for i in range(1, count)))
+
+
+def _longest_stride(size: int, count: int, multiple_of: int) -> int:
+    """Of `spread`."""
+    steps, last = size // multiple_of, size // multiple_of // count
+    return max(-(-(steps - last) // (count - 1)) * multiple_of, size - (steps - last) * multiple_of)
+
+
+def tile_for_count(name: str, size: int, count: int, overlap: int, multiple_of: int, wraps: bool) -> int:
+    """The shortest tile on the lattice of which `count` cover `size` pixels and overlap by at least `overlap`.
+
+    Args:
+        name: "columns" or "rows", for the message.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    if count == 1 and wraps:
+        if overlap:
+            raise ValueError(f"{name} 1 is a single tile, which cannot overlap itself where the picture wraps around: use 2 or more")
+        return size
+    steps, shared = -(-size // multiple_of), -(-overlap // multiple_of)
+    if wraps:
+        room = count <= size // multiple_of
+        tile = -(-(_longest_stride(size, count, multiple_of) + overlap) // multiple_of) * multiple_of if room else 0
+        possible = tile <= size
+    else:
+        tile = max(-(-(steps + (count - 1) * shared) // count), shared + (count > 1)) * multiple_of
+        possible = steps - tile // multiple_of >= count - 1
+    if not possible or not 0 < tile <= MAX_LENGTH:
+        raise ValueError(
+            f"{name} {count} with overlap {overlap} cannot cover {size} px in steps of {multiple_of} px: use fewer {name}, a smaller "
+            "overlap, or 0 to go by the tile's size"
+        )
+    return tile
 
 
 def check_plan(height: int, width: int, tile_height: int, tile_width: int, overlap: int, multiple_of: int) -> None:

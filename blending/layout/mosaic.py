@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import pairwise
 
 import torch
 
 from ..pixels.memory import empty
 from .grid_layout import GridLayout
-from .placement import check_scale, find_scale, place_axis, read_scale
-from .windows import axis_windows, check_trim, shared
+from .placement import Placement, check_scale, find_scale, place_axis, read_scale
+from .tile_layout import check_whole
+from .unrolled import Unrolled, unroll, widened, within
+from .windows import check_trim, shared
+
+Beyond = tuple[tuple[int, int], tuple[int, int]]
+NOTHING: Beyond = ((0, 0), (0, 0))
 
 
 class Mosaic:
     """Layout, size of the tiles that came, scale and windows, worked out once.
+
+    Where the layout wraps around, its rows and columns are unrolled: a tile that reaches over the end is there twice, at the end
+    and at the beginning, each time cut off where the picture ends, and composers work as on any other picture. `visits` says
+    which tile each of them is.
 
     Args:
         layout: where the tiles are.
@@ -28,6 +39,9 @@ class Mosaic:
         scale: the exact fraction (of the height, where `size` was given).
         size: (height, width) of the output, in cells.
         window, trim: as they were given.
+        sources: per axis, which row (column) of the layout each row (column) is.
+        own: per axis, those that lie at the layout's own place, each once, in order.
+        before, behind: (y, x), output pixels of the canvas before and behind the picture; 0 but where it was `widened`.
 
     Raises:
         ValueError: for a trim or scale that does not fit, in words for the user.
@@ -51,14 +65,74 @@ class Mosaic:
         else:
             factors = tuple(Fraction(n, canvas) for n, canvas in zip(size, layout.canvas, strict=True))
             self.scale = factors[0] * layout.unit
-        self.places = tuple(
-            place_axis(axis, tile, factor, n)
-            for axis, tile, factor, n in zip(layout.axes, tile_size, factors, size or (None, None), strict=True)
-        )
+        self._factors, self._size = factors, size or (None, None)
+        for dim, factor in enumerate(factors):
+            check_whole(layout, dim, factor)
+        self._lay(NOTHING, False)
+
+    def _lay(self, beyond: Beyond, pairs: bool) -> None:
+        """Work out rows and columns on the picture, and on so many pixels before and behind it."""
+        lines = [
+            unroll(axis, before / factor, behind / factor)
+            for axis, factor, (before, behind) in zip(self.layout.axes, self._factors, beyond, strict=True)
+        ]
+        for dim, line in enumerate(lines):
+            placed = self._placed(dim, line, beyond[dim])
+            lines[dim] = within(line, line.windows(placed, self.window, self.trim, pairs))
+        self.sources = tuple(line.sources for line in lines)
+        self.places = tuple(self._placed(dim, line, beyond[dim]) for dim, line in enumerate(lines))
+        self.windows = tuple(line.windows(placed, self.window, self.trim, pairs) for line, placed in zip(lines, self.places, strict=True))
         self.size = (self.places[0].size, self.places[1].size)
-        self.windows = tuple(
-            axis_windows(axis, placed.centres, window, trim) for axis, placed in zip(layout.axes, self.places, strict=True)
+        self.before, self.behind = (tuple(ends) for ends in zip(*beyond, strict=True))
+        self.own = tuple(range(-line.first, -line.first + len(line.axis.origins)) for line in lines)
+        self._lines, self._pairs = tuple(lines), pairs
+
+    def _placed(self, dim: int, line: Unrolled, beyond: tuple[int, int]) -> Placement:
+        placed = place_axis(line.line(), self.tile_size[dim], self._factors[dim], self._size[dim])
+        return widened(placed, self._factors[dim], *beyond)
+
+    def widened(self, beyond: Beyond, pairs: bool = False) -> Mosaic:
+        """The same where the picture goes on at its other side for some output pixels, along axes that wrap.
+
+        Args:
+            beyond: per axis (before, behind).
+            pairs: whether only two tiles count at a place along them, see `axis_windows`.
+        """
+        other = copy.copy(self)
+        other._lay(tuple(ends if wraps else (0, 0) for ends, wraps in zip(beyond, self.layout.wrap, strict=True)), pairs)
+        return other
+
+    def around(self) -> Mosaic:
+        """The same with every tile once and whole: what reaches over the end of an axis that wraps lies behind it.
+
+        Windows may end up to a tile behind `size`; the pixel there is that modulo `size`.
+        """
+        if not any(self.layout.wrap):
+            return self
+        beyond = tuple((0, math.ceil(axis.tile * factor)) for axis, factor in zip(self.layout.axes, self._factors, strict=True))
+        other = self.widened(beyond, self._pairs)
+        once = [line._replace(first=0, stop=len(line.axis.origins)) for line in other._lines]
+        other.windows = tuple(
+            tuple(windows[-line.first : -line.first + len(own.sources)])
+            for windows, line, own in zip(other.windows, other._lines, once, strict=True)
         )
+        ends = [ends if axis.wraps else (0, 0) for ends, axis in zip(beyond, self.layout.axes, strict=True)]
+        other.places = tuple(self._placed(dim, own, ends[dim]) for dim, own in enumerate(once))
+        other.sources, other._lines = tuple(own.sources for own in once), tuple(once)
+        other.own = tuple(range(len(own.sources)) for own in once)
+        other.size = tuple(n - before - behind for n, before, behind in zip(self.size, self.before, self.behind, strict=True))
+        return other
+
+    def picture(self, canvas: torch.Tensor) -> torch.Tensor:
+        """The part of a canvas [P, H, W, ...] of `size` that is the picture, where the mosaic was `widened`: a view."""
+        size = (self.size[0] - self.before[0] - self.behind[0], self.size[1] - self.before[1] - self.behind[1])
+        return canvas.narrow(1, self.before[0], size[0]).narrow(2, self.before[1], size[1])
+
+    @property
+    def visits(self) -> list[tuple[int, int, int]]:
+        """(tile, row, column) in row order: which tile lies where. Of a layout that wraps a tile may be there up to four times."""
+        columns = self.layout.counts[1]
+        return [(r * columns + c, row, column) for row, r in enumerate(self.sources[0]) for column, c in enumerate(self.sources[1])]
 
     def _find_scale(self, scale: float | Fraction) -> Fraction:
         planned = tuple(length // self.layout.unit for length in self.layout.tile_size)
@@ -90,7 +164,23 @@ class Mosaic:
         return plane.expand(batch, -1, -1)
 
 
+def laid_out(tiles: Iterable[torch.Tensor], mosaic: Mosaic) -> Iterator[tuple[torch.Tensor, int, int]]:
+    """Every tile, and the row and column where it lies; of a layout that wraps around all are kept, and some come several times."""
+    if not any(mosaic.layout.wrap):
+        for index, tile in enumerate(tiles):
+            yield tile, *divmod(index, len(mosaic.windows[1]))
+        return
+    held = list(tiles)
+    for index, row, column in mosaic.visits:
+        yield held[index], row, column
+
+
 def smallest_overlap(mosaic: Mosaic) -> int | None:
     """The smallest overlap of neighbouring tiles in output pixels, trimmed pixels not counted; None where there is one tile."""
-    pairs = (pair for axis in mosaic.windows for pair in pairwise(axis))
-    return min((before.stop - after.start for before, after in pairs), default=None)
+    around, found = mosaic.around(), []
+    for windows, size, wraps in zip(around.windows, around.size, mosaic.layout.wrap, strict=True):
+        starts = [window.start for window in windows[1:]]
+        if wraps and len(windows) > 1:
+            starts.append(windows[0].start + size)
+        found += [window.stop - start for window, start in zip(windows, starts, strict=False)]
+    return min(found, default=None)

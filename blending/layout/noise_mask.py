@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import torch
 
-from ..pixels.taps import mirrored, weighted_taps
+from ..pixels.taps import continued, weighted_taps
 from .cutting import crop
 from .grid import Axis, Rect
 from .grid_layout import GridLayout
@@ -28,19 +28,19 @@ def _whole(axis: Axis, size: int) -> bool:
     return all(length * size % axis.size == 0 for length in (axis.tile, *axis.origins))
 
 
-def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int]]) -> torch.Tensor:
-    """Linear samples of `mask`, mirrored beyond its ends.
+def _sample(mask: torch.Tensor, spans: Sequence[tuple[int, float, float, int, bool]]) -> torch.Tensor:
+    """Linear samples of `mask`, mirrored beyond its ends, or from its other one on.
 
     Args:
         mask: any tensor.
-        spans: per dimension (dim, start, step, length): samples whose pixel centres lie at start + (k + 1/2) step.
+        spans: per dimension (dim, start, step, length, wraps): samples whose pixel centres lie at start + (k + 1/2) step.
     """
     taps = []
-    for dim, start, step, length in spans:
+    for dim, start, step, length, wraps in spans:
         at = start + (torch.arange(length, dtype=torch.float64) + 0.5) * step - 0.5
         low = torch.floor(at)
         first = int(low.min())
-        line = mirrored(torch.arange(first, int(low.max()) + 2), mask.shape[dim])
+        line = continued(torch.arange(first, int(low.max()) + 2), mask.shape[dim], wraps)
         # All directions are narrowed before anything is copied, so that a tile costs a tile and not a strip of the mask.
         begin = int(line.min())
         mask = mask.narrow(dim, begin, int(line.max()) - begin + 1)
@@ -61,11 +61,11 @@ def cut_mask(mask: torch.Tensor, layout: GridLayout) -> Iterator[torch.Tensor]:
         ratios = [Fraction(n, axis.size) for axis, n in zip(layout.axes, size, strict=True)]
         for rect in layout.tiles:
             place = Rect(int(rect.y * ratios[0]), int(rect.x * ratios[1]), *tile_size)
-            yield crop(mask, place, (mask.ndim - 2, mask.ndim - 1))
+            yield crop(mask, place, (mask.ndim - 2, mask.ndim - 1), layout.wrap)
         return
     for rect in layout.tiles:
         spans = []
         for dim, axis, n, start, length in zip((mask.ndim - 2, mask.ndim - 1), layout.axes, size, (rect.y, rect.x), tile_size, strict=True):
             ratio = n / axis.size
-            spans.append((dim, start * ratio, axis.tile * ratio / length, length))
+            spans.append((dim, start * ratio, axis.tile * ratio / length, length, axis.wraps))
         yield _sample(mask, spans)

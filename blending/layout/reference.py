@@ -13,7 +13,7 @@ import math
 import torch
 
 from ..pixels.alpha import weighted_by_alpha
-from ..pixels.taps import mirrored, weighted_taps
+from ..pixels.taps import continued, weighted_taps
 from .cutting import crop
 from .grid import Rect
 from .tile_layout import TileLayout
@@ -25,7 +25,7 @@ _ROUNDING = 1.0
 _LEAST_VISIBLE = 1 / 1024
 
 
-def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim: int) -> torch.Tensor:
+def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim: int, wraps: bool = False) -> torch.Tensor:
     """`count` samples of pixels start..start + length along `dim`."""
     if start == int(start) and length == count and start + length <= pixels.shape[dim]:
         return pixels.narrow(dim, int(start), count)
@@ -36,26 +36,29 @@ def _resample(pixels: torch.Tensor, start: float, length: float, count: int, dim
     steps = torch.arange(math.ceil(2 * radius) + 1, dtype=torch.float64)[:, None]
     weights = (1 - (base + steps - centres).abs() / radius).clamp_min(0)
     weights = (weights / weights.sum(0)).float()
-    return weighted_taps(pixels, mirrored((base + steps).long(), pixels.shape[dim]), weights, dim)
+    return weighted_taps(pixels, continued((base + steps).long(), pixels.shape[dim], wraps), weights, dim)
 
 
-def sample(pixels: torch.Tensor, box: tuple[float, float, float, float], size: tuple[int, int]) -> torch.Tensor:
+def sample(
+    pixels: torch.Tensor, box: tuple[float, float, float, float], size: tuple[int, int], wrap: tuple[bool, bool] = (False, False)
+) -> torch.Tensor:
     """The part `box` of a picture, at another size.
 
     Args:
         pixels: floating point [B, H, W, C]; with C = 4 colour is weighted by alpha.
         box: (y, x, height, width) in pixels, whole or not; beyond the end the picture is mirrored.
         size: (height, width) wanted.
+        wrap: (y, x), whether it goes on at its other side instead.
 
     Returns:
         [B, *size, C]; a view where nothing had to be read between pixels.
     """
 
     def both(part: torch.Tensor) -> torch.Tensor:
-        return _resample(_resample(part, box[0], box[2], size[0], 1), box[1], box[3], size[1], 2)
+        return _resample(_resample(part, box[0], box[2], size[0], 1, wrap[0]), box[1], box[3], size[1], 2, wrap[1])
 
     if tuple(size) == (box[2], box[3]) and all(v == int(v) for v in box):
-        return crop(pixels, Rect(*(int(v) for v in box)), (1, 2))
+        return crop(pixels, Rect(*(int(v) for v in box)), (1, 2), wrap)
     pixels = pixels.float()
     return weighted_by_alpha(pixels, both) if pixels.shape[-1] == 4 else both(pixels)
 
@@ -134,6 +137,6 @@ def tile_part(pixels: torch.Tensor, layout: TileLayout, index: int, size: tuple[
     factors = [pixels.shape[1 + dim] / layout.canvas[dim] for dim in (0, 1)]
     box = [value * factors[i % 2] for i, value in enumerate(tile)]
     if size is not None:
-        return sample(pixels, tuple(box), size)
+        return sample(pixels, tuple(box), size, layout.wrap)
     starts = [min(round(box[dim]), pixels.shape[1 + dim] - 1) for dim in (0, 1)]
-    return crop(pixels, Rect(*starts, *(max(1, round(side)) for side in box[2:])), (1, 2))
+    return crop(pixels, Rect(*starts, *(max(1, round(side)) for side in box[2:])), (1, 2), layout.wrap)

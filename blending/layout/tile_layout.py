@@ -37,7 +37,7 @@ class TileLayout:
         batch: how many pictures lie on the canvas at once; tile lists are tile-major.
         unit: source pixels per cell (1 for pictures, 8, 16, 32 for latents).
         kind: one of `kinds`; what it tells of a layout is in the class.
-        wrap: (y, x), whether the canvas is joined to itself there; off for now.
+        wrap: (y, x), whether the canvas is joined to itself there: tiles that reach over its end show its beginning.
         present: numbers of the tiles that are here, in order; None for all of them. Only those are cut and come back.
         mask_size: (height, width) of the noise mask that was cut along, None where there was none.
     """
@@ -54,8 +54,8 @@ class TileLayout:
     least_tiles: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if len(self.wrap) != 2 or any(self.wrap):
-            raise ValueError("this layout wraps around, which this version of Tilework cannot place: update Tilework")
+        if len(self.wrap) != 2:
+            raise ValueError(f"a layout wraps around along y, x, both or none, and this one has {len(self.wrap)} directions")
         if self.present is not None and not _in_order(self.present, len(self.tiles)):
             raise ValueError(f"a layout's present tiles are numbers from 0 to {len(self.tiles) - 1}, each once and in order")
         if self.mask_size is not None and min(self.mask_size) < 1:
@@ -81,15 +81,16 @@ class TileLayout:
         batch: int = 1,
         unit: int = 1,
         mask_size: tuple[int, int] | None = None,
+        **more: tuple,
     ) -> GridLayout:
-        """The even grid: `GridLayout.even`.
+        """The even grid: `GridLayout.even`, which says what `more` there is.
 
         >>> [tile.x for tile in TileLayout.grid(512, 1000, 512, 512, overlap=64).tiles]
         [0, 244, 488]
         """
         from .grid_layout import GridLayout
 
-        return GridLayout.even(height, width, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size)
+        return GridLayout.even(height, width, tile_height, tile_width, overlap, multiple_of, batch, unit, mask_size, **more)
 
     def __len__(self) -> int:
         """How many tiles are here."""
@@ -132,6 +133,8 @@ class TileLayout:
                         f"pixel: plan with tile sizes and multiple_of that are multiples of {factor.denominator}"
                     )
         tiles = tuple(Rect(*(int(value * factor) for value in tile)) for tile in self.tiles)
+        for dim in (0, 1):
+            check_whole(self, dim, factor)
         canvas = tuple(max(1, round(size * factor)) for size in self.canvas)
         return replace(self, canvas=canvas, tiles=tiles, **self._scaled_more(factor))
 
@@ -173,6 +176,12 @@ class TileLayout:
                     f"{canvas[0]}, which is not one scale for both sides: resize one of them, or split without the layout"
                 )
             plan = self.scaled(scale)
+        for dim, name in enumerate(("high", "wide")):
+            if plan.wrap[dim] and plan.canvas[dim] != canvas[dim]:
+                raise ValueError(
+                    f"the layout wraps around a picture {plan.canvas[dim]} px {name} and this one is {canvas[dim]} px {name}: a picture "
+                    "that is joined to itself cannot be a pixel longer or shorter; resize it, or split without the layout"
+                )
         for index, tile in enumerate(plan.tiles):
             if any(value % unit for value in tile):
                 raise ValueError(
@@ -258,6 +267,16 @@ class TileLayout:
             return cls.from_record(json.loads(text))
         except (json.JSONDecodeError, RecursionError, TypeError) as error:
             raise ValueError(f"this is not a Tilework layout: {str(error)[:200]}") from error
+
+
+def check_whole(layout: TileLayout, dim: int, factor: Fraction) -> None:
+    """Raise ValueError where a canvas that is joined to itself along `dim` (0: y, 1: x) would not be whole pixels at `factor`."""
+    length = layout.canvas[dim] * factor
+    if layout.wrap[dim] and length.denominator != 1:
+        raise ValueError(
+            f"the layout wraps around a picture {layout.canvas[dim]} px {('high', 'wide')[dim]}, which at scale {float(factor):g} would be "
+            f"{float(length):g} px: a picture that is joined to itself must be whole pixels; use another scale, or another size"
+        )
 
 
 def kinds() -> dict[str, type[TileLayout]]:

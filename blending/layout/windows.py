@@ -77,7 +77,7 @@ def check_trim(layout: GridLayout, trim: int) -> None:
             )
 
 
-def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) -> list[AxisWindow]:
+def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0, pairs: bool = False) -> list[AxisWindow]:
     """Every tile's window along `axis`, at the given output pixel centres.
 
     Args:
@@ -85,16 +85,17 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
         centres: float64 [n], increasing, in source pixels (pixel k of the source is centred on k + 1/2).
         window: one of WINDOWS; "average" weighs all tiles alike, "none" cuts in the middle of each overlap.
         trim: source pixels to disregard at each side that faces a neighbour.
+        pairs: whether a tile ends where the next but one begins, so that no more than two count at a place.
 
     Returns:
-        one window per tile, in order.
+        one window per tile, in order. Of an axis that wraps they are those of a line: `unrolled.py` has the circle's.
 
     Raises:
         ValueError: for a window that is not one of WINDOWS.
     """
     if window not in WINDOWS:
         raise ValueError(f"window {window!r} is not known: use one of {', '.join(WINDOWS)}")
-    lows, highs = _reaches(axis, trim)
+    lows, highs = _reaches(axis, trim, pairs)
     if window == "none":
         cuts = [(high + low) / 2 for high, low in zip(highs, lows[1:], strict=False)]
         lows, highs = [-math.inf, *cuts], [*cuts, math.inf]
@@ -119,10 +120,12 @@ def axis_windows(axis: Axis, centres: torch.Tensor, window: str, trim: int = 0) 
     return _running(raw, total)
 
 
-def _reaches(axis: Axis, trim: int) -> tuple[list[float], list[float]]:
+def _reaches(axis: Axis, trim: int, pairs: bool) -> tuple[list[float], list[float]]:
     """From where and to where each tile counts: as far as it goes, less the trim, and within the axis' ramps where it has some."""
     lows = [float(o + trim) for o in axis.origins]
     highs = [float(o + axis.tile - trim) for o in axis.origins]
+    if pairs:
+        highs[:-2] = [min(high, float(after)) for high, after in zip(highs, axis.origins[2:], strict=False)]
     for i, (start, stop) in enumerate(axis.ramps or ()):
         low, high = max(lows[i + 1], start), min(highs[i], stop)
         if high - low >= 1:  # else the trim leaves nothing of the ramp, and what is left of the overlap takes its place

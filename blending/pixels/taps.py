@@ -15,6 +15,11 @@ def mirrored(at: torch.Tensor, size: int) -> torch.Tensor:
     return torch.minimum(at, (period - at) % period) if size > 1 else torch.zeros_like(at)
 
 
+def continued(at: torch.Tensor, size: int, wraps: bool) -> torch.Tensor:
+    """Places on a line of `size` pixels that goes on at its beginning behind its end where it `wraps`, and is `mirrored` where not."""
+    return at % size if wraps else mirrored(at, size)
+
+
 def weighted_taps(pixels: torch.Tensor, places: torch.Tensor, weights: torch.Tensor, dim: int) -> torch.Tensor:
     """Along `dim`, the sum over the taps of `pixels` at the tap's places times its weights.
 

@@ -30,7 +30,7 @@ class Cuts(NamedTuple):
 
     def axis(self, size: int, tile: int) -> Axis:
         """As an axis of a grid."""
-        return Axis(size, tile, self.origins, self.ramps)
+        return Axis(size, tile, self.origins, ramps=self.ramps)
 
 
 def plan_cuts(cost: np.ndarray, tile: int, overlap: int, multiple_of: int = 1, more: int = 1) -> Cuts:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..layout.grid import MAX_LENGTH
+from ..layout.grid import MAX_LENGTH, Axis
 from ..layout.grid_layout import GridLayout
 
 LEAST_ALONG = 8
@@ -63,38 +63,52 @@ def _first_pixel(at: float, factor: float, size: int) -> int:
     return min(max(math.ceil(at * factor - 0.5), 0), size)
 
 
-def _axis_lines(origins: tuple[int, ...], tile: int, canvas: int, size: int) -> list[tuple[int, int, int]]:
-    """(start, middle, stop) of each overlap, in pixels of the picture."""
-    factor = size / canvas
+def _axis_lines(axis: Axis, size: int) -> list[tuple[int, int, int]]:
+    """(start, middle, stop) of each overlap, in pixels of the picture; of an axis that wraps that with the last tile first."""
+    factor = size / axis.size
+    origins = axis.origins
+    if axis.wraps and len(origins) > 1:
+        origins = (origins[-1] - axis.size, *origins)
+        size *= 2  # the overlap of a next but one may go on behind the end
     found = []
     for a, b in itertools.pairwise(origins):
-        found.append(tuple(_first_pixel(at, factor, size) for at in (b, (a + tile + b) / 2, a + tile)))
+        found.append(tuple(_first_pixel(at, factor, size) for at in (b, (a + axis.tile + b) / 2, a + axis.tile)))
     return found
 
 
 def boundaries(layout: GridLayout, height: int, width: int) -> list[Boundary]:
     """All pairs of neighbours of `layout` on a picture of that size.
 
+    Where it wraps around, the last tile and the first one are neighbours; a line may then be 0, and where the other
+    direction wraps, the tiles that reach over the border have a boundary in each of their two parts.
+
     Raises:
         ValueError: where the picture is not the layout's canvas at one scale.
     """
     check_size(height, width, layout)
     sizes = (height, width)
-    lines = [_axis_lines(axis.origins, axis.tile, axis.size, size) for axis, size in zip(layout.axes, sizes, strict=True)]
-    columns = layout.counts[1]
+    lines = [_axis_lines(axis, size) for axis, size in zip(layout.axes, sizes, strict=True)]
+    rows, columns = layout.counts
     found = []
+    counts, joined = (rows, columns), tuple(axis.wraps and len(axis.origins) > 1 for axis in layout.axes)
     for vertical in (True, False):
         across, along = (1, 0) if vertical else (0, 1)
         size = sizes[across]
-        edges = tuple(sorted({line for three in lines[across] for line in three if 0 < line < size}))
+        least = -1 if joined[across] else 0
+        edges = tuple(sorted({line for three in lines[across] for line in three if least < line < size}))
         tile = max(1, round(layout.axes[across].tile * size / layout.axes[across].size))
-        cuts = [0, *(middle for _, middle, _ in lines[along]), sizes[along]]
+        cuts = [0, *(min(middle, sizes[along]) for _, middle, _ in lines[along]), sizes[along]]
         for piece, (start, stop) in enumerate(itertools.pairwise(cuts)):
             for index, (first, middle, last) in enumerate(lines[across]):
-                candidates = tuple(dict.fromkeys(line for line in (middle, first, last) if 0 < line < size))
+                candidates = tuple(dict.fromkeys(line for line in (middle, first, last) if least < line < size))
                 if not candidates or stop - start < 1:
                     continue
-                at = piece * columns + index if vertical else index * columns + piece
-                pair = (at, at + (1 if vertical else columns))
+                # The first overlap of a joined axis is that of the last tile with the first one, and so is the first piece.
+                before, here = (
+                    (index - 1) % counts[across] if joined[across] else index,
+                    (piece - 1) % counts[along] if joined[along] else piece,
+                )
+                after = (before + 1) % counts[across]
+                pair = tuple(here * columns + at if vertical else at * columns + here for at in (before, after))
                 found.append(Boundary(pair, vertical, candidates, (first, last), (start, stop), edges, tile))
     return found

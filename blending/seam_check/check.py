@@ -24,6 +24,7 @@ import torch
 
 from ..layout.tile_layout import TileLayout
 from .beside_reference import fitted, gains
+from .border import continued_picture, moved, moved_back, reach
 from .boundaries import Boundary, boundaries
 from .detail import detail_test
 from .drift import LEAST_BAND, Drift, tone_test
@@ -73,14 +74,19 @@ def check_seams(
     """
     image = _check_picture(image, "image")
     height, width = image.shape[1:3]
-    found = boundaries(layout.in_pixels(), height, width)
+    plan = layout.in_pixels()
+    found = boundaries(plan, height, width)
     if not math.isfinite(threshold) or threshold <= 0:
         raise ValueError(f"threshold {threshold} is not a z value: use a number above 0, for example 5")
+    whole, ends = image, reach(plan, found, height, width)
+    found = [moved(boundary, ends, height, width) for boundary in found]
+    image = continued_picture(whole, ends)
     alone = reference is not None and image.shape[-1] == 4 and reference.shape[-1] != 4
     if reference is not None:
-        reference = _under_alpha(fitted(_check_picture(reference, "reference"), image), image)
+        reference = continued_picture(fitted(_check_picture(reference, "reference"), whole), ends)
+        reference = _under_alpha(reference, image)
         gain = gains(image, reference, found)
-    overlaps = None if tiles is None else TilesApart(tiles, layout.in_pixels(), image)
+    overlaps = None if tiles is None else TilesApart(tiles, plan, image, ends)
     rows: list[list[SeamRow]] = []
     drifts: list[Drift | None] = []
     for index, boundary in enumerate(found):
@@ -91,8 +97,9 @@ def check_seams(
             watch(index + 1, len(found))
     if reference is None and overlaps is None:
         _add_ending(rows, found, drifts, image, threshold)
+    rows = [[moved_back(row, ends, height, width) for row in some] for some in rows]
     if alone:
-        _add_alpha(rows, check_seams(image[..., 3:].clamp(0, 1), layout, threshold=threshold))
+        _add_alpha(rows, check_seams(whole[..., 3:].clamp(0, 1), layout, threshold=threshold))
     overlap = max((abs(b.band[1] - b.band[0]) for b in found), default=0)
     compared = " and ".join(name for name, there in (("reference", reference), ("tiles", overlaps)) if there is not None)
     in_one = in_order([row for some in rows for row in some])

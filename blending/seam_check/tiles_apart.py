@@ -43,13 +43,14 @@ class TilesApart:
     Args:
         tiles: one [B, h, w, C] per tile, in the layout's order, all of one size.
         layout: where they are, in pixels.
-        image: the picture that was made of them, [B, H, W, C].
+        image: the picture that was made of them, [B, H, W, C]; continued by `ends` where it wraps around (`border.py`).
+        ends: (y, x) pixels.
 
     Raises:
         ValueError: where they are not the tiles of that layout and picture.
     """
 
-    def __init__(self, tiles: Sequence[torch.Tensor], layout: GridLayout, image: torch.Tensor) -> None:
+    def __init__(self, tiles: Sequence[torch.Tensor], layout: GridLayout, image: torch.Tensor, ends: tuple[int, int] = (0, 0)) -> None:
         if len(tiles) != len(layout):
             raise ValueError(
                 f"{counted(len(tiles), 'tile')} came and the layout has {len(layout)}: connect the list of tiles that was blended"
@@ -62,28 +63,34 @@ class TilesApart:
                 )
             if not torch.isfinite(tile.sum(dtype=torch.float64)):
                 raise ValueError(f"tile {index} has NaN or Inf in it: look at the node before the blend (fp16 overflow is the usual cause)")
-        self.mosaic = _mosaic(layout, tuple(tiles[0].shape[1:3]), tuple(image.shape[1:3]))
+        size = tuple(length - 2 * end for length, end in zip(image.shape[1:3], ends, strict=True))
+        self.mosaic = _mosaic(layout, tuple(tiles[0].shape[1:3]), size).widened(tuple((end, end) for end in ends))
         self.tiles, self.image = tiles, image
-        self._kept: dict[int, torch.Tensor] = {}
+        self._kept: dict[tuple[int, int], torch.Tensor] = {}
+        self._places: dict[int, list[tuple[int, int]]] = {}
+        for index, row, column in self.mosaic.visits:
+            self._places.setdefault(index, []).append((row, column))
 
-    def _placed(self, index: int) -> tuple[torch.Tensor, int, int]:
-        """Tile `index` on the picture's grid, and the row and column at which it begins."""
-        row, column = divmod(index, self.mosaic.layout.counts[1])
-        if index not in self._kept:
+    def _placed(self, index: int, row: int, column: int) -> tuple[torch.Tensor, int, int]:
+        """Tile `index` where it lies at (row, column) of the mosaic, on the picture's grid, and where it begins."""
+        if (row, column) not in self._kept:
             while len(self._kept) >= _TILES_KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[index] = on_grid(self.mosaic, self.tiles[index].detach(), row, column).to(self.image.device)
-        return self._kept[index], self.mosaic.windows[0][row].start, self.mosaic.windows[1][column].start
+            self._kept[row, column] = on_grid(self.mosaic, self.tiles[index].detach(), row, column).to(self.image.device)
+        return self._kept[row, column], self.mosaic.windows[0][row].start, self.mosaic.windows[1][column].start
 
     def _piece(self, index: int, boundary: Boundary, part: slice, span: tuple[int, int], rows: tuple[int, int]) -> torch.Tensor | None:
         """Tile `index` on columns `span` across and `rows` along, as levels [N, c, rows, columns]; None where it does not reach."""
-        tile, top, left = self._placed(index)
-        across, start = (left, top) if boundary.vertical else (top, left)
-        tile = tile[part] if boundary.vertical else tile[part].transpose(1, 2)
-        low, high = span[0] - across, span[1] - across
-        if low < 0 or high > tile.shape[2] or rows[0] < start or rows[1] - start > tile.shape[1]:
-            return None
-        return levels(tile[:, rows[0] - start : rows[1] - start, low:high])
+        ys, xs = self.mosaic.windows
+        for row, column in self._places[index]:
+            across, along = (xs[column], ys[row]) if boundary.vertical else (ys[row], xs[column])
+            if span[0] < across.start or span[1] > across.stop or rows[0] < along.start or rows[1] > along.stop:
+                continue
+            tile, top, left = self._placed(index, row, column)
+            at, start = (left, top) if boundary.vertical else (top, left)
+            tile = tile[part] if boundary.vertical else tile[part].transpose(1, 2)
+            return levels(tile[:, rows[0] - start : rows[1] - start, span[0] - at : span[1] - at])
+        return None
 
     def pair(self, boundary: Boundary, part: slice) -> Apart | None:
         """What the two tiles of a boundary say, for the pictures `part`; None where they share too little."""

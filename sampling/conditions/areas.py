@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.pixels.taps import mirrored
-from .planes import cut_plane, whole
+from ...blending.pixels.taps import continued
+from .planes import ENDS, Wrap, cut_plane, whole
 
 # The host's own: so many cells, or a quarter of the area where that is less.
 FADE_CELLS = 8
@@ -55,20 +55,20 @@ def _line(start: int, length: int, cells: int, faded: bool) -> torch.Tensor:
     return line
 
 
-def _area_weight(area: tuple[int, ...], canvas: tuple[int, ...], view: Rect, faded: bool) -> torch.Tensor:
+def _area_weight(area: tuple[int, ...], canvas: tuple[int, ...], view: Rect, faded: bool, wrap: Wrap) -> torch.Tensor:
     """float32 [h, w] or [t, h, w]: how much the area counts inside `view`; t is one where all frames are alike."""
     lines = [_line(start, length, cells, faded) for (start, length), cells in zip(_spans(area, canvas), canvas, strict=True)]
     if len(lines) == 3 and bool((lines[0] == 1).all()):
         lines[0] = lines[0][:1]
     for index, start, length in ((-2, view.y, view.height), (-1, view.x, view.width)):
-        lines[index] = lines[index][mirrored(torch.arange(start, start + length), canvas[index])]
+        lines[index] = lines[index][continued(torch.arange(start, start + length), canvas[index], wrap[index])]
     weight = lines[0]
     for line in lines[1:]:
         weight = weight.unsqueeze(-1) * line
     return weight
 
 
-def tile_mask(cond: dict[str, Any], canvas: tuple[int, ...], view: Rect, device: torch.device) -> torch.Tensor | None:
+def tile_mask(cond: dict[str, Any], canvas: tuple[int, ...], view: Rect, device: torch.device, wrap: Wrap = ENDS) -> torch.Tensor | None:
     """How much the condition counts in a tile, or None where it counts fully everywhere.
 
     Args:
@@ -76,13 +76,14 @@ def tile_mask(cond: dict[str, Any], canvas: tuple[int, ...], view: Rect, device:
         canvas: the latent's sizes behind its channels, (h, w) or (t, h, w).
         view: the tile, in cells.
         device: where the mask of an area without one is made.
+        wrap: (y, x), where the canvas is joined to itself.
 
     Raises:
         ValueError: where the mask is not of the canvas' size.
     """
     area, mask = cond.get("area"), cond.get("mask")
     if mask is None:
-        return None if area is None else _area_weight(area, canvas, view, True).unsqueeze(0).to(device)
+        return None if area is None else _area_weight(area, canvas, view, True, wrap).unsqueeze(0).to(device)
     if tuple(mask.shape[-2:]) == (1, 1):
         mask = mask.expand(*mask.shape[:-2], *canvas[-2:])
     if tuple(mask.shape[-2:]) != tuple(canvas[-2:]):
@@ -90,6 +91,6 @@ def tile_mask(cond: dict[str, Any], canvas: tuple[int, ...], view: Rect, device:
             f"a condition's mask is {mask.shape[-1]} x {mask.shape[-2]} cells and the latent {canvas[-1]} x {canvas[-2]}: "
             "it cannot be cut into tiles; set the mask again with Conditioning (Set Mask)"
         )
-    mask = cut_plane(mask, view)
+    mask = cut_plane(mask, view, wrap)
     # The host fades no area that has a mask.
-    return mask if area is None else mask * _area_weight(area, canvas, view, False).to(mask)
+    return mask if area is None else mask * _area_weight(area, canvas, view, False, wrap).to(mask)

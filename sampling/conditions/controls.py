@@ -18,7 +18,7 @@ from ...blending.layout.grid import Rect
 from .hints import cut_hint
 from .notices import Notices
 from .own_pictures import CANVAS, OwnTile
-from .planes import within
+from .planes import ENDS, Wrap, within
 
 # Copies are kept for the next step (what they made of their hints is dear) as long as they take no more than this.
 KEPT_BYTES = 1 << 30
@@ -69,10 +69,10 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 class ControlCropper:
-    """Makes the controls of tiles, for one sampling run."""
+    """Makes the controls of tiles, for one sampling run, of a canvas that is joined to itself where it may `wrap` (y, x)."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+    def __init__(self, notices: Notices, wrap: Wrap = ENDS) -> None:
+        self._notices, self._wrap = notices, wrap
         self._kept: OrderedDict[tuple, _Kept] = OrderedDict()
         self._resized: dict[tuple, tuple] = {}
         self._grown = False
@@ -169,7 +169,9 @@ class ControlCropper:
             return Rect(*(round(length * ratio) for length in rect))
 
         size = pixels(frame)[2:]
-        cuts = [cut_hint(picture, pixels(within(view, frame)), size, control.upscale_algorithm, self._resized) for view in way.views]
+        # What shows a tile alone, or lies on an area, has ends of its own.
+        wrap = self._wrap if frame.y == frame.x == 0 and way.own is None else ENDS
+        cuts = [cut_hint(picture, pixels(within(view, frame)), size, control.upscale_algorithm, self._resized, wrap) for view in way.views]
         return cuts[0] if way.batch is None else torch.cat([_repeated(one, way.batch) for one in cuts])
 
     def _check(self, control: Any) -> None:

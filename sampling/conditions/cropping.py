@@ -20,7 +20,7 @@ from .boxes import boxes_fit, cut_boxes
 from .controls import ControlCropper
 from .notices import Notices
 from .patches import PatchCropper
-from .planes import whole, within
+from .planes import ENDS, Wrap, whole, within
 from .stacking import stack_conds
 from .tensors import RolledCanvas, Tile, cut_tensors
 from .tile_prompts import OWN_KEY, TILE_KEY, for_tile, is_a_repetition
@@ -46,6 +46,7 @@ class ConditionCropper:
         device: where the latent is; None = the host's device.
         patch: cells per token of the model.
         tiles: how many there are at a time.
+        wrap: (y, x), where the canvas is joined to itself: tiles that reach over its end are given what lies at its other side.
 
     Attributes:
         patches: cuts what is no condition, the model's patches.
@@ -62,6 +63,7 @@ class ConditionCropper:
         device: torch.device | None = None,
         patch: int = 1,
         tiles: int = 1024,
+        wrap: Wrap = ENDS,
     ) -> None:
         if reference_latents not in REFERENCE_MODES:
             raise ValueError(f"reference_latents {reference_latents!r} is not known: use one of {', '.join(REFERENCE_MODES)}")
@@ -73,9 +75,10 @@ class ConditionCropper:
         self.notices = Notices()
         self.memo: dict[Any, Any] = {}  # what handlers work out once a run
         self._crop_references = reference_latents == "crop"
-        self._controls = ControlCropper(self.notices)
+        self.wrap = tuple(wrap)
+        self._controls = ControlCropper(self.notices, self.wrap)
         # A grid that moves has a few more tiles than one that does not.
-        self.patches = PatchCropper(self.canvas, patch, self.notices, keep=2 * tiles + 16)
+        self.patches = PatchCropper(self.canvas, patch, self.notices, keep=2 * tiles + 16, wrap=self.wrap)
 
     def crop(self, conds: list[list[Cond] | None], view: Rect) -> list[list[Cond] | None]:
         """The conditions of one tile. What was given is not changed; what has no place is shared with it.
@@ -161,6 +164,16 @@ class ConditionCropper:
         cond["model_conds"] = cut_tensors(cond["model_conds"], tile)
         return cond
 
+    def _check_joint(self, cond: Cond, view: Rect, frame: Rect) -> None:
+        """Refuse what is placed on an area, or in boxes, for a tile that goes on at the canvas' other side."""
+        over = (view.y + view.height > self.canvas[-2] and self.wrap[0]) or (view.x + view.width > self.canvas[-1] and self.wrap[1])
+        if over and (cond.get("gligen") is not None or (cond.get("control") is not None and frame != whole(self.canvas))):
+            what = "GLIGEN boxes" if cond.get("gligen") is not None else "a ControlNet inside of an area prompt"
+            raise ValueError(
+                f"the layout wraps around, and {what} cannot follow the picture over its border: split with wrap set to none, or take "
+                "it out"
+            )
+
     def _crop_one(self, cond: Cond, view: Rect) -> Cond | None:
         cond = self._handled(cond, view)
         if cond is None:
@@ -168,7 +181,7 @@ class ConditionCropper:
         own = cond.pop(OWN_KEY, None)
         if view == whole(self.canvas):
             return cond
-        mask = tile_mask(cond, self.canvas, view, self.device)
+        mask = tile_mask(cond, self.canvas, view, self.device, self.wrap)
         if mask is not None and not mask.any():
             return None
         frame = frame_of(cond, self.canvas)
@@ -178,7 +191,8 @@ class ConditionCropper:
         cond.pop("area", None)
         if mask is not None:
             cond["mask"] = mask
-        cond["model_conds"] = cut_tensors(cond["model_conds"], Tile(self.canvas, view, self._crop_references, self.notices, own))
+        cond["model_conds"] = cut_tensors(cond["model_conds"], Tile(self.canvas, view, self._crop_references, self.notices, own, self.wrap))
+        self._check_joint(cond, view, frame)
         if cond.get("control") is not None:
             cond["control"] = self._controls.crop(cond["control"], view, frame, own)
         if "gligen" in cond:

@@ -11,8 +11,8 @@ import comfy.utils
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.pixels.taps import mirrored
-from .planes import cut_plane, pick
+from ...blending.pixels.taps import continued
+from .planes import ENDS, Wrap, cut_plane, pick
 
 NEAREST = "nearest-exact"
 
@@ -27,16 +27,18 @@ def _margins(height: int, width: int, new_height: int, new_width: int) -> tuple[
     return 0, 0
 
 
-def _sources(size: int, new_size: int, start: int, length: int) -> torch.Tensor:
+def _sources(size: int, new_size: int, start: int, length: int, wraps: bool) -> torch.Tensor:
     """Which of `size` pixels the pixels start..start+length of a line resized to `new_size` are copies of."""
     # Asked of the resampler itself, so that its rounding is the host's.
     line = torch.arange(size, dtype=torch.float32).view(1, 1, size)
     copied = torch.nn.functional.interpolate(line, size=new_size, mode=NEAREST).flatten().long()
-    return copied[mirrored(torch.arange(start, start + length), new_size)]
+    return copied[continued(torch.arange(start, start + length), new_size, wraps)]
 
 
-def cut_hint(hint: torch.Tensor, rect: Rect, size: tuple[int, int], algorithm: str, resized: dict[tuple, tuple]) -> torch.Tensor:
-    """What lies under a tile of a hint that the host would resize to `size`; mirrored outside of it.
+def cut_hint(
+    hint: torch.Tensor, rect: Rect, size: tuple[int, int], algorithm: str, resized: dict[tuple, tuple], wrap: Wrap = ENDS
+) -> torch.Tensor:
+    """What lies under a tile of a hint that the host would resize to `size`; mirrored outside of it, or its other side.
 
     Args:
         hint: [n, c, H, W] or [n, c, t, H, W].
@@ -45,14 +47,15 @@ def cut_hint(hint: torch.Tensor, rect: Rect, size: tuple[int, int], algorithm: s
         algorithm: the host's name of the resampler. With "nearest-exact", which all its controls use, no picture of the
             canvas' size is made, and where the hint has that size already the result is a view of it.
         resized: where hints resized by any other resampler are kept, for one sampling run.
+        wrap: (y, x), where the canvas is joined to itself.
     """
     if algorithm == NEAREST:
         top, left = _margins(*hint.shape[-2:], *size)
         inner = hint.narrow(-2, top, hint.shape[-2] - 2 * top).narrow(-1, left, hint.shape[-1] - 2 * left)
-        rows = _sources(inner.shape[-2], size[0], rect.y, rect.height)
-        return pick(inner, rows, _sources(inner.shape[-1], size[1], rect.x, rect.width))
+        rows = _sources(inner.shape[-2], size[0], rect.y, rect.height, wrap[0])
+        return pick(inner, rows, _sources(inner.shape[-1], size[1], rect.x, rect.width, wrap[1]))
     key = (id(hint), size, algorithm)
     if key not in resized:
         # The hint is kept beside the result, so that no other tensor can get its id.
         resized[key] = (hint, comfy.utils.common_upscale(hint, size[1], size[0], algorithm, "center"))
-    return cut_plane(resized[key][1], rect)
+    return cut_plane(resized[key][1], rect, wrap)

@@ -20,7 +20,7 @@ import torch
 from ...blending.layout.grid import Rect
 from .notices import Notices
 from .patch_contents import CONTAINERS, MOST_LOOKED_AT, CannotCopyError, Contents, Copies, HeldTensor, name_of, search
-from .planes import cut_scaled, has_proportions, whole
+from .planes import ENDS, Wrap, cut_scaled, has_proportions, whole
 
 # Their tensors are features of a reference or of sound, without a place on the picture.
 PLACELESS = frozenset({"UsoStyleProjectorPatch", "MultiTalkCrossAttnPatch"})
@@ -72,10 +72,11 @@ class PatchCropper:
         patch: cells per token of the model.
         notices: where warnings go.
         keep: for how many tiles copies are kept.
+        wrap: (y, x), where the canvas is joined to itself.
     """
 
-    def __init__(self, canvas: tuple[int, ...], patch: int, notices: Notices, keep: int = 1024) -> None:
-        self._canvas, self._patch, self._notices, self._keep = canvas, patch, notices, keep
+    def __init__(self, canvas: tuple[int, ...], patch: int, notices: Notices, keep: int = 1024, wrap: Wrap = ENDS) -> None:
+        self._canvas, self._patch, self._notices, self._keep, self._wrap = canvas, patch, notices, keep, wrap
         self._plans: OrderedDict[tuple, _Plan] = OrderedDict()
         self._looked = 0
         # Several cards may ask at a time.
@@ -155,12 +156,12 @@ class PatchCropper:
         if tensor.numel() == 0 or tensor.is_complex() or tensor.is_nested or tensor.is_meta or name_of(one.owner) in PLACELESS:
             return None
         if self._is_plane(one):
-            return partial(_cut_plane, self._canvas)
+            return partial(_cut_plane, self._canvas, self._wrap)
         if _channels_last(tensor) and has_proportions(tensor[..., 0], self._canvas):
-            return partial(_cut_picture, self._canvas)
+            return partial(_cut_picture, self._canvas, self._wrap)
         grids = (tuple(-(-cells // side) for cells in self._canvas[-2:]) for side in (self._patch, 1, 2))
         grid = next((grid for grid in grids if tensor.ndim > 0 and tensor.shape[-1] == grid[0] * grid[1]), None)
-        return partial(_cut_tokens, self._canvas, grid) if grid is not None and _called_mask(one) else None
+        return partial(_cut_tokens, self._canvas, self._wrap, grid) if grid is not None and _called_mask(one) else None
 
     def _is_plane(self, one: HeldTensor) -> bool:
         """Whether a tensor [..., h, w] stands for the canvas."""
@@ -292,20 +293,20 @@ def _looks_like_a_picture(tensor: torch.Tensor) -> bool:
     return _channels_last(tensor) or min(tensor.shape[-2:]) >= SMALLEST_PICTURE
 
 
-def _cut_plane(canvas: tuple[int, ...], plane: torch.Tensor, view: Rect) -> torch.Tensor:
+def _cut_plane(canvas: tuple[int, ...], wrap: Wrap, plane: torch.Tensor, view: Rect) -> torch.Tensor:
     rows, columns = canvas[-2:]
     if plane.shape[-2] < rows or plane.shape[-1] < columns:
         # Coarser than the canvas: brought to its cells, or tiles would be cut where the plane's own cells begin.
         flat = plane.reshape(1, -1, *plane.shape[-2:])
         fine = torch.nn.functional.interpolate(flat.float(), size=(rows, columns), mode="nearest-exact").to(plane.dtype)
         plane = fine.reshape(*plane.shape[:-2], rows, columns)
-    return cut_scaled(plane, view, canvas)
+    return cut_scaled(plane, view, canvas, wrap)
 
 
-def _cut_picture(canvas: tuple[int, ...], picture: torch.Tensor, view: Rect) -> torch.Tensor:
-    return _cut_plane(canvas, picture.movedim(-1, 0), view).movedim(0, -1)
+def _cut_picture(canvas: tuple[int, ...], wrap: Wrap, picture: torch.Tensor, view: Rect) -> torch.Tensor:
+    return _cut_plane(canvas, wrap, picture.movedim(-1, 0), view).movedim(0, -1)
 
 
-def _cut_tokens(canvas: tuple[int, ...], grid: tuple[int, int], mask: torch.Tensor, view: Rect) -> torch.Tensor:
+def _cut_tokens(canvas: tuple[int, ...], wrap: Wrap, grid: tuple[int, int], mask: torch.Tensor, view: Rect) -> torch.Tensor:
     """A mask [..., tokens] over the model's tokens, row by row."""
-    return cut_scaled(mask.unflatten(-1, grid), view, canvas).flatten(-2)
+    return cut_scaled(mask.unflatten(-1, grid), view, canvas, wrap).flatten(-2)

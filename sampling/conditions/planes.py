@@ -10,7 +10,10 @@ from __future__ import annotations
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.pixels.taps import mirrored
+from ...blending.pixels.taps import continued
+
+Wrap = tuple[bool, bool]
+ENDS: Wrap = (False, False)
 
 
 def whole(canvas: tuple[int, ...]) -> Rect:
@@ -64,18 +67,21 @@ def pick(plane: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torc
     return plane
 
 
-def cut_plane(plane: torch.Tensor, rect: Rect) -> torch.Tensor:
-    """`plane` [..., h, w] inside `rect` (its own pixels), mirrored outside of it; a view where nothing is outside."""
+def cut_plane(plane: torch.Tensor, rect: Rect, wrap: Wrap = ENDS) -> torch.Tensor:
+    """`plane` [..., h, w] inside `rect` (its own pixels); a view where nothing is outside.
+
+    What is outside is the plane mirrored, or its other side along the directions (y, x) that `wrap`.
+    """
     height, width = plane.shape[-2:]
     if rect.y >= 0 and rect.x >= 0 and rect.y + rect.height <= height and rect.x + rect.width <= width:
         return plane.narrow(-2, rect.y, rect.height).narrow(-1, rect.x, rect.width)
     rows, columns = torch.arange(rect.y, rect.y + rect.height), torch.arange(rect.x, rect.x + rect.width)
-    return pick(plane, mirrored(rows, height), mirrored(columns, width))
+    return pick(plane, continued(rows, height, wrap[0]), continued(columns, width, wrap[1]))
 
 
-def cut_scaled(plane: torch.Tensor, view: Rect, canvas: tuple[int, ...]) -> torch.Tensor:
+def cut_scaled(plane: torch.Tensor, view: Rect, canvas: tuple[int, ...], wrap: Wrap = ENDS) -> torch.Tensor:
     """The part of `plane` that belongs to `view`, where the plane stands for `canvas` at any scale."""
-    return cut_plane(plane, scaled(view, tuple(canvas[-2:]), tuple(plane.shape[-2:])))
+    return cut_plane(plane, scaled(view, tuple(canvas[-2:]), tuple(plane.shape[-2:])), wrap)
 
 
 def is_canvas(plane: torch.Tensor, canvas: tuple[int, ...]) -> bool:

@@ -18,10 +18,10 @@ import comfy.conds
 import torch
 
 from ...blending.layout.grid import Rect
-from ...blending.pixels.taps import mirrored
+from ...blending.pixels.taps import continued
 from .notices import Notices
 from .own_pictures import CANVAS, TILE, OwnTile
-from .planes import cut_scaled, has_proportions, is_canvas, within
+from .planes import ENDS, Wrap, cut_scaled, has_proportions, is_canvas, within
 
 # On the canvas, cell by cell or at another scale, though the host does not mark them.
 PLANES = frozenset(
@@ -70,6 +70,7 @@ class Tile:
         crop_references: whether reference pictures are cut.
         notices: where warnings go.
         own: the tile that the condition belongs to, where it belongs to one.
+        wrap: (y, x), where the canvas is joined to itself.
     """
 
     canvas: tuple[int, ...]
@@ -77,10 +78,11 @@ class Tile:
     crop_references: bool
     notices: Notices
     own: OwnTile | None = None
+    wrap: Wrap = ENDS
 
     def of(self, plane: torch.Tensor) -> torch.Tensor:
         """What belongs to the tile of a plane [..., h, w] that stands for the canvas at any scale."""
-        return cut_scaled(plane, self.view, self.canvas)
+        return cut_scaled(plane, self.view, self.canvas, self.wrap)
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,10 @@ def _mention_pictures(name: str, content: Any, tile: Tile) -> None:
             )
 
 
-def _tokens(start: int, length: int, cells: int) -> torch.Tensor:
-    """Which tokens of a line of `cells` a tile's tokens are; a border tile's last may be mirrored."""
+def _tokens(start: int, length: int, cells: int, wraps: bool) -> torch.Tensor:
+    """Which tokens of a line of `cells` a tile's tokens are; a border tile's last may be mirrored, or those of the other side."""
     first = start // FLUX_PATCH
-    return mirrored(torch.arange(first, first + -(-length // FLUX_PATCH)), -(-cells // FLUX_PATCH))
+    return continued(torch.arange(first, first + -(-length // FLUX_PATCH)), -(-cells // FLUX_PATCH), wraps)
 
 
 def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.Tensor:
@@ -194,8 +196,8 @@ def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.
             f"latent of {tile.canvas[-1]} x {tile.canvas[-2]}: it covers prompt and picture in a way Tilework does not know; "
             "use the style model without an attention bias (strength_type multiply)"
         )
-    y = _tokens(tile.view.y, tile.view.height, tile.canvas[-2])
-    x = _tokens(tile.view.x, tile.view.width, tile.canvas[-1])
+    y = _tokens(tile.view.y, tile.view.height, tile.canvas[-2], tile.wrap[0])
+    x = _tokens(tile.view.x, tile.view.width, tile.canvas[-1], tile.wrap[1])
     picture = (y.unsqueeze(1) * columns + x).flatten()
     at = torch.cat([torch.arange(words), words + picture]).to(mask.device)
     return mask.index_select(-2, at).index_select(-1, at)

@@ -77,6 +77,10 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     painted = places.indices.get(view)
     if painted is not None:
         return cond if painted == index else None
+    if any(layout.wrap):
+        raise ValueError(
+            "Tile Prompts has a layout that wraps around, and the sampler other tiles: connect the same layout to both, with grid fixed"
+        )
     row, column = divmod(index, len(places.windows[1]))
     y, x = places.windows[0][row], places.windows[1][column]
     if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:

@@ -150,3 +150,30 @@ def test_auto_says_what_it_found_at_every_overlap(run_entry):
     (text,) = run_entry(prompt)["outputs"]["4"]["text"]
     assert "x feather; strongest: tiles" in text and "tiles 0|1: feather, they agree" in text
     assert text.count("\n") >= 4, "a line for every overlap"
+
+
+@pytest.mark.parametrize("method", ["hann", "optimal seam", "multiband", "gradient", "auto"])
+@pytest.mark.parametrize("wrap", ["horizontal", "both"])
+def test_around_a_picture_that_is_joined_to_itself(report, method, wrap):
+    """Untouched tiles give it back, at the size and at twice the size of a node in between."""
+    picture = source(520, 360, channels=4)
+    (said,) = report(roundtrip(picture, method=method, tile=256, overlap=48, wrap=wrap), "5")
+    assert said["shape_a"] == said["shape_b"] and said["max_abs"] <= 1e-5, said
+    assert_same(report, roundtrip(source(400, 300), method=method, overlap=32, columns=3, rows=2) | {})
+
+
+def test_a_joint_in_a_tiled_upscale_is_where_the_untiled_one_is_not(report, run_prompt):
+    """The same picture, rolled by half its width before and back after: the same result, which a border would spoil."""
+    model = node("TileworkTestUpscaler", kind="plain", seed=3)
+    prompt = {
+        "1": source(320, 160),
+        "2": model,
+        "3": split(["1", 0], tile=128, overlap=48, wrap="horizontal"),
+        "4": node("TileworkTiledUpscale", upscale_model=["2", 0], image=["1", 0], tile_width=0, tile_height=0, overlap=-1,
+                  statistics="tile", tile_batch=0, layout=["3", 1]),
+        "6": blend(["7", 0], ["3", 1]),
+        "7": node("ImageUpscaleWithModel", upscale_model=["2", 0], image=["3", 0]),
+        "5": node("TileworkTestCompare", a=["4", 0], b=["6", 0]),
+    }  # fmt: skip
+    (said,) = report(prompt, "5")
+    assert said["shape_a"] == said["shape_b"] and said["max_abs"] <= 2e-2, said

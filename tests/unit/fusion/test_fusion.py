@@ -256,3 +256,31 @@ def test_views_know_their_place():
     views = grid_views(plan_canvas(96 * 8, 160 * 8, 48 * 8, 64 * 8, 16 * 8, 8, 8), "hann")
     assert [view.index for view in views] == list(range(9))
     assert views[0].rect == Rect(0, 0, 48, 64) and views[-1].rect == Rect(48, 96, 48, 64)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("offset", [None, (3, 5)])
+def test_a_canvas_that_is_joined_to_itself_has_no_first_tile(rule, offset):
+    layout = TileLayout.grid(48, 80, 32, 32, 12, 1, wrap=(True, True))
+    views = grid_views(layout, rule, 2, offset)
+    canvas = noise(1, 3, 48, 80)
+
+    def model(pictures, chunk):
+        # What it says depends on where in its tile a cell lies.
+        return [pictures + torch.linspace(-1, 1, 32)[:, None] * torch.linspace(0, 1, 32).square()]
+
+    assert torch.equal(fuse(lambda pictures, chunk: [2 * pictures], canvas, views)[0], 2 * canvas)
+    turn = [axis.size // len(axis.origins) for axis in layout.axes]
+    whole = fuse(model, canvas, views)[0]
+    assert not torch.allclose(whole, canvas, atol=0.02)
+    again = fuse(model, canvas.roll(turn, (-2, -1)), views)[0]
+    assert torch.allclose(again, whole.roll(turn, (-2, -1)), atol=2e-6, rtol=0)
+
+
+def test_a_layout_that_wraps_off_the_models_patches_is_refused():
+    layout = TileLayout.grid(64, 248, 64, 64, 16, 8, wrap=(False, True))
+    assert adopt_layout(layout, 8, 31, 8, 8).wrap == (False, True)
+    with pytest.raises(
+        ValueError, match="wraps around 248 image pixels along x, which is no whole number of this model's patches of 16 px"
+    ):
+        adopt_layout(TileLayout.grid(64, 248, 64, 64, 16, 16, wrap=(False, True)), 8, 31, 16, 8)

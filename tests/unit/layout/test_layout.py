@@ -107,7 +107,7 @@ def test_the_record_of_version_1_stays_readable():
         ({"canvas": [0, 900]}, "between 1 and"),
         ({"unit": 0}, "unit of 1 or more"),
         ({"kind": "objects"}, "not known to this Tilework"),
-        ({"wrap": [True, False]}, "wraps around"),
+        ({"wrap": [True, False, False]}, "wraps around"),
         ({"present": [9]}, "numbers from 0 to 1"),
         ({"present": [1, 0]}, "in order"),
         ({"batch": True}, "whole numbers"),

@@ -1,6 +1,6 @@
 /** A picture with its grid or its seams, drawn into a canvas. All places are shares of the picture, 0 to 1. */
 
-import { coreOf, countOf, isHere, overlapsOf, regionAt, tileAt } from "./layout.js";
+import { coreOf, countOf, cutsOf, isHere, overlapsOf, regionAt, tileAt } from "./layout.js";
 
 const BACKGROUND = "#181818";
 const SHADE = "rgba(255, 122, 46, 0.33)";
@@ -61,41 +61,44 @@ function drawGrid(context, layout, [left, top, width, height], ratio, marked, ch
   context.lineWidth = ratio;
   context.setLineDash([]);
   context.beginPath();
-  for (const [start, stop] of overlapsOf(layout, 0)) line(context, left, top + ((start + stop) / 2) * fy, width, 0);
-  for (const [start, stop] of overlapsOf(layout, 1)) line(context, left + ((start + stop) / 2) * fx, top, 0, height);
+  for (const cut of cutsOf(layout, 0)) line(context, left, top + cut * fy, width, 0);
+  for (const cut of cutsOf(layout, 1)) line(context, left + cut * fx, top, 0, height);
   context.stroke();
-  const boxOf = (tile) => [
-    left + tile.x * fx,
-    top + tile.y * fy,
-    (Math.min(tile.x + tile.width, layout.canvas[1]) - tile.x) * fx,
-    (Math.min(tile.y + tile.height, layout.canvas[0]) - tile.y) * fy,
-  ];
+  // A tile that goes on at the other side is drawn twice, each time as far as the picture goes.
+  const boxesOf = (tile) => {
+    const [tall, wide] = layout.canvas;
+    const ends = (start, length, size, wraps) =>
+      (wraps && start + length > size ? [start, start - size] : [start]).map((at) => [Math.max(at, 0), Math.min(at + length, size)]);
+    return ends(tile.y, tile.height, tall, layout.wrap[0]).flatMap(([y0, y1]) =>
+      ends(tile.x, tile.width, wide, layout.wrap[1]).map(([x0, x1]) => [left + x0 * fx, top + y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy]),
+    );
+  };
   const outline = (tile, colour, wide, dash = []) => {
     context.strokeStyle = colour;
     context.lineWidth = wide * ratio;
     context.setLineDash(dash.map((part) => part * ratio));
-    context.strokeRect(...boxOf(tile));
+    for (const box of boxesOf(tile)) context.strokeRect(...box);
     context.setLineDash([]);
   };
   (layout.regions ?? []).forEach((_, index) => {
     outline(tileAt(layout, countOf(layout) - layout.regions.length + index), REGION, 2);
     outline(coreOf(layout, index), REGION, 1, [4, 3]);
   });
-  if (chosen || layout.present) drawChosen(context, layout, chosen, boxOf, outline, [left, top, width, height]);
+  if (chosen || layout.present) drawChosen(context, layout, chosen, boxesOf, outline, [left, top, width, height]);
+  drawArrows(context, layout, [left, top, width, height], ratio);
   drawNumbers(context, layout, left, top, fy, fx, ratio);
   if (marked === null || marked >= countOf(layout)) return;
   outline(tileAt(layout, marked), MARK, 2);
 }
 
 /** All but the chosen tiles, or those that are here, lies in the dark; theirs are framed. */
-function drawChosen(context, layout, chosen, boxOf, outline, place) {
+function drawChosen(context, layout, chosen, boxesOf, outline, place) {
   const numbers = [...(chosen ?? layout.present)];
   context.save();
   context.beginPath();
   context.rect(...place);
   // Holes, each drawn the other way round: what none of them covers is filled.
-  for (const number of numbers) {
-    const [x, y, w, h] = boxOf(tileAt(layout, number));
+  for (const [x, y, w, h] of numbers.flatMap((number) => boxesOf(tileAt(layout, number)))) {
     context.moveTo(x, y);
     context.lineTo(x, y + h);
     context.lineTo(x + w, y + h);
@@ -109,9 +112,32 @@ function drawChosen(context, layout, chosen, boxOf, outline, place) {
     const tile = tileAt(layout, number);
     if (chosen) {
       context.fillStyle = CHOSEN_FILL;
-      context.fillRect(...boxOf(tile));
+      for (const box of boxesOf(tile)) context.fillRect(...box);
     }
     outline(tile, chosen ? CHOSEN : REGION, 2);
+  }
+}
+
+/** Where sides are joined: three arrows on either of them that point over the border. */
+function drawArrows(context, { wrap }, [left, top, width, height], ratio) {
+  const length = 8 * ratio;
+  const arrow = (...corners) => {
+    context.beginPath();
+    corners.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    context.closePath();
+    context.fill();
+    context.stroke();
+  };
+  context.fillStyle = MARK;
+  context.strokeStyle = BACKGROUND;
+  for (const share of [0.25, 0.5, 0.75]) {
+    const [x, y] = [left + share * width, top + share * height];
+    for (const [tip, base] of wrap[1] ? [[left, left + length], [left + width, left + width - length]] : []) {
+      arrow([tip, y], [base, y - 0.7 * length], [base, y + 0.7 * length]);
+    }
+    for (const [tip, base] of wrap[0] ? [[top, top + length], [top + height, top + height - length]] : []) {
+      arrow([x, tip], [x - 0.7 * length, base], [x + 0.7 * length, base]);
+    }
   }
 }
 
@@ -140,8 +166,8 @@ function drawNumbers(context, layout, left, top, fy, fx, ratio) {
       const index = row * xs.length + column;
       if (!isHere(layout, index)) continue;
       const tile = tileAt(layout, index);
-      const x = left + ((tile.x + Math.min(tile.x + tile.width, width)) / 2) * fx;
-      const y = top + ((tile.y + Math.min(tile.y + tile.height, height)) / 2) * fy;
+      const x = left + middleOf(tile.x, tile.width, width, layout.wrap[1]) * fx;
+      const y = top + middleOf(tile.y, tile.height, height, layout.wrap[0]) * fy;
       plate(context, index, x, y, size, ratio);
     }
   }
@@ -168,6 +194,8 @@ function drawRegionNumbers(context, layout, left, top, fy, fx, ratio) {
     if (isHere(layout, first + index)) plate(context, first + index, left + tile.x * fx + half, top + tile.y * fy + 0.7 * size, size, ratio);
   });
 }
+/** The middle of what of a tile lies on the picture; of one that goes on at the other side, where its middle is. */
+const middleOf = (start, length, size, wraps) => (wraps ? (start + length / 2) % size : (start + Math.min(start + length, size)) / 2);
 
 /** Which tiles have a number: every one where it leaves something of the tile to see. */
 const everyOf = (plate, cell) => (cell >= 1.5 * plate ? 1 : Math.ceil((2.5 * plate) / cell));
@@ -225,6 +253,11 @@ export function tileUnder(layout, [left, top, width, height], [x, y]) {
   const at = [((y - top) / height) * layout.canvas[0], ((x - left) / width) * layout.canvas[1]];
   const region = regionAt(layout, at);
   if (region !== null || !layout.origins[0].length) return region;
-  const [row, column] = at.map((value, axis) => overlapsOf(layout, axis).filter(([start, stop]) => value >= (start + stop) / 2).length);
+  const [row, column] = at.map((value, axis) => {
+    const passed = cutsOf(layout, axis).filter((cut) => value >= cut).length;
+    const count = layout.origins[axis].length;
+    // The first cut of a joined axis is that of the last tile with the first one.
+    return layout.wrap[axis] && count > 1 ? (passed + count - 1) % count : passed;
+  });
   return row * layout.origins[1].length + column;
 }

@@ -1,8 +1,8 @@
 /**
  * Where the tiles are: the even plan of blending/layout/tile_layout.py, number for number and word for word.
  *
- * A layout here is {canvas: [height, width], tile: [height, width], origins: [ys, xs], unit, batch}, lengths in source
- * pixels: what the nodes send after a run too. Only after a run there may be `ramps` (of y and x, [start, stop] of where
+ * A layout here is {canvas: [height, width], tile: [height, width], origins: [ys, xs], unit, batch, wrap: [y, x]}, lengths in
+ * source pixels: what the nodes send after a run too. Only after a run there may be `ramps` (of y and x, [start, stop] of where
  * neighbours change over), `regions` ([y, x, height, width, and the same of its core], painted over the grid, which may be
  * none: origins [[], []]), and `present`, the numbers of the tiles that are here.
  */
@@ -34,6 +34,74 @@ export function planAxis(size, tile, overlap, multipleOf) {
   return Array.from({ length: strides + 1 }, (_, i) => multipleOf * Math.floor((i * latticeSteps) / strides));
 }
 
+/** The longest stride of `spread`. */
+function longestStride(size, count, multipleOf) {
+  const steps = Math.floor(size / multipleOf);
+  const last = Math.floor(steps / count);
+  return Math.max(Math.ceil((steps - last) / (count - 1)) * multipleOf, size - (steps - last) * multipleOf);
+}
+
+/** `count` origins around a line that is joined to itself; the last stride takes what the lattice leaves over. */
+function spread(size, count, multipleOf) {
+  const steps = Math.floor(size / multipleOf);
+  const rest = steps - Math.floor(steps / count);
+  return Array.from({ length: count }, (_, i) => (i ? multipleOf * Math.floor((i * rest) / (count - 1)) : 0));
+}
+
+/** Origins of equal tiles around `size` pixels that are joined to themselves. */
+export function planCircle(size, tile, overlap, multipleOf) {
+  if (tile > size) {
+    throw new PlanError(
+      `a tile of ${tile} px is longer than the ${size} px of the picture where it wraps around, and would show the same place ` +
+        `twice: use ${size} or less, or set wrap to none`,
+    );
+  }
+  if (tile === size && overlap === 0) return [0];
+  const most = Math.min(Math.floor(size / multipleOf), MAX_TILES);
+  for (let count = Math.max(2, Math.ceil(size / (tile - overlap))); count <= most; count++) {
+    if (longestStride(size, count, multipleOf) <= tile - overlap) return spread(size, count, multipleOf);
+  }
+  throw new PlanError(
+    `tile ${tile} with overlap ${overlap} moves on by ${tile - overlap} px, and ${size} px joined to themselves cannot be gone round in ` +
+      `such steps on a lattice of ${multipleOf} px: use a smaller overlap, a larger tile, or a multiple_of that divides ${size}`,
+  );
+}
+
+/** The shortest tile of which `count` cover `size` pixels. */
+function tileForCount(name, size, count, overlap, multipleOf, wraps) {
+  if (count === 1 && wraps) {
+    if (overlap) throw new PlanError(`${name} 1 is a single tile, which cannot overlap itself where the picture wraps around: use 2 or more`);
+    return size;
+  }
+  const steps = Math.ceil(size / multipleOf);
+  const shared = Math.ceil(overlap / multipleOf);
+  let tile = 0;
+  let possible = true;
+  if (wraps) {
+    const room = count <= Math.floor(size / multipleOf);
+    tile = room ? Math.ceil((longestStride(size, count, multipleOf) + overlap) / multipleOf) * multipleOf : 0;
+    possible = tile <= size;
+  } else {
+    tile = Math.max(Math.ceil((steps + (count - 1) * shared) / count), shared + (count > 1 ? 1 : 0)) * multipleOf;
+    possible = steps - tile / multipleOf >= count - 1;
+  }
+  if (!possible || !(tile > 0 && tile <= MAX_LENGTH)) {
+    throw new PlanError(
+      `${name} ${count} with overlap ${overlap} cannot cover ${size} px in steps of ${multipleOf} px: use fewer ${name}, a smaller ` +
+        "overlap, or 0 to go by the tile's size",
+    );
+  }
+  return tile;
+}
+
+/** Along one axis, by `count` where it is not 0. */
+function originsAlong(size, tile, overlap, lattice, count, wraps) {
+  if (!count) return (wraps ? planCircle : planAxis)(size, tile, overlap, lattice);
+  if (wraps) return count > 1 ? spread(size, count, lattice) : [0];
+  const steps = Math.max(0, Math.ceil((size - tile) / lattice));
+  return Array.from({ length: count }, (_, i) => lattice * Math.floor((i * steps) / Math.max(count - 1, 1)));
+}
+
 function checkPlan(height, width, tileHeight, tileWidth, overlap, multipleOf) {
   for (const [name, value] of [["height", height], ["width", width]]) {
     if (!(value >= 1 && value <= MAX_LENGTH)) throw new PlanError(`an image ${name} of ${value} px cannot be cut: it must be 1 to ${MAX_LENGTH}`);
@@ -51,9 +119,9 @@ function checkPlan(height, width, tileHeight, tileWidth, overlap, multipleOf) {
   }
 }
 
-function checkPadding({ canvas: [height, width], tile: [tileHeight, tileWidth], origins: [ys, xs], unit, batch }) {
-  const insideRows = ys.length - (ys.at(-1) + tileHeight > height);
-  const insideColumns = xs.length - (xs.at(-1) + tileWidth > width);
+function checkPadding({ canvas: [height, width], tile: [tileHeight, tileWidth], origins: [ys, xs], unit, batch, wrap }) {
+  const insideRows = ys.length - (ys.at(-1) + tileHeight > height && !wrap[0]);
+  const insideColumns = xs.length - (xs.at(-1) + tileWidth > width && !wrap[1]);
   const copied = (ys.length * xs.length - insideRows * insideColumns) * tileHeight * tileWidth * batch;
   if (copied > Math.max(MAX_PADDED * unit ** 2, MAX_PADDING * height * width * batch)) {
     throw new PlanError(
@@ -64,16 +132,28 @@ function checkPadding({ canvas: [height, width], tile: [tileHeight, tileWidth], 
 }
 
 /** The layout that Python plans from the same whole numbers; PlanError, in its words, where there is none. */
-export function planGrid({ height, width, tileHeight, tileWidth, overlap, multipleOf, unit = 1, batch = 1 }) {
-  checkPlan(height, width, tileHeight, tileWidth, overlap, multipleOf);
+export function planGrid({
+  height, width, tileHeight, tileWidth, overlap, multipleOf, unit = 1, batch = 1, wrap = [false, false], columns = 0, rows = 0,
+}) {
+  if (rows < 0 || columns < 0) {
+    throw new PlanError(`rows ${rows} and columns ${columns} are numbers of tiles: use 1 or more, or 0 to go by the tile's size`);
+  }
+  const lattice = lcm(Math.max(multipleOf, 1), unit);
+  // What a number of tiles overrules need make no sense.
+  const [tall, wide] = [rows ? Math.max(tileHeight, overlap + 1) : tileHeight, columns ? Math.max(tileWidth, overlap + 1) : tileWidth];
+  checkPlan(height, width, tall, wide, overlap, multipleOf);
+  if (rows) tileHeight = tileForCount("rows", height, rows, overlap, lattice, wrap[0]);
+  if (columns) tileWidth = tileForCount("columns", width, columns, overlap, lattice, wrap[1]);
   for (const [name, value] of [["tile_height", tileHeight], ["tile_width", tileWidth]]) {
     if (value % unit) {
       const low = Math.floor(value / unit) * unit;
       throw new PlanError(`${name} ${value} is not a whole number of latent cells of ${unit} px: use ${low || unit} or ${low + unit}`);
     }
   }
-  const lattice = lcm(multipleOf, unit);
-  const origins = [planAxis(height, tileHeight, overlap, lattice), planAxis(width, tileWidth, overlap, lattice)];
+  const origins = [
+    originsAlong(height, tileHeight, overlap, lattice, rows, wrap[0]),
+    originsAlong(width, tileWidth, overlap, lattice, columns, wrap[1]),
+  ];
   const count = origins[0].length * origins[1].length;
   if (count > MAX_TILES) {
     throw new PlanError(
@@ -81,7 +161,7 @@ export function planGrid({ height, width, tileHeight, tileWidth, overlap, multip
         `${count} tiles, more than ${MAX_TILES}: use a larger tile or a smaller overlap`,
     );
   }
-  const layout = { canvas: [height, width], tile: [tileHeight, tileWidth], origins, unit, batch };
+  const layout = { canvas: [height, width], tile: [tileHeight, tileWidth], origins, unit, batch, wrap };
   checkPadding(layout);
   return layout;
 }
@@ -117,25 +197,53 @@ export function regionAt(layout, [y, x]) {
   return null;
 }
 
-/** [start, stop] of where neighbours change over along one axis (0: y, 1: x); the last tile may reach over the canvas. */
-export function overlapsOf({ canvas, tile, origins, ramps }, axis) {
-  if (ramps) return ramps[axis];
-  return origins[axis].slice(1).map((start, i) => [start, Math.min(origins[axis][i] + tile[axis], canvas[axis])]);
+/** The origins of an axis, and behind them that of the first tile once more where it is the last one's neighbour. */
+function startsOf({ canvas, origins, wrap }, axis) {
+  const all = origins[axis];
+  return wrap[axis] && all.length > 1 ? [...all, all[0] + canvas[axis]] : all;
 }
 
+/**
+ * [start, stop] of where neighbours change over along one axis (0: y, 1: x). The last tile may reach over the canvas; where it
+ * wraps, what is behind the end is at the beginning.
+ */
+export function overlapsOf(layout, axis) {
+  if (layout.ramps) return layout.ramps[axis];
+  const { canvas: { [axis]: size }, tile: { [axis]: tile } } = layout;
+  const starts = startsOf(layout, axis);
+  return starts.slice(1).flatMap((place, i) => {
+    const start = place % size;
+    const stop = start + starts[i] + tile - place;
+    return layout.wrap[axis] && stop > size ? [[start, size], [0, stop - size]] : [[start, Math.min(stop, size)]];
+  });
+}
+
+/** The middle of every overlap along one axis, in order: where one tile's own share of the grid ends and the next one's begins. */
+export function cutsOf(layout, axis) {
+  if (!layout.wrap[axis]) return overlapsOf(layout, axis).map(([start, stop]) => (start + stop) / 2);
+  const starts = startsOf(layout, axis);
+  const middles = starts.slice(1).map((place, i) => ((starts[i] + layout.tile[axis] + place) / 2) % layout.canvas[axis]);
+  return middles.sort((a, b) => a - b);
+}
+
+const places = ({ canvas, tile, origins, wrap, regions, present }) => JSON.stringify([canvas, tile, origins, wrap, regions ?? [], present ?? null]);
 /** Whether the tiles lie in the same places. */
-const places = ({ canvas, tile, origins, regions, present }) => JSON.stringify([canvas, tile, origins, regions ?? [], present ?? null]);
 export const sameLayout = (a, b) => places(a) === places(b);
 
-function smallestOverlap({ tile, origins }, axis) {
-  const gaps = origins[axis].slice(1).map((origin, i) => origins[axis][i] + tile[axis] - origin);
+function smallestOverlap(layout, axis) {
+  const starts = startsOf(layout, axis);
+  const gaps = starts.slice(1).map((origin, i) => starts[i] + layout.tile[axis] - origin);
   return gaps.length ? gaps.reduce((a, b) => Math.min(a, b)) : null;
 }
 
 /** How many pixels along one axis only one tile covers. */
-function alone({ canvas, tile, origins }, axis) {
+function alone({ canvas, tile, origins, wrap }, axis) {
   const size = canvas[axis];
   const all = origins[axis];
+  if (wrap[axis]) {
+    const ring = [all.at(-1) - size, ...all, all[0] + size];
+    return all.reduce((sum, _, i) => sum + Math.max(0, ring[i + 2] - ring[i] - tile[axis]), 0);
+  }
   return all.reduce((sum, _, i) => {
     const start = i ? Math.min(all[i - 1] + tile[axis], size) : 0;
     return sum + Math.max(0, (all[i + 1] ?? size) - start);
@@ -168,6 +276,8 @@ export function describe(layout, multipleOf = null) {
   else if (multipleOf && (tileWidth % multipleOf || tileHeight % multipleOf)) {
     lines.push(`the tile is not a multiple of ${multipleOf}: a VAE would crop it`);
   }
+  const sides = [["left to right", layout.wrap[1]], ["top to bottom", layout.wrap[0]]].filter(([, wraps]) => wraps).map(([words]) => words);
+  if (sides.length) lines.push(`wraps around: ${sides.join(" and ")}`);
   return lines;
 }
 
@@ -189,5 +299,6 @@ export function readLayout(record) {
   const place = (value) => pair(value) && value.every((one) => whole(one, 0));
   if (ramps !== undefined && !(pair(ramps) && ramps.every((of, i) => list(of, place) && of.length === origins[i].length - 1))) return null;
   const more = Object.entries({ regions, present, ramps }).filter(([, value]) => value !== undefined);
-  return { canvas, tile, origins, unit, batch, ...Object.fromEntries(more) };
+  const wrap = pair(record.wrap) ? record.wrap.map(Boolean) : [false, false];
+  return { canvas, tile, origins, unit, batch, wrap, ...Object.fromEntries(more) };
 }

@@ -17,6 +17,9 @@ import { thumbnail } from "./thumbnail.js";
 
 const SPLITS = { TileworkTileSplit: "image", TileworkLatentTileSplit: "samples" };
 const SETTINGS = { tile_width: "tileWidth", tile_height: "tileHeight", overlap: "overlap", multiple_of: "multipleOf" };
+// Widgets that Tile Split alone has.
+const COUNTS = ["columns", "rows"];
+const WRAPS = { none: [false, false], horizontal: [false, true], both: [true, true] };
 const DOWNSCALE = 8;
 
 const read = new WeakMap();
@@ -37,7 +40,16 @@ function settingsOf(node) {
     if (typeof value !== "number" || !Number.isFinite(value)) return { error: `${name} must be a whole number.` };
     settings[key] = Math.trunc(value);
   }
-  return { settings };
+  for (const name of COUNTS) {
+    const value = valueOf(node, name) ?? 0;
+    if (value === UNKNOWN) return { unknown: name };
+    if (typeof value !== "number" || !Number.isFinite(value)) return { error: `${name} must be a whole number.` };
+    settings[name] = Math.trunc(value);
+  }
+  const wrap = valueOf(node, "wrap") ?? "none";
+  if (wrap === UNKNOWN) return { unknown: "wrap" };
+  if (!Object.hasOwn(WRAPS, wrap)) return { error: "wrap must be none, horizontal or both." };
+  return { settings: { ...settings, wrap: WRAPS[wrap] } };
 }
 
 /** Pixels per latent cell where no run has told it. */
@@ -104,8 +116,8 @@ export function splitScene(node, results, page = 0) {
     const { plan: other } = splitAbove(node);
     const same = canvas.size && other && String(other.layout.canvas) === String(canvas.size) && other.layout.unit % canvas.unit === 0;
     if (!same) return otherwise("The connected layout decides: run once to see its grid here.");
-    const { canvas: size, tile, origins } = other.layout;
-    const layout = kept([size, tile, origins, canvas.unit, canvas.batch], () => ({ ...other.layout, unit: canvas.unit, batch: canvas.batch }));
+    const { canvas: size, tile, origins, wrap } = other.layout;
+    const layout = kept([size, tile, origins, wrap, canvas.unit, canvas.batch], () => ({ ...other.layout, unit: canvas.unit, batch: canvas.batch }));
     return planned(layout, null, canvas, pages);
   }
   const { settings, unknown, error } = settingsOf(node);
@@ -117,7 +129,9 @@ export function splitScene(node, results, page = 0) {
   if (refused) return { ...canvas, error: refused, pages };
   const fits = countOf(layout) === 1 ? { text: "It fits in one tile: no need to split." } : null;
   const typed = ["tile_width", "tile_height"].map((name) => isConnected(node, name));
-  const advice = kept([plan, typed, "advice"], () => adviceFor(node, plan)) ?? fits;
+  // Other sizes are advised where sizes are typed, and for a picture that ends at its borders.
+  const advised = !plan.wrap.some(Boolean) && !plan.columns && !plan.rows;
+  const advice = (advised ? kept([plan, typed, "advice"], () => adviceFor(node, plan)) : null) ?? fits;
   return { ...planned(layout, settings.multipleOf, canvas, pages), advice };
 }
 
