@@ -139,7 +139,7 @@ class Bands:
         target: float32 [P, H, W, C] to write to.
         levels: how often to halve; None takes it from the smallest overlap.
 
-    The target is the picture; the mosaic may be wider (`wide`), and what it has more is dropped.
+    The target is the picture; the mosaic may be wider (`over_the_border`), and what it has more is dropped.
     """
 
     def __init__(self, mosaic: Mosaic, target: torch.Tensor, levels: int | None = None) -> None:
@@ -189,7 +189,7 @@ class Bands:
         return out
 
 
-def wide(mosaic: Mosaic) -> Mosaic:
+def over_the_border(mosaic: Mosaic) -> Mosaic:
     """The mosaic with so much of the other side of axes that wrap that bands are whole wherever they reach into the picture.
 
     By whole cells of the coarsest level, so that both ends of the picture stand on one lattice where its sides are such cells.

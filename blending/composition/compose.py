@@ -26,7 +26,7 @@ from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic, laid_out
 from ..pixels.memory import empty
 from .auto import mend
-from .bands import LEAST_BAND_OVERLAP, Bands, band_count, smallest_overlap, wide
+from .bands import LEAST_BAND_OVERLAP, Bands, band_count, over_the_border, smallest_overlap
 from .cut_rows import LEAST_CUT_OVERLAP, CutRows, whole_rows
 from .gradient import check_reference, correct
 from .methods import AUTO, BANDS, COMPOSERS, CUT, GRADIENT, WINDOWED, method_named
@@ -153,7 +153,7 @@ def compose_on(
 def _laid(composer: str, mosaic: Mosaic) -> Mosaic:
     """The geometry that the composer works on: of a layout that wraps around some go over the joined end and are cropped."""
     if composer == BANDS:
-        return wide(mosaic)
+        return over_the_border(mosaic)
     return whole_rows(mosaic) if composer in (CUT, AUTO) else mosaic
 
 

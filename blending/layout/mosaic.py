@@ -13,7 +13,7 @@ from ..pixels.memory import empty
 from .grid_layout import GridLayout
 from .placement import Placement, check_scale, find_scale, place_axis, read_scale
 from .tile_layout import check_whole
-from .unrolled import Unrolled, unroll, widened, within
+from .unrolled import Unrolled, only_counting, unroll, widened
 from .windows import check_trim, shared
 
 Beyond = tuple[tuple[int, int], tuple[int, int]]
@@ -78,7 +78,7 @@ class Mosaic:
         ]
         for dim, line in enumerate(lines):
             placed = self._placed(dim, line, beyond[dim])
-            lines[dim] = within(line, line.windows(placed, self.window, self.trim, pairs))
+            lines[dim] = only_counting(line, line.windows(placed, self.window, self.trim, pairs))
         self.sources = tuple(line.sources for line in lines)
         self.places = tuple(self._placed(dim, line, beyond[dim]) for dim, line in enumerate(lines))
         self.windows = tuple(line.windows(placed, self.window, self.trim, pairs) for line, placed in zip(lines, self.places, strict=True))

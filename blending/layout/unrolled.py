@@ -75,7 +75,7 @@ def unroll(axis: Axis, before: float = 0, behind: float = 0) -> Unrolled:
     return Unrolled(axis, first, stop)
 
 
-def within(unrolled: Unrolled, windows: list[AxisWindow]) -> Unrolled:
+def only_counting(unrolled: Unrolled, windows: list[AxisWindow]) -> Unrolled:
     """Without tiles at both ends that count nowhere; every tile of the axis stays once, at its own place."""
     first, stop = unrolled.first, unrolled.stop
     while first < 0 and not len(windows[first - unrolled.first].weight):

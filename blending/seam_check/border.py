@@ -18,7 +18,7 @@ from .surroundings import ARM, CONTROL_REACH
 Ends = tuple[int, int]
 
 
-def reach(layout: GridLayout, found: list[Boundary], height: int, width: int) -> Ends:
+def far_ends(layout: GridLayout, found: list[Boundary], height: int, width: int) -> Ends:
     """How many pixels (y, x) of the other side the picture goes on for at either end; 0 along an axis that does not wrap."""
     ends = []
     for vertical, size, wraps in ((False, height, layout.wrap[0]), (True, width, layout.wrap[1])):

@@ -24,7 +24,7 @@ import torch
 
 from ..layout.tile_layout import TileLayout
 from .beside_reference import fitted, gains
-from .border import continued_picture, moved, moved_back, reach
+from .border import continued_picture, far_ends, moved, moved_back
 from .boundaries import Boundary, boundaries
 from .detail import detail_test
 from .drift import LEAST_BAND, Drift, tone_test
@@ -78,7 +78,7 @@ def check_seams(
     found = boundaries(plan, height, width)
     if not math.isfinite(threshold) or threshold <= 0:
         raise ValueError(f"threshold {threshold} is not a z value: use a number above 0, for example 5")
-    whole, ends = image, reach(plan, found, height, width)
+    whole, ends = image, far_ends(plan, found, height, width)
     found = [moved(boundary, ends, height, width) for boundary in found]
     image = continued_picture(whole, ends)
     alone = reference is not None and image.shape[-1] == 4 and reference.shape[-1] != 4

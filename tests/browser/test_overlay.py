@@ -7,6 +7,7 @@ import io
 
 import pytest
 from PIL import Image
+from tilework.blending.layout.captions import describe_split
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, overlaps, size_of
@@ -33,6 +34,13 @@ def test_it_follows_the_widgets_before_a_run(page, front, server):
         else:
             page.evaluate("text => T.shows(split, text)", expected(*size_of(server), **more))
     assert len(seen) == 4, "every change is drawn"
+    plain = page.evaluate("() => T.seen(split)")
+    page.evaluate("() => T.put(split, { multiple_of: 8, wrap: 'both', columns: 4, rows: 3 })")
+    height, width = size_of(server)
+    joined = TileLayout.grid(height, width, 512, 128, 64, 8, wrap=(True, True), counts=(3, 4))
+    page.evaluate("text => T.shows(split, text)", ", ".join(describe_split(joined, 8)[:2]))
+    assert page.evaluate("() => T.seen(split)") != plain
+    page.evaluate("() => T.put(split, { wrap: 'none', columns: 0, rows: 0 })")
     page.evaluate("() => T.put(split, { overlap: 128 })")
     page.evaluate("() => T.shows(split, 'overlap 128 must be smaller than the tile (128 x 512): use 64 or less')")
     assert front.posted == []

@@ -155,25 +155,35 @@ def test_auto_says_what_it_found_at_every_overlap(run_entry):
 @pytest.mark.parametrize("method", ["hann", "optimal seam", "multiband", "gradient", "auto"])
 @pytest.mark.parametrize("wrap", ["horizontal", "both"])
 def test_around_a_picture_that_is_joined_to_itself(report, method, wrap):
-    """Untouched tiles give it back, at the size and at twice the size of a node in between."""
+    """Untouched tiles give it back; and so many columns and rows of them do."""
     picture = source(520, 360, channels=4)
     (said,) = report(roundtrip(picture, method=method, tile=256, overlap=48, wrap=wrap), "5")
     assert said["shape_a"] == said["shape_b"] and said["max_abs"] <= 1e-5, said
-    assert_same(report, roundtrip(source(400, 300), method=method, overlap=32, columns=3, rows=2) | {})
+    assert_same(report, roundtrip(source(400, 300), method="hann", overlap=32, columns=3, rows=2))
 
 
-def test_a_joint_in_a_tiled_upscale_is_where_the_untiled_one_is_not(report, run_prompt):
-    """The same picture, rolled by half its width before and back after: the same result, which a border would spoil."""
-    model = node("TileworkTestUpscaler", kind="plain", seed=3)
-    prompt = {
-        "1": source(320, 160),
-        "2": model,
-        "3": split(["1", 0], tile=128, overlap=48, wrap="horizontal"),
-        "4": node("TileworkTiledUpscale", upscale_model=["2", 0], image=["1", 0], tile_width=0, tile_height=0, overlap=-1,
-                  statistics="tile", tile_batch=0, layout=["3", 1]),
-        "6": blend(["7", 0], ["3", 1]),
-        "7": node("ImageUpscaleWithModel", upscale_model=["2", 0], image=["3", 0]),
-        "5": node("TileworkTestCompare", a=["4", 0], b=["6", 0]),
-    }  # fmt: skip
+def rolled(image, width, height, by):
+    """Two nodes of the core that give an image rolled to the left."""
+    beside = node(
+        "ImageStitch", image1=image, image2=image, direction="right", match_image_size=False, spacing_width=0, spacing_color="white"
+    )
+    return beside, lambda stitched: node("ImageCrop", image=stitched, width=width, height=height, x=by, y=0)
+
+
+def test_tiled_upscale_goes_over_the_border_of_a_layout_that_wraps(report):
+    """The picture rolled by two tiles comes out rolled: what lies at the border is upscaled as what lies inside is."""
+    prompt = {"1": source(320, 96), "2": node("TileworkTestUpscaler", kind="plain", seed=3)}
+    prompt["10"], crop = rolled(["1", 0], 320, 96, 160)
+    prompt["11"] = crop(["10", 0])
+    for name, image in (("20", ["1", 0]), ("30", ["11", 0])):
+        layout = str(int(name) + 1)
+        prompt[layout] = split(image, tile=96, overlap=16, wrap="horizontal")
+        prompt[name] = node(
+            "TileworkTiledUpscale", upscale_model=["2", 0], image=image, tile_width=0, tile_height=0, overlap=-1, statistics="tile",
+            tile_batch=0, layout=[layout, 1],
+        )  # fmt: skip
+    prompt["40"], crop = rolled(["20", 0], 640, 192, 320)
+    prompt["41"] = crop(["40", 0])
+    prompt["5"] = node("TileworkTestCompare", a=["41", 0], b=["30", 0])
     (said,) = report(prompt, "5")
-    assert said["shape_a"] == said["shape_b"] and said["max_abs"] <= 2e-2, said
+    assert said["shape_a"] == said["shape_b"] and said["max_abs"] <= 1e-5, said

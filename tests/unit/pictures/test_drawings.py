@@ -34,6 +34,22 @@ def test_overlaps_are_shaded_and_nothing_else_but_lines_and_numbers():
         assert int(line.sum()) == pytest.approx(sum(map(len, shared)) * length / axis.size, abs=2 * len(shared) + 2)
 
 
+def test_joined_sides_have_arrows_and_overlaps_that_go_on_behind_them():
+    from tilework.pictures.grid import MARK
+
+    ends = TileLayout.grid(400, 600, 240, 240, 40, 8)
+    for wrap in ((False, False), (False, True), (True, True)):
+        plan = TileLayout.grid(400, 600, 240, 240, 40, 8, wrap=wrap)
+        drawn = np.asarray(with_grid(small(torch.zeros(1, 400, 600, 3), plan), plan)).astype(int)
+        arrows = np.abs(drawn - np.array(MARK[:3])).max(-1) < 3
+        sides = {"left": arrows[:, 1], "right": arrows[:, -2], "top": arrows[1], "bottom": arrows[-2]}
+        assert {name for name, line in sides.items() if line.any()} == {
+            name for name, joined in zip(("left", "right", "top", "bottom"), (wrap[1], wrap[1], wrap[0], wrap[0]), strict=True) if joined
+        }
+        orange = (drawn[..., 0] > drawn[..., 2] + 20) & ~arrows
+        assert (orange[3, 3] or wrap == (False, False)) and len(plan) >= len(ends)
+
+
 def test_a_caption_is_wide_enough_for_its_words():
     picture = Image.new("RGB", (64, 64))
     assert with_caption(picture, ["a"]).width == 64 and with_caption(picture, ["a line that is much wider than this"]).width > 200
