@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
+from .align import AlignTiles
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
@@ -36,6 +37,7 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            AlignTiles,
         ]
 
 
