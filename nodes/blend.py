@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from comfy_api.latest import io
 
-from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE, method_named
+from ..blending.composition.methods import AUTO, CONFIDENCE, GRADIENT, METHODS, TABLE, method_named
 from ..blending.layout.captions import describe_batch, describe_blend
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
@@ -47,7 +47,9 @@ IMAGE_METHOD_TIP = (
     f"a correction where only the tone does, and says what it found; hann: smooth at both ends, for tiles that agree; {WINDOWS_TIP}"
     " optimal seam: cuts where neighbours differ least, for tiles with different detail (texture, hair, chains); multiband: fine detail "
     "changes over sharply and tone softly, also for different detail; gradient: takes tone steps out of the whole picture at once (studio "
-    "grey, sky, metal, skin): connect reference, or the tiles keep their tint."
+    "grey, sky, metal, skin): connect reference, or the tiles keep their tint. "
+    "confidence: a tile that went wrong is outvoted where three or more show the same place, and counts less elsewhere by what was seen "
+    "there; for tiles of which one or two failed, best at overlaps of half a tile."
 )
 TRIM_TIP = (
     "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "
@@ -164,7 +166,7 @@ class SeamBlend(io.ComfyNode):
                 # Once to blend, and for a gradient as often as it says; of auto it is told later.
                 1 + (correction_rounds(plan.batch, items[0].shape[-1]) if method == GRADIENT else 0),
             )
-            found = []
+            found, words = [], []
 
             def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
                 found.extend(findings)
@@ -178,12 +180,14 @@ class SeamBlend(io.ComfyNode):
                 cut_feather=cut_feather[0],
                 reference_scale=reference_scale[0],
                 reference=like,
-                tell=tell,
+                tell=words.extend if method == CONFIDENCE else tell,
             )
             images.append(image)
             masks.append(mosaic.seams(plan.batch, device))
             lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
-            pictures.append(show(image, plan, lines + (summary(found) if method == AUTO else []), [*blend_cure(found), *found]))
+            pictures.append(
+                show(image, plan, lines + (summary(found) if method == AUTO else words[:1]), [*blend_cure(found), *found, *words[1:]])
+            )
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 

@@ -4,7 +4,8 @@ The window methods, the cut and the bands stream: tiles arrive one at a time, ro
 are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
 which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
 seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
-where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
+where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha. What confidence
+holds is said in `confidence.py`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from ..layout.mosaic import Mosaic
 from ..pixels.memory import empty
 from .auto import mend
 from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
+from .confidence import weigh
 from .cut_rows import LEAST_CUT_OVERLAP, CutRows
 from .gradient import check_reference, correct
-from .methods import AUTO, BANDS, COMPOSERS, CUT, GRADIENT, WINDOWED, method_named
+from .methods import AUTO, BANDS, COMPOSERS, CONFIDENCE, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
 from .survey import OverlapFinding, Survey
 
@@ -61,8 +63,8 @@ def compose(
         True
 
     Args:
-        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient" and
-            "auto", which go over them again and keep them; the others let each go before they ask for the next.
+        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient",
+            "auto" and "confidence", which go over them again and keep them; the others let each go before they ask for the next.
             P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
             C = 4 is RGBA, whose colour is weighted by alpha (`over_alpha.py`).
         layout: where they belong.
@@ -94,28 +96,28 @@ def compose_on(
     cut_feather: float = 0,
     reference_scale: float = 0,
     reference: torch.Tensor | None = None,
-    tell: Callable[[Sequence[OverlapFinding]], None] | None = None,
+    tell: Callable[[Sequence[OverlapFinding] | Sequence[str]], None] | None = None,
 ) -> torch.Tensor:
     """Blend tiles into one picture, where the caller has worked out the geometry: layout, window, trim and scale are the mosaic's.
 
     Args:
         tiles: as for `compose`.
         mosaic: the geometry.
-        composer: what is done beside the mosaic's windows: WINDOWED, CUT, BANDS, GRADIENT or AUTO of `methods.py`.
+        composer: what is done beside the mosaic's windows: one of COMPOSERS of `methods.py`.
         out: float32 [P, H, W, C] to write to; made here where None.
         device: where to make it; the first tile's device where None.
         cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
         reference_scale: source pixels; GRADIENT and AUTO keep structure longer than this from the reference, or from the
             windowed blend where there is none. 0 is the longer side of the tile.
         reference: [P or 1, h, w, C'] of the same scene, any size, for GRADIENT and AUTO.
-        tell: is given what AUTO found at every overlap, before it cuts or corrects anything.
+        tell: is given what AUTO found at every overlap, before it cuts or corrects anything; and lines of what CONFIDENCE did.
 
     Raises:
         ValueError: as `compose` does.
     """
     if composer not in COMPOSERS:
         raise ValueError(f"composer {composer!r} is not known: use one of {', '.join(COMPOSERS)}")
-    if composer in (GRADIENT, AUTO) and not isinstance(tiles, Sequence | CheckedTiles):
+    if composer in (GRADIENT, AUTO, CONFIDENCE) and not isinstance(tiles, Sequence | CheckedTiles):
         tiles = list(tiles)  # they are gone over again
     checked = tiles if isinstance(tiles, CheckedTiles) else CheckedTiles(tiles, mosaic.layout)
     feather, length = _feather(cut_feather, composer, mosaic), _length(reference_scale, mosaic)
@@ -138,6 +140,10 @@ def compose_on(
         if tell is not None:
             tell(taker.findings)
         mend(out, checked.tiles, mosaic, taker.findings, feather, length, reference)
+    elif composer == CONFIDENCE:
+        trust = weigh(out, checked.tiles, mosaic)
+        if tell is not None:
+            tell(trust.report())
     return out
 
 

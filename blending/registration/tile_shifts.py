@@ -140,7 +140,7 @@ def measure_shifts(
     Raises:
         ValueError: for tiles that are broken or of different sizes, and for a reference of another shape.
     """
-    compare = _Comparisons(len(layout), reach)
+    compare, piece = _Comparisons(len(layout), reach), max(_PIECE, 2 * least_side(reach))
     held: dict[int, torch.Tensor] = {}
     into: dict[int, list[Strip]] = {}
     if reference is not None:
@@ -156,10 +156,10 @@ def measure_shifts(
         held[index] = brightness(tile)
         for strip in into.get(index, ()):
             if min(strip.size) >= least_side(reach):
-                compare.add(strip.first, index, _pieces(strip.size, 1), *strip.both(held[strip.first], held[index]))
+                compare.add(strip.first, index, _pieces(strip.size, 1, piece), *strip.both(held[strip.first], held[index]))
         if reference is not None:
             part = brightness(tile_part(reference, layout, index, size)).to(held[index].device).expand(len(tile), -1, -1)
-            compare.add(REFERENCE_TILE, index, _pieces(size, _PIECES_OF_A_TILE), part, held[index])
+            compare.add(REFERENCE_TILE, index, _pieces(size, _PIECES_OF_A_TILE, piece), part, held[index])
         held.pop(index - layout.counts[1], None)
         step()
     compare.finish()
@@ -199,14 +199,14 @@ class _Comparisons:
         self.waiting, self.pixels = {}, 0
 
 
-def _pieces(size: tuple[int, int], most_across: int) -> list[tuple[slice, slice]]:
-    """Pieces of a strip or tile, alike in size, all of it in the shorter direction where `most_across` is 1."""
-    counts = [max(1, round(length / _PIECE)) for length in size]
+def _pieces(size: tuple[int, int], most_across: int, piece: int) -> list[tuple[slice, slice]]:
+    """Pieces of a strip or tile, about `piece` long and alike in size, all of it in the shorter direction where `most_across` is 1."""
+    counts = [max(1, round(length / piece)) for length in size]
     if most_across == 1:
         counts[size.index(min(size))] = 1
     else:
         counts = [min(count, most_across) for count in counts]
-    sides = [min(length // count, 2 * _PIECE) if most_across > 1 else length // count for length, count in zip(size, counts, strict=True)]
+    sides = [min(length // count, 2 * piece) if most_across > 1 else length // count for length, count in zip(size, counts, strict=True)]
     lines = [
         [slice(at, at + side) for at in (round(k * length / count + (length / count - side) / 2) for k in range(count))]
         for length, count, side in zip(size, counts, sides, strict=True)
