@@ -66,6 +66,9 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "pixel shift": "Align Tiles",
+    "double edges": "Align Tiles",
+    "register tiles": "Align Tiles",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

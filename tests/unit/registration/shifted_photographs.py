@@ -30,7 +30,8 @@ def piece(picture, y, x, height, width, shift=(0.0, 0.0)):
     room = [(MARGIN, MARGIN)] * 2 + [(0, 0)] * (picture.ndim - 2)
     part = np.pad(picture, room, mode="symmetric")[y : y + height + 2 * MARGIN, x : x + width + 2 * MARGIN]
     if any(shift):
-        part = moved(part, (*shift, *[0] * (picture.ndim - 2)), order=5, mode="mirror")
+        planes = part.reshape(*part.shape[:2], -1)
+        part = np.stack([moved(planes[..., i], shift, order=5, mode="mirror") for i in range(planes.shape[2])], -1).reshape(part.shape)
     return part[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
