@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
+from .align import AlignTiles
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
@@ -43,6 +44,7 @@ class Tilework(ComfyExtension):
             SelectTiles,
             TakeOneTile,
             PutTileBack,
+            AlignTiles,
         ]
 
 

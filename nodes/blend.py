@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
+<<<<<<< ours
 from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE, method_named
 from ..blending.layout.captions import describe_batch, describe_blend, describe_here
+=======
+from ..blending.composition.methods import AUTO, CONFIDENCE, GRADIENT, METHODS, TABLE, method_named
+from ..blending.layout.captions import describe_batch, describe_blend
+>>>>>>> theirs
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
@@ -51,7 +56,9 @@ IMAGE_METHOD_TIP = (
     f"a correction where only the tone does, and says what it found; hann: smooth at both ends, for tiles that agree; {WINDOWS_TIP}"
     " optimal seam: cuts where neighbours differ least, for tiles with different detail (texture, hair, chains); multiband: fine detail "
     "changes over sharply and tone softly, also for different detail; gradient: takes tone steps out of the whole picture at once (studio "
-    "grey, sky, metal, skin): connect reference, or the tiles keep their tint."
+    "grey, sky, metal, skin): connect reference, or the tiles keep their tint. "
+    "confidence: a tile that went wrong is outvoted where three or more show the same place, and counts less elsewhere by what was seen "
+    "there; for tiles of which one or two failed, best at overlaps of half a tile."
 )
 TRIM_TIP = (
     "Image pixels to throw away along every side that faces another tile, because the model could not see past it there. "
@@ -177,6 +184,7 @@ class SeamBlend(io.ComfyNode):
         references = one_for_each(reference if chosen.uses_reference else None, count)
         bases, limits = one_for_each(base, count, "base"), one_for_each(mask, count, "mask", check_mask)
         images, masks, pictures = [], [], []
+<<<<<<< ours
         for cut, plan, spans, like, below, limit in zip(planned, plans, every, references, bases, limits, strict=True):
             blended, found = _blend(
                 [partial(gather, items, parts) for parts in spans],
@@ -193,6 +201,38 @@ class SeamBlend(io.ComfyNode):
                 lines = describe_blend(blended.mosaic.layout, blended.mosaic, method, typed=scale[0] > 0)
             lines = lines + describe_batch(cut, plan) + blended.lines + (summary(found) if method == AUTO and found else [])
             pictures.append(show(blended.image, plan, lines, [*blend_cure(found), *found]))
+=======
+        for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
+            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), chosen.window, trim[0], scale[0])
+            stream = WatchedTiles(
+                lambda i, spans=spans: gather(items, spans[i]),
+                len(plan),
+                # Once to blend, and for a gradient as often as it says; of auto it is told later.
+                1 + (correction_rounds(plan.batch, items[0].shape[-1]) if method == GRADIENT else 0),
+            )
+            found, words = [], []
+
+            def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
+                found.extend(findings)
+                stream.expect(auto_rounds(findings, batch, items[0].shape[-1], pulled))
+
+            image = compose_on(
+                stream,
+                mosaic,
+                chosen.composer,
+                device=device,
+                cut_feather=cut_feather[0],
+                reference_scale=reference_scale[0],
+                reference=like,
+                tell=words.extend if method == CONFIDENCE else tell,
+            )
+            images.append(image)
+            masks.append(mosaic.seams(plan.batch, device))
+            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
+            pictures.append(
+                show(image, plan, lines + (summary(found) if method == AUTO else words[:1]), [*blend_cure(found), *found, *words[1:]])
+            )
+>>>>>>> theirs
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..blending.color.settings import GAIN, MATCH_METHODS, check_settings
-from ..blending.layout.regroup import PictureSpan, as_they_came, gather, tile_spans
+from ..blending.layout.regroup import as_they_came, gather, in_their_items, tile_spans
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.counted import counted
 from ..blending.pixels.picture import check_finite
@@ -217,8 +217,7 @@ def _match_layouts(
     from ..blending.color.match import match_tiles
 
     shared, shared_masks = _Shared(references, "reference"), _Shared(masks, "mask")
-    pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
-    words, sizes = [], [len(item) for item in items]
+    pieces, words, sizes = [], [], [len(item) for item in items]
     plans = as_they_came(sizes, plans)
     for number, (plan, spans) in enumerate(zip(plans, tile_spans(sizes, plans), strict=True)):
         reference, mask = (one.for_layout(number, len(plans)) for one in (shared, shared_masks))
@@ -230,9 +229,8 @@ def _match_layouts(
             done = list(matched)
             line = _said(settings, tiles, done, "tile")
         words.append(line)
-        for parts, tile, new in zip(spans, tiles, done, strict=True):
-            _hand_out(pieces, parts, new, new is not tile)
-    return [_joined(item, parts) for item, parts in zip(items, pieces, strict=True)], words
+        pieces += [(parts, new, new is not tile) for parts, tile, new in zip(spans, tiles, done, strict=True)]
+    return in_their_items(items, pieces), words
 
 
 def _compensated(
@@ -253,19 +251,3 @@ def _said(settings: tuple, before: list[torch.Tensor], after: list[torch.Tensor]
     changed = sum(a is not b for a, b in zip(before, after, strict=True))
     parts = [method, f"strength {strength:g}"] + ([f"unchanged below {unchanged_only:g}"] if unchanged_only else [])
     return f"{', '.join(parts)}: {changed} of {counted(len(before), what)} changed"
-
-
-def _hand_out(pieces: list[list[tuple[torch.Tensor, bool]]], parts: list[PictureSpan], tile: torch.Tensor, changed: bool) -> None:
-    """Put the pictures of one tile back to the items they came from."""
-    start = 0
-    for span in parts:
-        stop = start + span.stop - span.start
-        pieces[span.item].append((tile if len(parts) == 1 else tile[start:stop], changed))
-        start = stop
-
-
-def _joined(item: torch.Tensor, parts: list[tuple[torch.Tensor, bool]]) -> torch.Tensor:
-    """An item from its pieces; the very item that came where none of them changed."""
-    if not any(changed for _, changed in parts):
-        return item
-    return parts[0][0] if len(parts) == 1 else torch.cat([part.float() for part, _ in parts])

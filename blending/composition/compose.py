@@ -4,10 +4,15 @@ The window methods, the cut and the bands stream: tiles arrive one at a time, ro
 are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
 which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
 seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
+<<<<<<< ours
 where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
 
 A layout that wraps around keeps all tiles, and lays those that reach over a joined end twice. Cut and auto hold a canvas of
 their own then where top and bottom are joined, higher than the picture by one tile.
+=======
+where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha. What confidence
+holds is said in `confidence.py`.
+>>>>>>> theirs
 """
 
 from __future__ import annotations
@@ -26,10 +31,16 @@ from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic, laid_out
 from ..pixels.memory import empty
 from .auto import mend
+<<<<<<< ours
 from .bands import LEAST_BAND_OVERLAP, Bands, band_count, over_the_border, smallest_overlap
 from .cut_rows import LEAST_CUT_OVERLAP, CutRows, whole_rows
+=======
+from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
+from .confidence import weigh
+from .cut_rows import LEAST_CUT_OVERLAP, CutRows
+>>>>>>> theirs
 from .gradient import check_reference, correct
-from .methods import AUTO, BANDS, COMPOSERS, CUT, GRADIENT, WINDOWED, method_named
+from .methods import AUTO, BANDS, COMPOSERS, CONFIDENCE, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
 from .survey import OverlapFinding, Survey
 
@@ -64,8 +75,8 @@ def compose(
         True
 
     Args:
-        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient" and
-            "auto", which go over them again and keep them; the others let each go before they ask for the next.
+        tiles: floating point [P, h, w, C], in the layout's order. An iterator is enough for all methods but "gradient",
+            "auto" and "confidence", which go over them again and keep them; the others let each go before they ask for the next.
             P is whatever is blended alike: the pictures of a batch, or the channels of a latent with C = 1.
             C = 4 is RGBA, whose colour is weighted by alpha (`over_alpha.py`).
         layout: where they belong.
@@ -97,21 +108,21 @@ def compose_on(
     cut_feather: float = 0,
     reference_scale: float = 0,
     reference: torch.Tensor | None = None,
-    tell: Callable[[Sequence[OverlapFinding]], None] | None = None,
+    tell: Callable[[Sequence[OverlapFinding] | Sequence[str]], None] | None = None,
 ) -> torch.Tensor:
     """Blend tiles into one picture, where the caller has worked out the geometry: layout, window, trim and scale are the mosaic's.
 
     Args:
         tiles: as for `compose`.
         mosaic: the geometry.
-        composer: what is done beside the mosaic's windows: WINDOWED, CUT, BANDS, GRADIENT or AUTO of `methods.py`.
+        composer: what is done beside the mosaic's windows: one of COMPOSERS of `methods.py`.
         out: float32 [P, H, W, C] to write to; made here where None.
         device: where to make it; the first tile's device where None.
         cut_feather: source pixels that detail takes to change over at a cut; 0 takes it from the overlap.
         reference_scale: source pixels; GRADIENT and AUTO keep structure longer than this from the reference, or from the
             windowed blend where there is none. 0 is the longer side of the tile.
         reference: [P or 1, h, w, C'] of the same scene, any size, for GRADIENT and AUTO.
-        tell: is given what AUTO found at every overlap, before it cuts or corrects anything.
+        tell: is given what AUTO found at every overlap, before it cuts or corrects anything; and lines of what CONFIDENCE did.
 
     Raises:
         ValueError: as `compose` does.
@@ -120,7 +131,7 @@ def compose_on(
         composer = WINDOWED
     if composer not in COMPOSERS:
         raise ValueError(f"composer {composer!r} is not known: use one of {', '.join(COMPOSERS)}")
-    if composer in (GRADIENT, AUTO) and not isinstance(tiles, Sequence | CheckedTiles):
+    if composer in (GRADIENT, AUTO, CONFIDENCE) and not isinstance(tiles, Sequence | CheckedTiles):
         tiles = list(tiles)  # they are gone over again
     checked = tiles if isinstance(tiles, CheckedTiles) else CheckedTiles(tiles, mosaic.layout)
     feather, length = _feather(cut_feather, composer, mosaic), _length(reference_scale, mosaic)
@@ -144,9 +155,17 @@ def compose_on(
     elif composer == AUTO:
         if tell is not None:
             tell(taker.findings)
+<<<<<<< ours
         mend(canvas, checked.tiles, laid, taker.findings, feather, length, reference)
     if canvas is not out:
         out.copy_(laid.picture(canvas))
+=======
+        mend(out, checked.tiles, mosaic, taker.findings, feather, length, reference)
+    elif composer == CONFIDENCE:
+        trust = weigh(out, checked.tiles, mosaic)
+        if tell is not None:
+            tell(trust.report())
+>>>>>>> theirs
     return out
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from ..layout.windows import RAMPS, WINDOWS
 
-WINDOWED, CUT, BANDS, GRADIENT, AUTO = "windows alone", "optimal seam", "multiband", "gradient", "auto"
-COMPOSERS = (WINDOWED, CUT, BANDS, GRADIENT, AUTO)
+WINDOWED, CUT, BANDS, GRADIENT, AUTO, CONFIDENCE = "windows alone", "optimal seam", "multiband", "gradient", "auto", "confidence"
+COMPOSERS = (WINDOWED, CUT, BANDS, GRADIENT, AUTO, CONFIDENCE)
 
 
 class Method(NamedTuple):
@@ -32,6 +32,7 @@ TABLE = {
     BANDS: Method("hann", BANDS),
     GRADIENT: Method("hann", GRADIENT, again=True, uses_reference=True),
     AUTO: Method("hann", AUTO, again=True, uses_reference=True),
+    CONFIDENCE: Method("hann", CONFIDENCE, again=True),
 }
 METHODS = tuple(TABLE)
 # Those that say how one tile gives way to what is below it, whatever that is.

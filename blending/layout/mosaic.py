@@ -134,6 +134,10 @@ class Mosaic:
         columns = self.layout.counts[1]
         return [(r * columns + c, row, column) for row, r in enumerate(self.sources[0]) for column, c in enumerate(self.sources[1])]
 
+    def number(self, row: int, column: int) -> int:
+        """Which tile lies at a row and column."""
+        return self.sources[0][row] * self.layout.counts[1] + self.sources[1][column]
+
     def _find_scale(self, scale: float | Fraction) -> Fraction:
         planned = tuple(length // self.layout.unit for length in self.layout.tile_size)
         if scale == 0:

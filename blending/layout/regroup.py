@@ -8,7 +8,7 @@ numbers of pictures back (a video model 13 frames for 16): then every tile is an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -130,3 +130,26 @@ def gather(items: Sequence[torch.Tensor], spans: Sequence[PictureSpan]) -> torch
         shapes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
         raise ValueError(f"the pictures of one tile came back in different shapes ({shapes}): all must be treated alike")
     return torch.cat([part.to(parts[0].device) for part in parts])
+
+
+def in_their_items(items: Sequence[torch.Tensor], done: Iterable[tuple[Sequence[PictureSpan], torch.Tensor, bool]]) -> list[torch.Tensor]:
+    """Worked-on tiles in the batches that they came in; the very item where none of its pictures changed.
+
+    Args:
+        items: as they came.
+        done: per tile the spans that hold its pictures, the tile, and whether it changed.
+    """
+    pieces: list[list[tuple[torch.Tensor, bool]]] = [[] for _ in items]
+    for spans, tile, changed in done:
+        start = 0
+        for span in spans:
+            stop = start + span.stop - span.start
+            pieces[span.item].append((tile if len(spans) == 1 else tile[start:stop], changed))
+            start = stop
+    return [_joined(item, parts) for item, parts in zip(items, pieces, strict=True)]
+
+
+def _joined(item: torch.Tensor, parts: list[tuple[torch.Tensor, bool]]) -> torch.Tensor:
+    if not any(changed for _, changed in parts):
+        return item
+    return parts[0][0] if len(parts) == 1 else torch.cat([part.float() for part, _ in parts])

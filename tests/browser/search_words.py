@@ -77,6 +77,9 @@ WORDS = {
     "tile at index": "Take One Tile",
     "paste tile": "Put Tile Back",
     "put tile": "Put Tile Back",
+    "pixel shift": "Align Tiles",
+    "double edges": "Align Tiles",
+    "register tiles": "Align Tiles",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -15,6 +15,7 @@ import torch
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .aligned import alignment
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
@@ -162,7 +163,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one):
+    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

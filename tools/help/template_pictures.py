@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .aligned import aligned_halves
 from .models import CELL, field_of, materials
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -153,6 +154,7 @@ def main() -> int:
         "15 Repair seams alone": seams_alone(photo),
         "19 Tile after tile, each sees the finished ones": captioned(tile_after_tile(photo), "each sees the finished ones"),
         "21 A second pair of eyes": second_eyes(photo),
+        "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
