@@ -1,0 +1,87 @@
+"""Where an edit model has moved the frame to, from coarse to fine, before anything is compared."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ..layout.reference import sample
+from ..pixels.picture import REC_709, colours
+from ..registration.frame import Frame, fit_frame
+from ..registration.shift import find_shifts, least_side
+from .edited_view import EditedView
+
+_COARSE = 512  # pixels of the longer side, where large moves are looked for
+_FARTHEST = 0.03  # of the longer side
+_LEFT_OVER = 3.0  # pixels that may be left for the fine look
+_COARSE_BLOCK, _FINE_BLOCK = 96, 128
+_ACROSS = 7  # blocks along the longer side
+_HIDDEN = 0.5  # what transparent pixels show
+
+
+def find_edit_frame(original: torch.Tensor, edited: torch.Tensor, scaled: bool, cell: int = 1) -> Frame | None:
+    """How the edited picture's frame lies over the original's.
+
+    Args:
+        original: [H, W, C].
+        edited: [h, w, C'], of the same proportions.
+        scaled: whether to look for a scale beside the shift.
+        cell: pixels of the original that are compared together, because the edited picture shows no more.
+
+    Returns:
+        the frame in the original's pixels; None where the pictures have too little structure in common to tell.
+    """
+    size = tuple(original.shape[:2])
+    coarse = max(cell, math.ceil(max(size) / _COARSE))
+    found = None
+    # The first look may have used less than half of what the pictures share, if it found a large move: hence once more.
+    for side, cells in ((_COARSE_BLOCK, coarse), (_FINE_BLOCK, cell)):
+        farthest = _LEFT_OVER if found else max(_LEFT_OVER, _FARTHEST * max(size) / cells)
+        view = EditedView(edited, size, found)
+        rest = _look(original, view, cells, side, farthest, scaled)
+        if rest is None:
+            return found if cells != coarse else None
+        found = found.after(rest) if found else rest
+    return found
+
+
+def _look(original: torch.Tensor, view: EditedView, cell: int, side: int, farthest: float, scaled: bool) -> Frame | None:
+    """One look at blocks of `side` cells; the frame in the original's pixels, of what the view has not undone yet."""
+    height, width = (length // cell for length in original.shape[:2])
+    side = min(side, height, width)
+    while farthest > 1 and least_side(farthest) > side:
+        farthest /= 2
+    if side < least_side(farthest):
+        return None
+    across = max(1, min(_ACROSS, 2 * max(height, width) // side - 1))
+    tops, lefts = (_starts(length, side, max(1, min(_ACROSS, round(across * length / max(height, width))))) for length in (height, width))
+    places = [(top, left) for top in tops for left in lefts]
+    pairs = [_blocks(original, view, cell, top, left, side) for top, left in places]
+    fixed, moving = (torch.stack(blocks) for blocks in zip(*pairs, strict=True))
+    centres = torch.tensor(places, dtype=torch.float64) + (side - 1) / 2
+    frame = fit_frame(centres, find_shifts(fixed, moving, farthest), (height, width), scaled)
+    return None if frame is None else frame.times(cell)
+
+
+def _starts(length: int, side: int, count: int) -> list[int]:
+    count = count if length > side else 1
+    return [round(index * (length - side) / max(1, count - 1)) for index in range(count)]
+
+
+def _blocks(original: torch.Tensor, view: EditedView, cell: int, top: int, left: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, columns = (top, top + side), (left, left + side)
+    if cell == 1:
+        own = original[top : top + side, left : left + side]
+    else:
+        own = sample(original[None], (top * cell, left * cell, side * cell, side * cell), (side, side))[0]
+    return _luma(own), _luma(view.part(rows, columns, cell))
+
+
+def _luma(pixels: torch.Tensor) -> torch.Tensor:
+    """Lightness [h, w] of what can be seen, over grey."""
+    colour = colours(pixels).float()
+    luma = colour[..., 0] if colour.shape[-1] == 1 else colour @ colour.new_tensor(REC_709)
+    if pixels.shape[-1] != 4:
+        return luma
+    return _HIDDEN + (luma - _HIDDEN) * pixels[..., 3].float()
