@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F  # noqa: N812 - its usual name
 
 _ROWS_PIXELS = 1 << 20
 _CLOSE = 5  # gaps up to this are closed
