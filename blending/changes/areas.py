@@ -9,10 +9,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
+from .difference import Places
+
 _ROWS_PIXELS = 1 << 20
 _CLOSE = 5  # gaps up to this are closed
 _AUTO_SHARE = 2e-5  # of the picture
-_AUTO_LEAST = 16
+_AUTO_LEAST = 24
+_CLEAR_SHARE = 0.4
+_LARGE = 32  # times the least area
 
 
 class Areas(NamedTuple):
@@ -30,38 +34,40 @@ class Areas(NamedTuple):
 
 
 def least_area(asked: int, size: tuple[int, int]) -> int:
-    """The smallest area in pixels: what was asked, or for 0 a fifty-thousandth of the picture, and 16 at least."""
+    """The smallest area in pixels: what was asked, or for 0 a fifty-thousandth of the picture, and 24 at least."""
     return asked if asked > 0 else max(_AUTO_LEAST, round(_AUTO_SHARE * size[0] * size[1]))
 
 
-def changed_areas(candidates: torch.Tensor, least: int) -> Areas:
-    """Joined places that are large enough and not only a line.
+def changed_areas(places: Places, least: int) -> Areas:
+    """Joined places that are large enough, clear enough, and not only a line.
 
     Args:
-        candidates: bool [h, w], on any device.
-        least: pixels that an area must have. One that is nowhere three pixels thick is what is left of an edge, and dropped
-            as well: smoothed as the pictures are compared, a real line is thicker.
+        places: on any device.
+        least: pixels that an area must have.
 
     Returns:
-        the areas. It takes a plane of 32 bits.
+        the areas; dropped is what is smaller, what is nowhere three pixels thick (smoothed as the pictures are compared, a real
+        line is thicker; it is what is left of an edge), and what is neither large nor clearly over the limit in `_CLEAR_SHARE`
+        of it (the tail of the noise). It takes a plane of 32 bits.
     """
     from scipy.ndimage import label  # here, because loading it takes longer than the rest of the pack
 
-    closed = _closed(candidates)
+    closed = _closed(places.changed)
     if not bool(closed.any()):
         return Areas(closed, 0, 0)
     labels, count = label(closed.cpu().numpy(), np.ones((3, 3), np.int8))
-    sizes, cores = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
-    core = _shrunk(closed, 3).cpu().numpy()
+    core, clear = (plane.cpu().numpy() for plane in (_shrunk(closed, 3), places.clear))
+    sizes, cores, clears = (np.zeros(count + 1, np.int64) for _ in range(3))
     for rows in _row_slices(labels.shape):
         sizes += np.bincount(labels[rows].ravel(), minlength=count + 1)
         cores += np.bincount(labels[rows][core[rows]], minlength=count + 1)
-    kept = (sizes >= least) & (cores > 0)
+        clears += np.bincount(labels[rows][clear[rows]], minlength=count + 1)
+    kept = (sizes >= least) & (cores > 0) & ((clears >= _CLEAR_SHARE * sizes) | (sizes >= _LARGE * least))
     kept[0] = False
     inside = np.empty(labels.shape, bool)
     for rows in _row_slices(labels.shape):
         inside[rows] = kept[labels[rows]]
-    return Areas(torch.from_numpy(inside).to(candidates.device), int(kept.sum()), count - int(kept.sum()))
+    return Areas(torch.from_numpy(inside).to(closed.device), int(kept.sum()), count - int(kept.sum()))
 
 
 def feathered(inside: torch.Tensor, grow: int, feather: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from ..layout.reference import sample
 from ..pixels.delta_e import ciede2000
-from ..pixels.lab import lab_map, to_f
+from ..pixels.lab import rgb_to_lab
 from ..pixels.picture import colours, in_channels
 from .edited_view import EditedView
 from .tone import Tone
@@ -37,6 +37,8 @@ _FEW = 64
 _QUIET = 0.3  # of the pixels of one structure that are taken to be unchanged, at least
 _TAIL = 6.0  # times that quantile: as far as noise reaches
 _MOST_RAISED = 4.0
+_EDGE = 0.4
+_CLEARLY = 1.5
 
 
 class Difference(NamedTuple):
@@ -79,6 +81,9 @@ def compare(
             (height, width), original.shape[:2], (rows[1], columns[1]), (view.covered(0), view.covered(1)), strict=True
         )
     )
+    limits = tuple(
+        min(0.0, float(end)) if low else max(1.0, float(end)) for low, end in zip((True, False), torch.aminmax(view.pixels), strict=True)
+    )
     stride = max(1, height * width // _SAMPLES)
     samples: list[tuple[torch.Tensor, torch.Tensor]] = []
     strip = max(1, _PIXELS_AT_ONCE // width)
@@ -87,7 +92,7 @@ def compare(
         first, last = max(0, top - _HALO), min(height, end + _HALO)
         own = _cells(original, first, last, width, cell)
         other = view.part((first, last), (0, width), cell)
-        lab, edited, gone = _pair(own, other, tone)
+        lab, edited, gone = _pair(own, other, tone, limits)
         inner = slice(top - first, top - first + end - top)
         structure = _degree(lab)[inner]
         lab, edited = lab[:, inner], edited[:, inner]
@@ -129,22 +134,52 @@ def thresholds(difference: Difference, least: float) -> torch.Tensor:
     return (_TAIL * quiet).clamp(least, _MOST_RAISED * least).float()
 
 
+class Places(NamedTuple):
+    """Where the pictures differ by more than the limit of the place's structure, `changed`, and by clearly more, `clear`.
+
+    Both bool [n, m].
+    """
+
+    changed: torch.Tensor
+    clear: torch.Tensor
+
+
+def changed_places(difference: Difference, limits: torch.Tensor) -> Places:
+    """The places that have changed.
+
+    Smoothing carries a change over its edge; what is less than `_EDGE` of the most within two pixels is that, and left out.
+    """
+    out = Places(*(torch.empty_like(difference.delta_e, dtype=torch.bool) for _ in range(2)))
+    height, width = out.changed.shape
+    strip = max(1, _PIXELS_AT_ONCE // width)
+    for top in range(0, height, strip):
+        end, first = min(top + strip, height), max(0, top - 2)
+        near = F.max_pool2d(difference.delta_e[first : end + 2][None], 5, 1, 2)[0, top - first :][: end - top]
+        delta = difference.delta_e[top:end]
+        limit = limits.to(delta.device)[difference.degree[top:end].long()]
+        out.changed[top:end] = (delta >= limit) & (delta >= _EDGE * near)
+        out.clear[top:end] = delta >= _CLEARLY * limit
+    return out
+
+
 def _cells(original: torch.Tensor, first: int, last: int, width: int, cell: int) -> torch.Tensor:
     if cell == 1:
         return original[first:last]
     return sample(original[None], (first * cell, 0, (last - first) * cell, width * cell), (last - first, width))[0]
 
 
-def _pair(own: torch.Tensor, other: torch.Tensor, tone: Tone) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Both pictures' smoothed Lab [C, h, w], the edited one without drift, and where nothing is to be seen (1) for RGBA."""
+def _pair(
+    own: torch.Tensor, other: torch.Tensor, tone: Tone, limits: tuple[float, float]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Both pictures' smoothed Lab [C, h, w] with the same drift, and where nothing is to be seen (1) for RGBA.
+
+    The original is given the edited picture's drift, and is cut off where that one was: highlights that a lighter tone has
+    pushed out of the range cannot be had back, and are no change.
+    """
     size = own.shape[:2]
     other = in_channels(other, colours(own).shape[-1])
-    matrix, shift = lab_map(colours(own).shape[-1], own.device)
-    planes = [
-        matrix.float() @ to_f(_planar(own)) + shift.float()[:, None],
-        tone.lab(_planar(other)),
-    ]
-    planes = [plane.view(-1, *size) for plane in planes]
+    drifted = tone.given(_planar(own)).clamp_(*limits) if tone.works else _planar(own)
+    planes = [rgb_to_lab(plane).view(-1, *size) for plane in (drifted, _planar(other))]
     if own.shape[-1] != 4 and other.shape[-1] != 4:
         return _smooth(planes[0]), _smooth(planes[1]), None
     weight = torch.ones(size, device=own.device)

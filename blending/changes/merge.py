@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from ..layout.reference import same_shape
-from ..pixels.chunks import row_chunks
 from ..pixels.lab import rgb_to_lab
 from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels
 from .areas import Areas, changed_areas, feathered, least_area
-from .difference import compare, thresholds
+from .difference import changed_places, compare, thresholds
 from .edited_view import EditedView
 from .paste import paste
 from .registration import find_edit_frame
@@ -189,14 +188,12 @@ def _find(
     step = None if watch is None else lambda done, total: watch(_COMPARED * done / total)
     difference = compare(original, view, tone, cell, settings.threshold, step)
     limits = thresholds(difference, settings.threshold)
-    candidates = torch.empty_like(difference.delta_e, dtype=torch.bool)
-    for delta, degree, target in row_chunks(difference.delta_e, difference.degree, candidates):
-        target.copy_(delta >= limits.to(delta.device)[degree.long()])
+    places = changed_places(difference, limits)
     del difference
     if allowed is not None:
-        candidates &= _in_cells(allowed, cell)
+        places.changed.logical_and_(_in_cells(allowed, cell))
     least = least_area(settings.min_area, size)
-    areas = changed_areas(candidates, max(1, round(least / cell**2)))
+    areas = changed_areas(places, max(1, round(least / cell**2)))
     if cell > 1:
         inside = areas.inside.repeat_interleave(cell, 0)[: size[0]].repeat_interleave(cell, 1)[:, : size[1]].contiguous()
         areas = areas._replace(inside=inside)

@@ -16,7 +16,7 @@ _COARSE = 512  # pixels of the longer side, where large moves are looked for
 _FARTHEST = 0.03  # of the longer side
 _LEFT_OVER = 3.0  # pixels that may be left for the fine look
 _COARSE_BLOCK, _FINE_BLOCK = 96, 128
-_ACROSS = 7  # blocks along the longer side
+_ACROSS = 6  # blocks along the longer side
 _HIDDEN = 0.5  # what transparent pixels show
 
 
@@ -34,16 +34,11 @@ def find_edit_frame(original: torch.Tensor, edited: torch.Tensor, scaled: bool, 
     """
     size = tuple(original.shape[:2])
     coarse = max(cell, math.ceil(max(size) / _COARSE))
-    found = None
-    # The first look may have used less than half of what the pictures share, if it found a large move: hence once more.
-    for side, cells in ((_COARSE_BLOCK, coarse), (_FINE_BLOCK, cell)):
-        farthest = _LEFT_OVER if found else max(_LEFT_OVER, _FARTHEST * max(size) / cells)
-        view = EditedView(edited, size, found)
-        rest = _look(original, view, cells, side, farthest, scaled)
-        if rest is None:
-            return found if cells != coarse else None
-        found = found.after(rest) if found else rest
-    return found
+    found = _look(original, EditedView(edited, size), coarse, _COARSE_BLOCK, max(_LEFT_OVER, _FARTHEST * max(size) / coarse), scaled)
+    if found is None or coarse == cell:
+        return found
+    rest = _look(original, EditedView(edited, size, found), cell, _FINE_BLOCK, _LEFT_OVER, scaled)
+    return found if rest is None else found.after(rest)
 
 
 def _look(original: torch.Tensor, view: EditedView, cell: int, side: int, farthest: float, scaled: bool) -> Frame | None:

@@ -33,20 +33,13 @@ class Tone(NamedTuple):
     shift: torch.Tensor
     largest: float
 
-    def lab(self, colour: torch.Tensor) -> torch.Tensor:
-        """sRGB [C, n] of the edited picture to Lab [C, n] without the drift, float32."""
-        matrix, shift = lab_map(colour.shape[0], colour.device)
-        gain, offset = (value.to(colour.device) for value in (self.gain, self.shift))
-        return (gain[:, None] * matrix).to(colour.dtype) @ to_f(colour) + (gain * shift + offset).to(colour.dtype)[:, None]
-
     def undone(self, colour: torch.Tensor) -> torch.Tensor:
         """sRGB [C, n] of the edited picture to sRGB without the drift."""
-        matrix, shift = lab_map(colour.shape[0], colour.device)
-        gain, offset = (value.to(colour.device) for value in (self.gain, self.shift))
-        inner = torch.linalg.solve(matrix, gain[:, None] * matrix)
-        back = torch.linalg.solve(matrix, gain * shift + offset - shift)
-        # In float64: a and b are differences of f times 500, and a rounded shift would be off alike everywhere.
-        return from_f((inner @ to_f(colour).double() + back[:, None]).float())
+        return _mapped(colour, self.gain, self.shift)
+
+    def given(self, colour: torch.Tensor) -> torch.Tensor:
+        """sRGB [C, n] of the original to sRGB with the drift."""
+        return _mapped(colour, 1 / self.gain, -self.shift / self.gain)
 
     @property
     def works(self) -> bool:
@@ -80,3 +73,13 @@ def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
         shift = aim.mean(1) - gain * own.mean(1)
     largest = float(((gain - 1)[:, None] * own + shift[:, None]).norm(dim=0).max())
     return Tone(gain, shift, largest) if largest >= _NOTHING else nothing
+
+
+def _mapped(colour: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """sRGB [C, n] to sRGB by gain and offset in Lab."""
+    gain, offset = gain.to(colour.device), offset.to(colour.device)
+    matrix, shift = lab_map(colour.shape[0], colour.device)
+    inner = torch.linalg.solve(matrix, gain[:, None] * matrix)
+    back = torch.linalg.solve(matrix, gain * shift + offset - shift)
+    # In float64: a and b are differences of f times 500, and a rounded shift would be off alike everywhere.
+    return from_f((inner @ to_f(colour).double() + back[:, None]).float())
