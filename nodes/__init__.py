@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
 from .blend import LatentSeamBlend, SeamBlend
+from .changes import MergeOnlyChanges
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
@@ -36,6 +37,7 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            MergeOnlyChanges,
         ]
 
 

@@ -70,13 +70,16 @@ def _blocks(original: torch.Tensor, view: EditedView, cell: int, top: int, left:
         own = original[top : top + side, left : left + side]
     else:
         own = sample(original[None], (top * cell, left * cell, side * cell, side * cell), (side, side))[0]
-    return _luma(own), _luma(view.part(rows, columns, cell))
+    other = view.part(rows, columns, cell)
+    # Where one of them alone has alpha, its edges are no structure of the other.
+    both = own.shape[-1] == other.shape[-1] == 4
+    return _luma(own, both), _luma(other, both)
 
 
-def _luma(pixels: torch.Tensor) -> torch.Tensor:
-    """Lightness [h, w] of what can be seen, over grey."""
+def _luma(pixels: torch.Tensor, alpha: bool) -> torch.Tensor:
+    """Lightness [h, w]; with alpha of what can be seen, over grey."""
     colour = colours(pixels).float()
     luma = colour[..., 0] if colour.shape[-1] == 1 else colour @ colour.new_tensor(REC_709)
-    if pixels.shape[-1] != 4:
+    if not alpha:
         return luma
     return _HIDDEN + (luma - _HIDDEN) * pixels[..., 3].float()

@@ -66,6 +66,9 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "diff merge": "Merge Only Changes",
+    "keep original": "Merge Only Changes",
+    "pixel shift": "Merge Only Changes",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

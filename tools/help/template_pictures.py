@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .changes import edited
 from .models import CELL, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
@@ -63,6 +64,21 @@ def measure_and_upscale(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def only_changes(photo: torch.Tensor) -> Image.Image:
+    """Left what an edit model changed beside what was asked for, right what is merged of it."""
+    from blending.changes.merge import merge_changes
+
+    model = edited(photo)
+    merged = merge_changes(photo, model).image
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(
+        (((model - photo).abs() * 10, "an edit changes everything (x 10)"), (merged, "merged: only the edit"))
+    ):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 22), (index * (HALF + GAP), 0))
+    return both
+
+
 def start_here() -> Image.Image:
     """The five cases, each by the picture of its template."""
     cases = {
@@ -89,6 +105,7 @@ def main() -> int:
         "01 Start here - which node do I need": start_here(),
         "08 Latents tile by tile": latent_tiles(photo),
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+        "16 Merge only what an edit changed": only_changes(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
