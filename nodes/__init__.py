@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from ..host.own_pixels import serve
 from .align import AlignTiles
 from .blend import LatentSeamBlend, SeamBlend
+from .changes import MergeOnlyChanges
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .inspect import SeamCheck
@@ -45,6 +46,7 @@ class Tilework(ComfyExtension):
             TakeOneTile,
             PutTileBack,
             AlignTiles,
+            MergeOnlyChanges,
         ]
 
 

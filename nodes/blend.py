@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from comfy_api.latest import io
 
-<<<<<<< ours
-from ..blending.composition.methods import AUTO, GRADIENT, METHODS, TABLE, method_named
-from ..blending.layout.captions import describe_batch, describe_blend, describe_here
-=======
 from ..blending.composition.methods import AUTO, CONFIDENCE, GRADIENT, METHODS, TABLE, method_named
-from ..blending.layout.captions import describe_batch, describe_blend
->>>>>>> theirs
+from ..blending.layout.captions import describe_batch, describe_blend, describe_here
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.layout.windows import WINDOWS
 from ..host.progress import WatchedTiles, watched
@@ -184,9 +179,8 @@ class SeamBlend(io.ComfyNode):
         references = one_for_each(reference if chosen.uses_reference else None, count)
         bases, limits = one_for_each(base, count, "base"), one_for_each(mask, count, "mask", check_mask)
         images, masks, pictures = [], [], []
-<<<<<<< ours
         for cut, plan, spans, like, below, limit in zip(planned, plans, every, references, bases, limits, strict=True):
-            blended, found = _blend(
+            blended, found, words = _blend(
                 [partial(gather, items, parts) for parts in spans],
                 plan,
                 method,
@@ -199,47 +193,15 @@ class SeamBlend(io.ComfyNode):
                 lines = describe_here(plan)
             else:
                 lines = describe_blend(blended.mosaic.layout, blended.mosaic, method, typed=scale[0] > 0)
-            lines = lines + describe_batch(cut, plan) + blended.lines + (summary(found) if method == AUTO and found else [])
-            pictures.append(show(blended.image, plan, lines, [*blend_cure(found), *found]))
-=======
-        for cut, plan, spans, like in zip(planned, plans, tile_spans(sizes, plans), references, strict=True):
-            mosaic = Mosaic(plan, tuple(items[spans[0][0].item].shape[1:3]), chosen.window, trim[0], scale[0])
-            stream = WatchedTiles(
-                lambda i, spans=spans: gather(items, spans[i]),
-                len(plan),
-                # Once to blend, and for a gradient as often as it says; of auto it is told later.
-                1 + (correction_rounds(plan.batch, items[0].shape[-1]) if method == GRADIENT else 0),
-            )
-            found, words = [], []
-
-            def tell(findings, found=found, stream=stream, batch=plan.batch, pulled=like is not None):
-                found.extend(findings)
-                stream.expect(auto_rounds(findings, batch, items[0].shape[-1], pulled))
-
-            image = compose_on(
-                stream,
-                mosaic,
-                chosen.composer,
-                device=device,
-                cut_feather=cut_feather[0],
-                reference_scale=reference_scale[0],
-                reference=like,
-                tell=words.extend if method == CONFIDENCE else tell,
-            )
-            images.append(image)
-            masks.append(mosaic.seams(plan.batch, device))
-            lines = describe_blend(plan, mosaic, method, typed=scale[0] > 0) + describe_batch(cut, plan)
-            pictures.append(
-                show(image, plan, lines + (summary(found) if method == AUTO else words[:1]), [*blend_cure(found), *found, *words[1:]])
-            )
->>>>>>> theirs
+            lines = lines + describe_batch(cut, plan) + blended.lines + (summary(found) if method == AUTO and found else words[:1])
+            pictures.append(show(blended.image, plan, lines, [*blend_cure(found), *found, *words[1:]]))
         return io.NodeOutput(images, masks, ui=join_ui(pictures))
 
 
 def _blend(
     tiles: list[Callable[[], torch.Tensor]], plan: TileLayout, method: str, more: dict[str, Any], over: dict[str, Any]
-) -> tuple[Blended, list[OverlapFinding]]:
-    """The tiles of one layout, with progress; and what *auto* found at its overlaps."""
+) -> tuple[Blended, list[OverlapFinding], list[str]]:
+    """The tiles of one layout, with progress; what *auto* found at its overlaps, and what *confidence* says."""
     import comfy.model_management
 
     from ..blending.composition.auto import auto_rounds
@@ -249,14 +211,17 @@ def _blend(
     channels = tiles[0]().shape[-1] if tiles else 0
     # Once to blend, and for a gradient as often as it says; of auto it is told later.
     stream = WatchedTiles(lambda i: tiles[i](), len(plan), 1 + (correction_rounds(plan.batch, channels) if method == GRADIENT else 0))
-    found = []
+    found, words = [], []
 
     def tell(findings):
+        if method == CONFIDENCE:
+            words.extend(findings)
+            return
         found.extend(findings)
         stream.expect(auto_rounds(findings, plan.batch, channels, more["reference"] is not None))
 
     device = comfy.model_management.intermediate_device()
-    return blend(stream, plan, method, device=device, tell=tell, **over, **more), found
+    return blend(stream, plan, method, device=device, tell=tell, **over, **more), found, words
 
 
 class LatentSeamBlend(io.ComfyNode):

@@ -4,15 +4,11 @@ The window methods, the cut and the bands stream: tiles arrive one at a time, ro
 are let go as soon as they are blended in. Held at a time: the output, one tile, and the rows in
 which two tile rows overlap (`rows.py`; with alpha one tile row of colour beside them for windows,
 seven planes [H, W] for cut and bands). Auto is windows, and one tile more, where nothing is wrong. The gradient, and auto
-<<<<<<< ours
-where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha.
+where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha. What confidence
+holds is said in `confidence.py`.
 
 A layout that wraps around keeps all tiles, and lays those that reach over a joined end twice. Cut and auto hold a canvas of
 their own then where top and bottom are joined, higher than the picture by one tile.
-=======
-where it cuts or corrects, go over the tiles several times; a correction holds two planes more, five with alpha. What confidence
-holds is said in `confidence.py`.
->>>>>>> theirs
 """
 
 from __future__ import annotations
@@ -31,14 +27,9 @@ from ..layout.landing import on_grid
 from ..layout.mosaic import Mosaic, laid_out
 from ..pixels.memory import empty
 from .auto import mend
-<<<<<<< ours
 from .bands import LEAST_BAND_OVERLAP, Bands, band_count, over_the_border, smallest_overlap
-from .cut_rows import LEAST_CUT_OVERLAP, CutRows, whole_rows
-=======
-from .bands import LEAST_BAND_OVERLAP, Bands, smallest_overlap
 from .confidence import weigh
-from .cut_rows import LEAST_CUT_OVERLAP, CutRows
->>>>>>> theirs
+from .cut_rows import LEAST_CUT_OVERLAP, CutRows, whole_rows
 from .gradient import check_reference, correct
 from .methods import AUTO, BANDS, COMPOSERS, CONFIDENCE, CUT, GRADIENT, WINDOWED, method_named
 from .over_alpha import by_windows, over_alpha
@@ -155,17 +146,13 @@ def compose_on(
     elif composer == AUTO:
         if tell is not None:
             tell(taker.findings)
-<<<<<<< ours
         mend(canvas, checked.tiles, laid, taker.findings, feather, length, reference)
-    if canvas is not out:
-        out.copy_(laid.picture(canvas))
-=======
-        mend(out, checked.tiles, mosaic, taker.findings, feather, length, reference)
     elif composer == CONFIDENCE:
         trust = weigh(out, checked.tiles, mosaic)
         if tell is not None:
             tell(trust.report())
->>>>>>> theirs
+    if canvas is not out:
+        out.copy_(laid.picture(canvas))
     return out
 
 

@@ -80,6 +80,8 @@ WORDS = {
     "pixel shift": "Align Tiles",
     "double edges": "Align Tiles",
     "register tiles": "Align Tiles",
+    "diff merge": "Merge Only Changes",
+    "keep original": "Merge Only Changes",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
+from .changes import edited
 from .models import CELL, field_of, materials
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -108,6 +109,21 @@ def seams_alone(photo: torch.Tensor) -> Image.Image:
     return captioned(with_grid(picture(seamed[0]), planned), "only the seams are painted anew")
 
 
+def only_changes(photo: torch.Tensor) -> Image.Image:
+    """Left what an edit model changed beside what was asked for, right what is merged of it."""
+    from blending.changes.merge import merge_changes
+
+    model = edited(photo)
+    merged = merge_changes(photo, model).image
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(
+        (((model - photo).abs() * 10, "an edit changes everything (x 10)"), (merged, "merged: only the edit"))
+    ):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 22), (index * (HALF + GAP), 0))
+    return both
+
+
 def start_here() -> Image.Image:
     """The five cases, each by the picture of its template."""
     cases = {
@@ -155,6 +171,7 @@ def main() -> int:
         "19 Tile after tile, each sees the finished ones": captioned(tile_after_tile(photo), "each sees the finished ones"),
         "21 A second pair of eyes": second_eyes(photo),
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
+        "16 Merge only what an edit changed": only_changes(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

@@ -1,0 +1,85 @@
+"""The drift of tone that an edit model gives the whole picture, measured where nothing was edited.
+
+X-Dub's rule, in CIELAB: mean and deviation per channel, of the pixels that did not change. Which those are is found with the
+drift, in turns: what is left after it tells the changed from the unchanged, and the unchanged tell the drift.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from ..pixels.lab import from_f, lab_map, to_f
+
+_ROUNDS = 12
+_FAR = 2.5  # times the usual rest: changed
+_LEAST_REST = 0.5  # Delta-E, below which no pixel counts as changed
+_VARIANCE_FLOOR = 0.05  # Lab units squared: a channel that holds next to nothing gets no gain
+_MOST_GAIN = 1.5
+_LEAST_SHARE = 0.05
+_NOTHING = 0.1  # Delta-E: a drift that is nowhere larger is none
+
+
+class Tone(NamedTuple):
+    """Lab of the original = gain * Lab of the edited picture + shift, per channel (lightness alone for grey).
+
+    Attributes:
+        gain, shift: float64 [3] or [1].
+        largest: Delta-E of the largest correction.
+    """
+
+    gain: torch.Tensor
+    shift: torch.Tensor
+    largest: float
+
+    def undone(self, colour: torch.Tensor) -> torch.Tensor:
+        """sRGB [C, n] of the edited picture to sRGB without the drift."""
+        return _mapped(colour, self.gain, self.shift)
+
+    def given(self, colour: torch.Tensor) -> torch.Tensor:
+        """sRGB [C, n] of the original to sRGB with the drift."""
+        return _mapped(colour, 1 / self.gain, -self.shift / self.gain)
+
+    @property
+    def works(self) -> bool:
+        """Whether there is any drift."""
+        return self.largest >= _NOTHING
+
+
+def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
+    """The drift between two small pictures of one scene.
+
+    Args:
+        original, edited: Lab float32 [C, n], the same places.
+
+    Returns:
+        the tone; one that does nothing where there is no drift, or too little is left unchanged to measure it on.
+    """
+    channels = original.shape[0]
+    nothing = Tone(torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64), 0.0)
+    x, y = edited.double().cpu(), original.double().cpu()
+    if x.shape[1] == 0:
+        return nothing
+    gain, shift = nothing.gain, (y - x).median(1).values
+    for _ in range(_ROUNDS):
+        rest = (y - gain[:, None] * x - shift[:, None]).norm(dim=0)
+        kept = rest <= _FAR * max(float(1.4826 * rest.median()), _LEAST_REST)
+        if int(kept.sum()) < max(8, _LEAST_SHARE * x.shape[1]):
+            return nothing
+        own, aim = x[:, kept], y[:, kept]
+        floor = _VARIANCE_FLOOR
+        gain = ((aim.var(1, correction=0) + floor) / (own.var(1, correction=0) + floor)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN)
+        shift = aim.mean(1) - gain * own.mean(1)
+    largest = float(((gain - 1)[:, None] * own + shift[:, None]).norm(dim=0).max())
+    return Tone(gain, shift, largest) if largest >= _NOTHING else nothing
+
+
+def _mapped(colour: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """sRGB [C, n] to sRGB by gain and offset in Lab."""
+    gain, offset = gain.to(colour.device), offset.to(colour.device)
+    matrix, shift = lab_map(colour.shape[0], colour.device)
+    inner = torch.linalg.solve(matrix, gain[:, None] * matrix)
+    back = torch.linalg.solve(matrix, gain * shift + offset - shift)
+    # In float64: a and b are differences of f times 500, and a rounded shift would be off alike everywhere.
+    return from_f((inner @ to_f(colour).double() + back[:, None]).float())
