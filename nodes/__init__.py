@@ -6,6 +6,7 @@ from ..host.own_pixels import serve
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .detection import MergeDetections, MergeMasks
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -36,6 +37,8 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            MergeDetections,
+            MergeMasks,
         ]
 
 

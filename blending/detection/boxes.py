@@ -87,7 +87,9 @@ def read_boxes(value: Any, name: str = "boxes") -> list[list[dict[str, Any]]]:
     elif isinstance(value, list | tuple):
         pictures = [list(value)]
     else:
-        raise ValueError(f"{name} is a {type(value).__name__}: expected boxes, as Run Real-Time Detection, SAM3 Detect and others give them")
+        raise ValueError(
+            f"{name} is a {type(value).__name__}: expected boxes, as Run Real-Time Detection, SAM3 Detect and others give them"
+        )
     for picture in pictures:
         for index, box in enumerate(picture):
             _check_box(box, f"box {index} of {name}")
@@ -135,13 +137,15 @@ def pictures_of_tiles(values: Sequence[Any], tiles: int, batch: int) -> list[lis
     if len(flat) != tiles * batch:
         plan = counted(tiles, "tile") + (f" of {counted(batch, 'picture')}" if batch > 1 else "")
         raise ValueError(
-            f"the layout has {plan} and boxes of {counted(len(flat), 'picture')} came in {counted(len(items), 'item')}: connect the detector "
-            "behind the tiles of the Tile Split that made this layout; boxes of the whole picture go into whole"
+            f"the layout has {plan} and boxes of {counted(len(flat), 'picture')} came in {counted(len(items), 'item')}: connect the "
+            "detector behind the tiles of the Tile Split that made this layout; boxes of the whole picture go into whole"
         )
     return [flat[picture::batch] for picture in range(batch)]
 
 
-def in_picture(boxes: Sequence[dict[str, Any]], rect: Rect, canvas: tuple[int, int], tile: int, scale: float = 1) -> list[Detection]:
+def detections_of_tile(
+    boxes: Sequence[dict[str, Any]], rect: Rect, canvas: tuple[int, int], tile: int, scale: float = 1
+) -> list[Detection]:
     """Boxes of one tile at their places in the picture.
 
     What reaches over the tile's sides or the picture's is taken off; what lies only there, in mirrored pixels, is left out.
@@ -172,14 +176,14 @@ def in_picture(boxes: Sequence[dict[str, Any]], rect: Rect, canvas: tuple[int, i
     return found
 
 
-def of_whole(boxes: Sequence[dict[str, Any]], canvas: tuple[int, int]) -> list[Detection]:
-    """Boxes that were found in the picture as a whole; as `in_picture`."""
+def detections_of_picture(boxes: Sequence[dict[str, Any]], canvas: tuple[int, int]) -> list[Detection]:
+    """Boxes that were found in the picture as a whole; as `detections_of_tile`."""
     rect = Rect(0, 0, *canvas)
     try:
-        found = in_picture(boxes, rect, canvas, 0)
+        found = detections_of_tile(boxes, rect, canvas, 0)
     except ValueError as error:
         raise ValueError(
-            f"a box of whole lies outside of the picture of {canvas[1]} x {canvas[0]} px that the layout was made for: whole takes boxes in "
-            "pixels of that picture; connect the detector to the picture that went into Tile Split"
+            f"a box of whole lies outside of the picture of {canvas[1]} x {canvas[0]} px that the layout was made for: whole takes "
+            "boxes in pixels of that picture; connect the detector to the picture that went into Tile Split"
         ) from error
     return [replace(one, tile=None) for one in found]

@@ -15,14 +15,14 @@ import torch
 
 from ..layout.grid import Rect
 from ..layout.tile_layout import TileLayout
-from .boxes import Detection, in_picture, of_whole
+from .boxes import Detection, detections_of_picture, detections_of_tile
 from .joining import join_cut
 
 IOS, IOU = MATCHES = ("IOS", "IoU")
 MERGE, SUPPRESS = MERGE_METHODS = ("merge", "suppress")
 
 
-def tiles_here(layout: TileLayout) -> tuple[Rect, ...]:
+def detected_tiles(layout: TileLayout) -> tuple[Rect, ...]:
     """The places of the tiles that are here, in order."""
     return layout.tiles if layout.present is None else tuple(layout.tiles[index] for index in layout.present)
 
@@ -59,7 +59,7 @@ def merge_detections(
         match: IOS compares the common area with the smaller box, IoU with both together.
         threshold: from which share on two boxes of one label are one object, above 0.
         method: MERGE gives the union of the boxes, SUPPRESS the best of them.
-        min_score: boxes with less are left out before anything else; boxes without a score count as 1.
+        min_score: boxes with less are left out before anything else; boxes without a score count as 1. 0 keeps all.
         scale: pixels of a tile as the detector saw it per pixel of the picture; 0 is 1.
         whole: boxes of a pass over the whole picture, in its pixels.
 
@@ -71,7 +71,7 @@ def merge_detections(
         ValueError: for settings, boxes or a layout that do not fit.
     """
     check_merge_settings(match, threshold, method, min_score, scale)
-    tiles = tiles_here(layout)
+    tiles = detected_tiles(layout)
     if any(layout.wrap):
         raise ValueError("the layout wraps around, and a box cannot reach over the border of a picture: split with wrap set to none")
     if len(boxes) != len(tiles):
@@ -79,11 +79,11 @@ def merge_detections(
     found = [
         one
         for index, (items, rect) in enumerate(zip(boxes, tiles, strict=True))
-        for one in in_picture(items, rect, layout.canvas, index, scale or 1)
-        if one.score >= min_score
+        for one in detections_of_tile(items, rect, layout.canvas, index, scale or 1)
+        if not min_score or one.score >= min_score
     ]
     objects = join_cut(found, tiles, layout.canvas)
-    objects += [one for one in of_whole(whole, layout.canvas) if one.score >= min_score]
+    objects += [one for one in detections_of_picture(whole, layout.canvas) if not min_score or one.score >= min_score]
     kept = [one for part in _by_label(objects) for one in take_together(part, match, threshold, method)]
     return [one.to_record() for one in sorted(kept, key=lambda one: one.order)]
 
