@@ -19,7 +19,8 @@ AGREE = 0.5
 # A side this near to the border of its tile, as a share of the box, is where the tile ends and not where the object does.
 CUT = 0.02
 # Sides that differ by less than this share of the object are two readings of one side, and their mean is better than the farther.
-SAME_SIDE = 0.05
+# Parts of a round object that do not reach its end differ by more.
+SAME_SIDE = 0.02
 
 
 def join_cut(found: Sequence[Detection], tiles: Sequence[Rect], canvas: tuple[int, int]) -> list[Detection]:
