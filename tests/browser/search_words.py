@@ -66,6 +66,12 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "sahi": "Merge Detections",
+    "merge bounding boxes": "Merge Detections",
+    "small objects": "Merge Detections",
+    "merge masks": "Merge Masks",
+    "tiled segmentation": "Merge Masks",
+    "segment large image": "Merge Masks",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

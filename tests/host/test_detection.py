@@ -2,10 +2,15 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from tilework.tests.host.prompts import node, split
+from tilework.tests.host.test_sampling_workflows import with_test_models
 from tilework.tools.server.workflow import WorkflowError as HostRunError
+from tilework.tools.server.workflow import convert
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "example_workflows" / "17 Detect and segment in tiles.json"
 
 # y, x, radius; the largest lies where four tiles meet, the smallest in one tile alone.
 DISCS = [(215, 300, 90), (100, 520, 40), (420, 60, 12)]
@@ -161,3 +166,16 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt, part, words):
     with pytest.raises(HostRunError, match=words) as caught:
         run_prompt(prompt)
     print(caught.value)
+
+
+def test_the_template_gives_boxes_and_masks_of_the_whole_picture(server, object_info, run_entry):
+    """With stand-ins for its models: bright things in the photograph."""
+    prompt = with_test_models(convert(TEMPLATE, object_info))
+    entry = run_entry(prompt)
+    shown = {prompt[key]["class_type"]: value for key, value in entry["outputs"].items()}
+    for kind in ("TileworkMergeDetections", "TileworkMergeMasks"):
+        assert "in 9 tiles" in shown[kind]["text"][0] and not shown[kind]["text"][0].startswith("0 ")
+    previews = [
+        len(value["images"]) for key, value in entry["outputs"].items() if prompt[key]["class_type"] in ("MaskPreview", "PreviewImage")
+    ]
+    assert len(previews) == 3 and max(previews) > 1, "boxes, all objects, and a mask for each"

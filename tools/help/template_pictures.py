@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .detected import detect_and_segment
 from .models import CELL, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
@@ -89,6 +90,7 @@ def main() -> int:
         "01 Start here - which node do I need": start_here(),
         "08 Latents tile by tile": latent_tiles(photo),
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+        "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
