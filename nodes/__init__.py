@@ -8,6 +8,7 @@ from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .detection import MergeDetections, MergeMasks
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -47,6 +48,8 @@ class Tilework(ComfyExtension):
             PutTileBack,
             AlignTiles,
             MergeOnlyChanges,
+            MergeDetections,
+            MergeMasks,
         ]
 
 

@@ -82,6 +82,12 @@ WORDS = {
     "register tiles": "Align Tiles",
     "diff merge": "Merge Only Changes",
     "keep original": "Merge Only Changes",
+    "sahi": "Merge Detections",
+    "merge bounding boxes": "Merge Detections",
+    "small objects": "Merge Detections",
+    "merge masks": "Merge Masks",
+    "tiled segmentation": "Merge Masks",
+    "segment large image": "Merge Masks",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

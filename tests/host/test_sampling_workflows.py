@@ -31,6 +31,10 @@ def with_test_models(prompt):
             out[key] = node("TileworkTestPrompt", text=part["inputs"]["text"])
         elif kind == "TextGenerate":
             out[key] = node("TileworkTestCaption", image=part["inputs"]["image"])
+        elif kind == "RTDETR_detect":
+            out[key] = node("TileworkTestDetect", image=part["inputs"]["image"])
+        elif kind == "SAM3_Detect":
+            out[key] = node("TileworkTestSegment", **{name: part["inputs"][name] for name in ("image", "individual_masks")})
         elif kind not in ("CLIPLoader", "DualCLIPLoader"):
             out[key] = {"class_type": kind, "inputs": dict(part["inputs"])}
     for part in out.values():

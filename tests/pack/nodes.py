@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .changes import Conv, Drop, Dtype, Lighten, Poison, Resize, Shift, Slow, Stretch
 from .control import TestControl
+from .detectors import BrightDetector, BrightDiscs, BrightSegmenter, SeenBoxes
 from .loops import TileLoop
 from .measured import StatisticsModel
 from .nodes_seamless_tiling import ModelPatchSeamlessTiling
@@ -22,6 +23,7 @@ NODES = [
     TestVAE, PoisonLatent,
     StatisticsModel,
     TestUpscaler,
+    BrightDiscs, BrightDetector, BrightSegmenter, SeenBoxes,
     ModelPatchSeamlessTiling,
     FadingTone, TileLoop,
 ]  # fmt: skip

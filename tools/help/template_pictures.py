@@ -16,6 +16,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .changes import edited
+from .detected import detect_and_segment
 from .models import CELL, field_of, materials
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -172,6 +173,7 @@ def main() -> int:
         "21 A second pair of eyes": second_eyes(photo),
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
         "16 Merge only what an edit changed": only_changes(photo),
+        "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
