@@ -79,7 +79,9 @@ def rates(kind: str, crops: list[tuple[str, int, int]], keep: Path | None) -> di
     """(right, of) for clean results, every fault and the tone step, and the profile of the first crop."""
     check = blending("fidelity.check").check_fidelity
     layout = blending().TileLayout.grid(scenes.SIDE, scenes.SIDE, TILE, TILE, OVERLAP)
-    counts: dict[str, list[int]] = {name: [0, 0] for name in ("blamed", *scenes.FAULTS, "elsewhere", "step", "step elsewhere", "blamed, layout")}
+    counts: dict[str, list[int]] = {
+        name: [0, 0] for name in ("blamed", *scenes.FAULTS, "elsewhere", "step", "step elsewhere", "blamed, layout")
+    }
     model = None if kind in scenes.FAITHFUL else _model(kind)
     profiles = []
 
@@ -137,7 +139,15 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.keep:
         asked.keep.mkdir(parents=True, exist_ok=True)
-    heads = ("result", "clean, blamed", *scenes.FAULTS, "blamed elsewhere", "clean, tone of a tile blamed", "tone step found", "another tile blamed")
+    heads = (
+        "result",
+        "clean, blamed",
+        *scenes.FAULTS,
+        "blamed elsewhere",
+        "clean, tone of a tile blamed",
+        "tone step found",
+        "another tile blamed",
+    )
     print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
     words, sums = [], {}
     for kind in asked.kinds:

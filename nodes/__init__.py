@@ -6,6 +6,7 @@ from ..host.own_pixels import serve
 from .blend import LatentSeamBlend, SeamBlend
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .fidelity import FidelityCheck
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -36,6 +37,7 @@ class Tilework(ComfyExtension):
             TiledVAEEncode,
             TiledVAEDecode,
             TiledUpscale,
+            FidelityCheck,
         ]
 
 

@@ -41,7 +41,12 @@ class Limits(NamedTuple):
 
 # Measured on photographs that none of the rates are told of (`tests/unit/fidelity/fidelity_scenes.py`, TRIED).
 STRUCTURE_NAME, FINE_NAME, TONE, SHIFT = "structure", "fine detail", "tone", "shift"
-LIMITS = {STRUCTURE_NAME: Limits(5.0, 0.04, 1.0), FINE_NAME: Limits(6.0, 0.16, 3.2), TONE: Limits(5.0, 0.0, 1.7), SHIFT: Limits(6.0, 0.0, 0.5)}
+LIMITS = {
+    STRUCTURE_NAME: Limits(5.0, 0.04, 1.0),
+    FINE_NAME: Limits(6.0, 0.16, 3.2),
+    TONE: Limits(5.0, 0.0, 1.7),
+    SHIFT: Limits(6.0, 0.0, 0.5),
+}
 
 
 class Measured(NamedTuple):

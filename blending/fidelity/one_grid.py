@@ -67,13 +67,13 @@ class OneGrid:
         """(source, result) as levels [1, c, rows, columns], of rows start..stop of the grid; c = 3, or 1 where both are grey."""
         left, right = columns or (0, self.size[1])
         ys, xs = (torch.arange(a, b, dtype=torch.float64) for a, b in ((start, stop), (left, right)))
-        source = _read(self.reference, self.size, ys, xs)
-        result = _read(self.image, self.size, self.registration.at(0, ys), self.registration.at(1, xs))
+        source = read_levels(self.reference, self.size, ys, xs)
+        result = read_levels(self.image, self.size, self.registration.at(0, ys), self.registration.at(1, xs))
         channels = max(source.shape[1], result.shape[1])
         return source.expand(-1, channels, -1, -1), result.expand(-1, channels, -1, -1).to(source.device)
 
 
-def _read(pixels: torch.Tensor, size: tuple[int, int], ys: torch.Tensor, xs: torch.Tensor) -> torch.Tensor:
+def read_levels(pixels: torch.Tensor, size: tuple[int, int], ys: torch.Tensor, xs: torch.Tensor) -> torch.Tensor:
     """Levels [1, c, n, m] of a picture at places of a grid of `size`, smoothed as far as the grid is coarser."""
     steps = [have / want for have, want in zip(pixels.shape[1:3], size, strict=True)]
     at = [(places + 0.5) * step - 0.5 for places, step in zip((ys, xs), steps, strict=True)]

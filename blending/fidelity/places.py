@@ -46,7 +46,7 @@ def found_places(picture: int, grid: OneGrid, measures: dict[str, Measured], tol
         y, x = rows[0] + at // part.shape[1], columns[0] + at % part.shape[1]
         found.append((float(severity[y, x]), y, x, rows, columns))
     found.sort(key=lambda one: -one[0])
-    shifts = _shifts(grid, [(one[1], one[2]) for one in found[:_LOOKED_AT]])
+    shifts = _shifts(grid, [(one[1], one[2]) for one in found[:_LOOKED_AT]]) if fails else []
     places = []
     for index, (worst, y, x, rows, columns) in enumerate(found):
         name = names[int(which[y, x])]
@@ -85,7 +85,9 @@ def _shifts(grid: OneGrid, blocks: list[tuple[int, int]]) -> list[float]:
         middle = _middle(*block, grid.size)
         at.append(tuple(min(max(m - _SHIFT_BLOCK // 2, 0), length - _SHIFT_BLOCK) for m, length in zip(middle, grid.size, strict=True)))
     found = shifts_at(grid, at, _SHIFT_BLOCK)
-    return [math.hypot(dy, dx) if sure else 0.0 for dy, dx, sure in zip(found.dy.tolist(), found.dx.tolist(), found.sure.tolist(), strict=True)]
+    return [
+        math.hypot(dy, dx) if sure else 0.0 for dy, dx, sure in zip(found.dy.tolist(), found.dx.tolist(), found.sure.tolist(), strict=True)
+    ]
 
 
 def _what(name: str, measure: Measured, y: int, x: int, moved: float) -> str:

@@ -126,10 +126,12 @@ class FidelityReport:
         pictures = f" in {len(self.profiles)} pictures" if len(self.profiles) > 1 else ""
         limit = f"tolerance {self.tolerance:g}"
         if self.passed:
-            return f"passed: nothing was changed beyond what the result does everywhere{pictures} (highest severity {shown(self.score)}, {limit})"
+            highest = f"highest severity {shown(self.score)}, {limit}"
+            return f"passed: nothing was changed beyond what the result does everywhere{pictures} ({highest})"
         if not self.failing:
             return f"not judged: a picture is too small{pictures}"
-        return f"failed: {counted(len(self.failing), 'place')} changed{pictures}, score {shown(self.score)}, {limit}; worst: {self.places[0].sentence()}"
+        count = f"{counted(len(self.failing), 'place')} changed{pictures}"
+        return f"failed: {count}, score {shown(self.score)}, {limit}; worst: {self.places[0].sentence()}"
 
     def plain(self) -> str:
         """The verdict as one reads it who does not ask for figures."""

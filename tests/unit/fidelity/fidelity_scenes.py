@@ -192,7 +192,10 @@ def _part(plane: torch.Tensor, box: Box) -> torch.Tensor:
 def enlarged(source: torch.Tensor, how: str, seed: int = 0) -> torch.Tensor:
     """A faithful result of twice the size: bicubic, lanczos, jpeg 95, or noise of one level."""
     if how == "lanczos":
-        planes = [Image.fromarray(plane.numpy()).resize((SCALE * SIDE, SCALE * SIDE), Image.Resampling.LANCZOS) for plane in source[0].movedim(-1, 0)]
+        planes = [
+            Image.fromarray(plane.numpy()).resize((SCALE * SIDE, SCALE * SIDE), Image.Resampling.LANCZOS)
+            for plane in source[0].movedim(-1, 0)
+        ]
         return torch.stack([torch.from_numpy(np.array(plane)) for plane in planes], -1)[None].clamp(0, 1)
     big = interpolate(source.movedim(-1, 1), scale_factor=SCALE, mode="bicubic").movedim(1, -1).clamp(0, 1).contiguous()
     if how == "jpeg 95":
