@@ -66,6 +66,9 @@ WORDS = {
     "vae encode tiled": "Tiled VAE Encode (Seamless)",
     "split latent": "Latent Tile Split",
     "merge latent": "Latent Seam Blend",
+    "compare with original": "Fidelity Check",
+    "invented detail": "Fidelity Check",
+    "hallucination": "Fidelity Check",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -15,6 +15,7 @@ import torch
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .sheet import UPPER, apart, shaded, write
 
@@ -160,7 +161,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder):
+    for make in (split_and_blend, latent, decoder_and_encoder, fidelity):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

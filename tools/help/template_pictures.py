@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
+from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
 
 FOLDER = REPOSITORY / "example_workflows"
@@ -89,6 +90,7 @@ def main() -> int:
         "01 Start here - which node do I need": start_here(),
         "08 Latents tile by tile": latent_tiles(photo),
         "04 Measure the overlap, then upscale": measure_and_upscale(photo, upscaler),
+        "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
