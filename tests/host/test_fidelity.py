@@ -44,7 +44,7 @@ def test_a_tile_of_another_tone_is_found_with_the_layout_and_stops_the_run(run_p
     out = run_prompt(checked(light=3.0, layout=True))
     assert said(out, "11") == "False" and "tile 4 lighter than its neighbours" in said(out, "9")
     assert "what to do: Put Color Match" in said(out, "9") and float(said(out, "10")) > 1
-    with pytest.raises(HostRunError, match="Fidelity Check stopped the run: failed: .*tile 4 lighter"):
+    with pytest.raises(HostRunError, match=r"Fidelity Check stopped the run: failed: .*tile 4 lighter"):
         run_prompt(checked(light=3.0, layout=True, on_fail="stop"))
     assert said(run_prompt(checked(light=3.0, layout=True, tolerance=40.0)), "11") == "True"
 
