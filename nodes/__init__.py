@@ -9,6 +9,7 @@ from .changes import MergeOnlyChanges
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
+from .fidelity import FidelityCheck
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -50,6 +51,7 @@ class Tilework(ComfyExtension):
             MergeOnlyChanges,
             MergeDetections,
             MergeMasks,
+            FidelityCheck,
         ]
 
 

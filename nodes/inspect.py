@@ -141,6 +141,7 @@ class SeamCheck(io.ComfyNode):
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
         report = _joined(reports, plans)
         return io.NodeOutput(_one_batch(maps), report, score, passed, worst, images, masks, ui=join_ui(pictures))
+        return io.NodeOutput(one_batch(maps), _joined(reports, plans), score, passed, worst, images, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
@@ -207,7 +208,7 @@ def _joined(reports: list[SeamReport], plans: list[TileLayout]) -> str:
     return "\n\n".join(f"picture {index} of the list\n{text}" for index, text in enumerate(texts))
 
 
-def _one_batch(maps: list[torch.Tensor]) -> torch.Tensor:
+def one_batch(maps: list[torch.Tensor]) -> torch.Tensor:
     """The heat maps of pictures of any size as one batch, black where a smaller one ends."""
     if len(maps) == 1:
         return maps[0]

@@ -100,11 +100,13 @@ def _write(stream: TextIO, line: str) -> None:
     stream.flush()
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line on stdout."""
     _write(sys.stdout, line)
 
 
-def _complain(line: str) -> None:
+def complain(line: str) -> None:
+    """A line on stderr."""
     _write(sys.stderr, line)
 
 
@@ -118,15 +120,15 @@ def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None
             reference = read_picture(references[path.stem])
         report = check_seams(read_picture(path), layout, reference, threshold=threshold)
     except ValueError as error:
-        _complain(f"{path.name}: {error}")
+        complain(f"{path.name}: {error}")
         return BAD
     if report.rows and all(row.verdict == UNJUDGED for row in report.rows):
-        _complain(f"{path.name}: nothing could be judged: {counted(len(report.rows), 'boundary')}, all with too little picture beside them")
+        complain(f"{path.name}: nothing could be judged: {counted(len(report.rows), 'boundary')}, all with too little picture beside them")
         return BAD
-    _say(f"{path.name}: {report.summary()}")
+    say(f"{path.name}: {report.summary()}")
     if report.passed:
         return CLEAN
-    _say(report.text().partition("\n")[2].strip("\n") + "\n")
+    say(report.text().partition("\n")[2].strip("\n") + "\n")
     return FOUND
 
 
@@ -145,6 +147,6 @@ def main(arguments: list[str] | None = None) -> int:
         paths = pictures(asked.folder)
         references = None if asked.reference is None else {path.stem: path for path in pictures(asked.reference)}
     except ValueError as error:
-        _complain(str(error))
+        complain(str(error))
         return BAD
     return max(check_one(path, layout, references, asked.threshold) for path in paths)

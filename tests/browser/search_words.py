@@ -88,6 +88,9 @@ WORDS = {
     "merge masks": "Merge Masks",
     "tiled segmentation": "Merge Masks",
     "segment large image": "Merge Masks",
+    "compare with original": "Fidelity Check",
+    "invented detail": "Fidelity Check",
+    "hallucination": "Fidelity Check",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -18,6 +18,7 @@ from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .changes import only_changes
 from .detected import detected
+from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
@@ -165,7 +166,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected):
+    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected, fidelity):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

@@ -17,6 +17,7 @@ from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .changes import edited
 from .detected import detect_and_segment
+from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -174,6 +175,7 @@ def main() -> int:
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
         "16 Merge only what an edit changed": only_changes(photo),
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
+        "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
