@@ -44,11 +44,18 @@ def pytest_collection_modifyitems(config, items):
         for item in items
         if (not both and {"front_end": LATEST, "front": "classic"}.items() <= _drawn(item).items())
         or (not config.getoption("--pictures") and item.get_closest_marker("pictures"))
+        or _renderer(item) != _drawn(item).get("front")
     ]
     config.hook.pytest_deselected(items=left_out)
     gone = set(map(id, left_out))
     items[:] = [item for item in items if id(item) not in gone]
     items.sort(key=lambda item: hasattr(item, "callspec") and item.callspec.params.get("front_end", OWN) != OWN)
+
+
+def _renderer(item):
+    """The renderer that a test is for: the one it is marked with, or any."""
+    marker = item.get_closest_marker("renderer")
+    return marker.args[0] if marker else _drawn(item).get("front")
 
 
 def _drawn(item):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from tilework.tests.browser.search_words import FIRST, WORDS
 from tilework.tests.browser.test_search import look_for, open_search
 
+# The search box is the same in both renderers: the words of the nodes are looked for in one of them, those of people in the other.
 
+
+@pytest.mark.renderer("classic")
 def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
-    if clean.vue:
-        return  # The search box is the same in both: the words of the nodes are looked for in one of them, those below in the other.
     open_search(clean)
     missed = {}
     for info in pack.values():
@@ -20,9 +22,8 @@ def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
     assert not missed, missed
 
 
+@pytest.mark.renderer("nodes 2.0")
 def test_what_people_type_finds_the_node_that_helps(clean):
-    if not clean.vue:
-        return
     open_search(clean)
     ranks = {}
     for words, name in WORDS.items():

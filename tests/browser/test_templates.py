@@ -112,9 +112,9 @@ def shortened(prompt):
     return prompt
 
 
+# The dialog is the same in both renderers, and to draw it is dear: it shows hundreds of the host's own.
+@pytest.mark.renderer("nodes 2.0")
 def test_the_browser_lists_all_with_pictures_and_a_click_opens_one(clean):
-    if not clean.vue:
-        return  # The dialog is the same in both renderers, and to draw it is dear: it shows hundreds of the host's own.
     open_templates(clean)
     assert sorted(clean.do(THUMBNAILS)) == NAMES
     # The dialog has the pictures of those cards only that can be seen.
