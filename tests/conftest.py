@@ -36,12 +36,15 @@ def pytest_addoption(parser):
         action="store_true",
         help="rates are measured on as many pictures as they are promised for, and properties on cases that are drawn anew",
     )
+    parser.addoption("--pictures", action="store_true", help="screenshots of every node and template, to look at in output/screenshots")
 
 
 def pytest_configure(config):
     # Without --release the same cases in every run: what fails is what was changed.
     settings.register_profile("tilework", derandomize=not config.getoption("--release"))
     settings.load_profile("tilework")
+    config.addinivalue_line("markers", "pictures: makes pictures to look at and states nothing of its own; run with --pictures alone")
+    config.addinivalue_line("markers", "renderer(name): run in this one of the two renderers alone, classic or nodes 2.0")
     config.addinivalue_line("markers", "two_front_ends: run on the host's own front end and on the newest one")
 
 
@@ -53,7 +56,8 @@ def pytest_collection_modifyitems(items):
 class InTurn(LoadScopeScheduling):
     """Gives a process a file at a time, in order, so that what a file's tests share is made once.
 
-    Browser tests come by front end and renderer: each has a server and a page.
+    Browser tests come by front end and renderer: each has a server and a page. Those that choose their renderer themselves
+    go with the classic ones.
     """
 
     def _split_scope(self, nodeid):
@@ -61,7 +65,7 @@ class InTurn(LoadScopeScheduling):
         if not file.startswith("tests/browser/"):
             return file
         version, *parts = name.partition("[")[2].rstrip("]").split("-")
-        return " ".join(["browser", version, *(part for part in parts if part in ("classic", "nodes 2.0"))])
+        return " ".join(["browser", version, "nodes 2.0" if "nodes 2.0" in parts else "classic"])
 
 
 @pytest.hookimpl(optionalhook=True)

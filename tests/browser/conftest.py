@@ -38,12 +38,24 @@ def pytest_collection_modifyitems(config, items):
 
     The newest one is tried in Nodes 2.0, which changes most between versions; `--release` and `--frontend` try it in both renderers.
     """
-    if not (config.getoption("--release") or config.getoption("--frontend")):
-        left_out = [item for item in items if {"front_end": LATEST, "front": "classic"}.items() <= _drawn(item).items()]
-        config.hook.pytest_deselected(items=left_out)
-        gone = set(map(id, left_out))
-        items[:] = [item for item in items if id(item) not in gone]
+    both = config.getoption("--release") or config.getoption("--frontend")
+    left_out = [
+        item
+        for item in items
+        if (not both and {"front_end": LATEST, "front": "classic"}.items() <= _drawn(item).items())
+        or (not config.getoption("--pictures") and item.get_closest_marker("pictures"))
+        or _renderer(item) != _drawn(item).get("front")
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(map(id, left_out))
+    items[:] = [item for item in items if id(item) not in gone]
     items.sort(key=lambda item: hasattr(item, "callspec") and item.callspec.params.get("front_end", OWN) != OWN)
+
+
+def _renderer(item):
+    """The renderer that a test is for: the one it is marked with, or any."""
+    marker = item.get_closest_marker("renderer")
+    return marker.args[0] if marker else _drawn(item).get("front")
 
 
 def _drawn(item):
@@ -67,6 +79,12 @@ def front_end(request):
 def newest(request):
     """Whether the test runs on the newest front end beside the host's own one."""
     return request.node.callspec.params["front_end"] == LATEST
+
+
+@pytest.fixture
+def looked_at(pytestconfig):
+    """Whether pictures are made on the way, in output/screenshots, for a person to look at."""
+    return pytestconfig.getoption("--pictures")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 
+import pytest
 from tilework.blending.layout.captions import describe_split
 from tilework.blending.layout.grid import MAX_TILES
 from tilework.blending.layout.tile_layout import TileLayout
@@ -108,9 +109,9 @@ BROWSER_SAYS = """async (plans) => {
 }"""
 
 
-def test_the_browser_plans_tile_by_tile_what_python_plans(page, front):
-    if front.vue:
-        return  # The planner draws nothing and asks nothing of the front end: it is the same in all.
+# The planner draws nothing and asks nothing of the front end: it is the same in all.
+@pytest.mark.renderer("classic")
+def test_the_browser_plans_tile_by_tile_what_python_plans(page):
     plans = [*random_plans(), *AWKWARD]
     said = [python_says(plan) for plan in plans]
     seen = page.evaluate(BROWSER_SAYS, plans)

@@ -1,4 +1,4 @@
-"""Every node of the pack and every template as it is drawn, in both renderers and themes: sheets in output/screenshots to look at."""
+"""Every node of the pack as it is drawn after a run, in both renderers and themes; `--pictures` makes sheets to look at of it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ SHOW = """async (id) => {
   await F.frame();
 }"""
 
+PLACE = "id => { const box = F.box(F.node(id)); return [...F.screen(box), ...F.screen(box.slice(2))]; }"
+
 
 def snapshot(front, box) -> Image.Image:
     """What the screen shows of a box [left, top, right, bottom] in pixels of the page."""
@@ -93,7 +95,7 @@ def label(front, theme) -> str:
     return f"{'nodes2' if front.vue else 'classic'}-{theme}"
 
 
-def test_every_node_after_a_run(tall, pack):
+def test_every_node_after_a_run(tall, pack, looked_at):
     prompt = {**everything(pack), **PHOTOGRAPH}
     ids = tall.do(draw(prompt))
     tall.run()
@@ -104,24 +106,23 @@ def test_every_node_after_a_run(tall, pack):
         pictures = []
         for name in pack:
             tall.do(SHOW, ids[name])
-            pictures.append(
-                snapshot(
-                    tall, tall.do("id => { const b = F.box(F.node(id)); return [...F.screen(b), ...F.screen(b.slice(2))]; }", ids[name])
-                )
-            )
+            if looked_at:
+                pictures.append(snapshot(tall, tall.do(PLACE, ids[name])))
             wrong[f"{name}, {theme}"] = [*tall.do(CLIPPED, ids[name]), *tall.do(TOO_SMALL, ids[name])]
-        sheet(pictures, OUTPUT / f"nodes-{label(tall, theme)}.png")
+        if looked_at:
+            sheet(pictures, OUTPUT / f"nodes-{label(tall, theme)}.png")
     assert {name: found for name, found in wrong.items() if found} == {}
 
 
+@pytest.mark.pictures
 def test_every_template_at_fit_to_view(clean):
+    """Pictures in the light theme; that they open is stated in test_templates.py."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for path in sorted((ROOT / "example_workflows").glob("*.json")):
         clean.do(
             "async (saved) => { await F.clear(); await app.loadGraphData(saved); await F.rest(); await F.fit(); }",
             json.loads(path.read_text("utf-8")),
         )
-        # The dark ones are taken in test_templates.py, as they open.
         clean.set("Comfy.ColorPalette", "light")
         clean.do("async () => { await F.frame(); await F.frame(); }")
         clean.page.screenshot(path=OUTPUT / f"{path.stem}-{label(clean, 'light')}.png")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from tilework.tests.browser.search_words import FIRST, WORDS
 from tilework.tests.browser.test_search import look_for, open_search
 
+# The search box is the same in both renderers: the words of the nodes are looked for in one of them, those of people in the other.
 
+
+@pytest.mark.renderer("classic")
 def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
-    if clean.vue:
-        return  # The search box is the same in both, and the words below are looked for in both.
     open_search(clean)
     missed = {}
     for info in pack.values():
@@ -20,6 +22,7 @@ def test_every_word_finds_its_node_and_its_name_finds_it_first(clean, pack):
     assert not missed, missed
 
 
+@pytest.mark.renderer("nodes 2.0")
 def test_what_people_type_finds_the_node_that_helps(clean):
     open_search(clean)
     ranks = {}

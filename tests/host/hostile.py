@@ -14,7 +14,7 @@ VALUES: dict[str, Any] = {
     "huge": 1e308,
     "null": None,
     "true": True,
-    "array": [0.5] * 5_000,
+    "array": [0.5] * 500,
     "nested": [[[[HTML]]]],
     "object": {"__proto__": {"HACKED": 1}, "constructor": {"prototype": {"HACKED": 1}}, HTML: HTML},
 }

@@ -42,7 +42,7 @@ def with_test_models(prompt):
             if isinstance(value, list) and value[0] in outputs:
                 part["inputs"][name] = [value[0], outputs[value[0]][value[1]]]
         if "steps" in part["inputs"]:
-            part["inputs"]["steps"] = 4
+            part["inputs"]["steps"] = 2
     return out
 
 

@@ -125,11 +125,11 @@ def test_encoding_with_estimated_statistics_beats_the_core(mode):
 
 
 def test_a_video_vae_is_tiled_in_space():
-    vae, latent = tiny("wan"), noise(1, 16, 2, 16, 28)
+    vae, latent = tiny("wan"), noise(1, 16, 2, 8, 28)
     image, outcome = decode(vae, latent, VAETiles("exact", 128, 128, 64))
     wanted = vae.decode(latent)
     wanted = wanted.reshape(-1, *wanted.shape[-3:])
-    assert wanted.shape == (5, 128, 224, 3)
+    assert wanted.shape == (5, 64, 224, 3)
     core = vae.decode_tiled(latent, tile_x=16, tile_y=16, overlap=8).reshape(wanted.shape)
     mean, worst = errors(image, wanted)[1], errors(core, wanted)[1]
     print(f"\nvideo: mean {mean:.2e}, core {worst:.2e}")
@@ -143,7 +143,7 @@ def test_a_video_vae_is_tiled_in_space():
 
 
 def test_frames_that_the_decoder_mixes_go_through_together():
-    vae, latent = tiny("svd"), noise(4, 4, 16, 28)
+    vae, latent = tiny("svd"), noise(4, 4, 8, 28)
     wanted = vae.decode(latent)
     alone = torch.cat([vae.decode(latent[at : at + 1]) for at in range(4)])
     apart, apart_mean = errors(alone, wanted)
@@ -210,7 +210,7 @@ def nearest(ratio=8):
 def narrow_sizes():
     """(height, width) of 8 to 400 by 8 to 1000 px: the narrow, the ends, those about a tile, and some drawn."""
     named = [(height, width) for height in (8, 16, 96, 136, 400) for width in (8, 72, 520, 928, 1000)]
-    drawn = torch.randint(0, 1 << 20, (60, 2), generator=torch.Generator().manual_seed(4)).tolist()
+    drawn = torch.randint(0, 1 << 20, (24, 2), generator=torch.Generator().manual_seed(4)).tolist()
     return [*named, *((8 + a % 50 * 8, 8 + b % 125 * 8) for a, b in drawn)]
 
 
@@ -347,7 +347,7 @@ def test_a_cancel_stops_within_a_tile(monkeypatch):
 
 
 def test_half_precision_is_no_further_off_than_untiled():
-    vae, latent = tiny("kl"), shifted()[..., :28, 32:60]
+    vae, latent = tiny("kl"), shifted()[..., :20, 38:58]
     wanted = vae.decode(latent)
     vae.first_stage_model.to(torch.bfloat16)
     vae.vae_dtype = torch.bfloat16

@@ -76,7 +76,7 @@ def _wan() -> torch.nn.Module:
     from comfy.ldm.wan.vae import WanVAE
 
     return WanVAE(
-        dim=16,
+        dim=8,
         z_dim=16,
         dim_mult=[1, 1, 1, 1],
         num_res_blocks=1,

@@ -44,7 +44,7 @@ class Attentive(patched.PatchedDenoiser):
 )
 def test_self_attention_guidance_is_the_canvas(settings, batch):
     """A network that attends to every other column, in tiles that begin on even ones."""
-    plain, x = denoiser(), noise(batch, 4, 48, 80, seed=3)
+    plain, x = denoiser(), noise(batch, 4, 40, 64, seed=3)
     plain.model.diffusion_model.patch_size = 2
     model = with_guidance(plain)
     whole, without = (sample(one, x, prompt(1), prompt(2), steps=3) for one in (model, plain))

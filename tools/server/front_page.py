@@ -27,7 +27,7 @@ class FrontPage:
     """The front end in `page` (Playwright's), drawn with Nodes 2.0 if `vue`; `posted`: the address of every prompt that was sent."""
 
     def __init__(self, browser: Browser, url: str, vue: bool, viewport: dict[str, int] = VIEWPORT) -> None:
-        self.url, self.vue = url, vue
+        self.url = url
         self.said: list[str] = []
         self.posted: list[str] = []
         self.page: Page = browser.new_page(viewport=viewport, has_touch=True)
@@ -42,13 +42,18 @@ class FrontPage:
         # Whatever a page before this one has left in the settings; the minimap lies over the canvas.
         self.set("Comfy.Minimap.Visible", False)
         self.set("Comfy.ColorPalette", "dark")
-        self.set("Comfy.VueNodes.Enabled", vue)
-        self.page.wait_for_function("on => !!LiteGraph.vueNodesMode === on", arg=vue)
+        self.draw_with(vue)
 
     def reload(self) -> None:
         """Load the page again, as with F5."""
         self.page.reload(wait_until="domcontentloaded")
         self._settle()
+
+    def draw_with(self, vue: bool) -> None:
+        """Change the renderer: Nodes 2.0 if `vue`, else the classic one."""
+        self.vue = vue
+        self.set("Comfy.VueNodes.Enabled", vue)
+        self.page.wait_for_function("on => !!LiteGraph.vueNodesMode === on", arg=vue)
 
     def set(self, name: str, value: Any) -> None:
         """Change a setting of the front end."""

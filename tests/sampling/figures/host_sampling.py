@@ -21,7 +21,7 @@ def noise(shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def sample(model, shape, sampler="euler", steps=8, seed=5, latent=None, mask=None, positive=None, cfg=3.0, scheduler="normal", denoise=1.0):
+def sample(model, shape, sampler="euler", steps=5, seed=5, latent=None, mask=None, positive=None, cfg=3.0, scheduler="normal", denoise=1.0):
     """The host's whole way from noise to latent."""
     latent = 0.5 * noise(shape, 1) if latent is None else latent
     with torch.inference_mode():
