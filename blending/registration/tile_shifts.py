@@ -28,7 +28,7 @@ def brightness(pixels: torch.Tensor) -> torch.Tensor:
     return luma * pixels[..., 3].float() if pixels.shape[-1] == 4 else luma
 
 
-class Strip:
+class SharedStrip:
     """Where tiles `first` and `second` overlap, in pixels of the tiles.
 
     Attributes:
@@ -56,14 +56,14 @@ class Strip:
         return fixed, sampled_at(second[..., None], *lines)[..., 0]
 
 
-def strips(layout: GridLayout, size: tuple[int, int]) -> Iterator[Strip]:
+def strips(layout: GridLayout, size: tuple[int, int]) -> Iterator[SharedStrip]:
     """The overlap of every tile of `size` (height, width) with the one to its left and the one above."""
     rows, columns = layout.counts
     for row, column in product(range(rows), range(columns)):
         index = row * columns + column
         for there, before, beside in ((column, index - 1, True), (row, index - columns, False)):
             if there:
-                strip = Strip(layout, size, before, index, beside)
+                strip = SharedStrip(layout, size, before, index, beside)
                 if min(strip.size) > 0:
                     yield strip
 
@@ -96,7 +96,7 @@ def check_room(layout: GridLayout, size: tuple[int, int], max_shift: float, alon
     return reach
 
 
-class Found:
+class MeasuredShifts:
     """What was measured for one picture of a batch.
 
     Attributes:
@@ -124,7 +124,7 @@ def measure_shifts(
     reach: float,
     reference: torch.Tensor | None = None,
     step: Callable[[], None] = lambda: None,
-) -> list[Found]:
+) -> list[MeasuredShifts]:
     """Compare every tile with its neighbours, or where there is a reference, with its own part of that as well.
 
     Args:
@@ -142,7 +142,7 @@ def measure_shifts(
     """
     compare, piece = _Comparisons(len(layout), reach), max(_PIECE, 2 * least_side(reach))
     held: dict[int, torch.Tensor] = {}
-    into: dict[int, list[Strip]] = {}
+    into: dict[int, list[SharedStrip]] = {}
     if reference is not None:
         check_finite(reference, "the reference", "the node that made it")
         check_scene(reference, layout, "the reference")
@@ -163,7 +163,7 @@ def measure_shifts(
         held.pop(index - layout.counts[1], None)
         step()
     compare.finish()
-    return [compare.found.get(picture) or Found(len(layout)) for picture in range(len(tile))]
+    return [compare.found.get(picture) or MeasuredShifts(len(layout)) for picture in range(len(tile))]
 
 
 class _Comparisons:
@@ -175,7 +175,7 @@ class _Comparisons:
 
     def __init__(self, tiles: int, reach: float) -> None:
         self.tiles, self.reach = tiles, reach
-        self.found: dict[int, Found] = {}
+        self.found: dict[int, MeasuredShifts] = {}
         self.waiting: dict[tuple[int, ...], list[tuple]] = {}
         self.pixels = 0
 
@@ -195,7 +195,7 @@ class _Comparisons:
             rows = zip(*(column.tolist() for column in (*shifts[:3], doubts)), strict=True)
             for block, (dy, dx, confidence, doubt) in enumerate(rows):
                 first, second = jobs[block // pictures][:2]
-                self.found.setdefault(block % pictures, Found(self.tiles)).add(first, second, dy, dx, confidence, doubt)
+                self.found.setdefault(block % pictures, MeasuredShifts(self.tiles)).add(first, second, dy, dx, confidence, doubt)
         self.waiting, self.pixels = {}, 0
 
 

@@ -15,7 +15,7 @@ def align(tiles, layout, max_shift=4.0, **links):
     return node("TileworkAlignTiles", tiles=tiles, layout=layout, max_shift=max_shift, **links)
 
 
-def shifted(by=3, batch=1, channels=3, kind="texture"):
+def shifted(by=3, batch=1, channels=3, kind="noise"):
     """Picture 1, split 2, tile 1 shifted 3, aligned 4, blend 5, compare 6 with the picture, report 7."""
     prompt = {"1": source(500, 400, batch=batch, channels=channels, kind=kind), "2": split(["1", 0], tile=256, overlap=64)}
     prompt["3"] = node("TileworkTestShift", images=["2", 0], index=1, by=by)

@@ -8,7 +8,7 @@ from tilework.blending import METHODS, TileLayout, compose, cut
 from tilework.blending.layout.regroup import gather, tile_spans
 from tilework.blending.layout.windows import WINDOWS
 
-BOUND = {method: 1e-6 for method in WINDOWS} | {"optimal seam": 1e-5, "multiband": 1e-5, "gradient": 1e-4, "auto": 1e-4}
+BOUND = {method: 1e-6 for method in WINDOWS} | {"optimal seam": 1e-5, "multiband": 1e-5, "gradient": 1e-4, "auto": 1e-4, "confidence": 1e-6}
 SIZES = [(1, 1), (1, 1024), (16, 16), (129, 128), (195, 250), (150, 300), (256, 256)]
 
 
