@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
-from .difference import Places
+from .difference import ChangedPlaces
 
-_ROWS_PIXELS = 1 << 20
+_ROWS_PIXELS = 1 << 19
 _CLOSE = 5  # gaps up to this are closed
 _AUTO_SHARE = 2e-5  # of the picture
 _AUTO_LEAST = 24
@@ -38,7 +38,7 @@ def least_area(asked: int, size: tuple[int, int]) -> int:
     return asked if asked > 0 else max(_AUTO_LEAST, round(_AUTO_SHARE * size[0] * size[1]))
 
 
-def changed_areas(places: Places, least: int) -> Areas:
+def changed_areas(places: ChangedPlaces, least: int) -> Areas:
     """Joined places that are large enough, clear enough, and not only a line.
 
     Args:
@@ -131,7 +131,8 @@ def _widened(inside: torch.Tensor, side: int) -> torch.Tensor:
     out, reach = torch.empty_like(inside), side // 2
     for rows in _row_slices(inside.shape):
         first, last = max(0, rows.start - reach), min(len(inside), rows.stop + reach)
-        grown = F.max_pool2d(inside[first:last].float()[None], side, 1, reach)[0] > 0
+        grown = inside[first:last].float()[None]
+        grown = F.max_pool2d(F.max_pool2d(grown, (side, 1), 1, (reach, 0)), (1, side), 1, (0, reach))[0] > 0
         out[rows] = grown[rows.start - first :][: len(out[rows])]
     return out
 

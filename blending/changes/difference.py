@@ -24,7 +24,7 @@ from .tone import Tone
 _SIGMA = 1.0  # pixels, or cells where cells are compared
 _RADIUS = 3
 _HALO = _RADIUS + 3  # and what the structure looks at
-_PIXELS_AT_ONCE = 1 << 19
+_PIXELS_AT_ONCE = 1 << 18
 # CIEDE2000 is at most this many times the distance in Lab: a and b may be stretched by 1.5, hue and chroma twist by 1.37.
 _STEEPEST = 2.06
 _HIDDEN = 1 / 1024
@@ -32,7 +32,7 @@ _ALPHA_LAB = 100.0  # Delta-E between there and not there
 
 DEGREES = 16
 _LOWEST, _HIGHEST = 0.25, 40.0  # Lab units per pixel
-_SAMPLES = 1 << 21
+_SAMPLES = 1 << 18
 _FEW = 64
 _QUIET = 0.3  # of the pixels of one structure that are taken to be unchanged, at least
 _TAIL = 6.0  # times that quantile: as far as noise reaches
@@ -99,7 +99,7 @@ def compare(
         degree[top:end] = structure
         seen = torch.zeros_like(structure, dtype=torch.bool)
         seen[max(0, rows[0] - top) : max(0, rows[1] - top), columns[0] : columns[1]] = True
-        quick = (lab - edited).norm(dim=0)
+        quick = (lab - edited).square_().sum(0).sqrt_()
         if gone is not None:
             seen &= gone[inner] < 1
         picked = torch.zeros_like(seen).view(-1)
@@ -134,7 +134,7 @@ def thresholds(difference: Difference, least: float) -> torch.Tensor:
     return (_TAIL * quiet).clamp(least, _MOST_RAISED * least).float()
 
 
-class Places(NamedTuple):
+class ChangedPlaces(NamedTuple):
     """Where the pictures differ by more than the limit of the place's structure, `changed`, and by clearly more, `clear`.
 
     Both bool [n, m].
@@ -144,17 +144,17 @@ class Places(NamedTuple):
     clear: torch.Tensor
 
 
-def changed_places(difference: Difference, limits: torch.Tensor) -> Places:
+def changed_places(difference: Difference, limits: torch.Tensor) -> ChangedPlaces:
     """The places that have changed.
 
     Smoothing carries a change over its edge; what is less than `_EDGE` of the most within two pixels is that, and left out.
     """
-    out = Places(*(torch.empty_like(difference.delta_e, dtype=torch.bool) for _ in range(2)))
+    out = ChangedPlaces(*(torch.empty_like(difference.delta_e, dtype=torch.bool) for _ in range(2)))
     height, width = out.changed.shape
     strip = max(1, _PIXELS_AT_ONCE // width)
     for top in range(0, height, strip):
         end, first = min(top + strip, height), max(0, top - 2)
-        near = F.max_pool2d(difference.delta_e[first : end + 2][None], 5, 1, 2)[0, top - first :][: end - top]
+        near = _most_near(difference.delta_e[first : end + 2])[top - first :][: end - top]
         delta = difference.delta_e[top:end]
         limit = limits.to(delta.device)[difference.degree[top:end].long()]
         out.changed[top:end] = (delta >= limit) & (delta >= _EDGE * near)
@@ -203,13 +203,18 @@ def _smooth(planes: torch.Tensor) -> torch.Tensor:
     return gaussian_blur2d(planes[None], (side, side), (_SIGMA, _SIGMA), border_type="replicate")[0]
 
 
+def _most_near(plane: torch.Tensor) -> torch.Tensor:
+    """The largest value within two pixels along both axes, [h, w]."""
+    return F.max_pool2d(F.max_pool2d(plane[None], (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0]
+
+
 def _degree(lab: torch.Tensor) -> torch.Tensor:
     """How steep lightness and colour are near each pixel, as a step of a logarithmic scale, uint8 [h, w]."""
     padded = F.pad(lab[None], (1, 1, 1, 1), mode="replicate")[0]
     along = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]).square().sum(0)
     across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]).square().sum(0)
     slope = (along + across).sqrt_().mul_(0.5)
-    slope = F.max_pool2d(slope[None], 5, 1, 2)[0]
+    slope = _most_near(slope)
     share = (slope.clamp_min(_LOWEST) / _LOWEST).log_() / math.log(_HIGHEST / _LOWEST)
     return (share * (DEGREES - 1)).round_().clamp_(0, DEGREES - 1).byte()
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
-_ROWS_PIXELS = 1 << 19  # worked on at once
+_ROWS_PIXELS = 1 << 18  # worked on at once
 _SWEEPS = 2
 _MOST_CYCLES = 40
 _COARSEST = 4

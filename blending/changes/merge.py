@@ -17,7 +17,7 @@ from .difference import changed_places, compare, thresholds
 from .edited_view import EditedView
 from .paste import paste
 from .registration import find_edit_frame
-from .report import Found, described
+from .report import EditFindings, edit_report
 from .tone import Tone, find_tone
 
 ALIGN = ("shift", "shift and scale", "off")
@@ -134,7 +134,7 @@ def merge_changes(
         found.append(facts._replace(taken=float(soft[index].count_nonzero()) / soft[index].numel()))
     if image is None:
         image = original if len(original) == count else original.expand(count, -1, -1, -1)
-    return Merged(image, soft, areas, described(found, settings.match_color))
+    return Merged(image, soft, areas, edit_report(found, settings.match_color))
 
 
 class _Part:
@@ -172,12 +172,12 @@ def _checked(original: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor | 
 
 def _find(
     original: torch.Tensor, edited: torch.Tensor, settings: MergeSettings, allowed: torch.Tensor | None, watch: _Part | None
-) -> tuple[Areas, Found, EditedView, Tone]:
+) -> tuple[Areas, EditFindings, EditedView, Tone]:
     """What has changed in one picture, and how the edited one is to be read."""
     size = tuple(original.shape[:2])
     cell = max(1, math.ceil(max(side / own for side, own in zip(size, edited.shape[:2], strict=True)) / _COARSER))
     view = EditedView(edited, size)
-    facts = Found(size, tuple(edited.shape[:2]), cell, settings.align, settings.threshold)
+    facts = EditFindings(size, tuple(edited.shape[:2]), cell, settings.align, settings.threshold)
     if view.untouched and original.shape == edited.shape and torch.equal(original, edited):
         nothing = torch.zeros(size, dtype=torch.bool, device=original.device)
         return Areas(nothing, 0, 0), facts._replace(identical=True), view, _no_tone(original)

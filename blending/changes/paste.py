@@ -13,7 +13,7 @@ from .edited_view import EditedView
 from .membrane import harmonic
 from .tone import Tone
 
-_ROWS_PIXELS = 1 << 19
+_ROWS_PIXELS = 1 << 18
 _ALL_AT_ONCE = 1 << 20  # pixels of an area up to which its channels are solved together
 # X-Dub's measure of what did not change. A border pixel that differs by more from what is usual at the border is content,
 # and its colour is not to bleed into the area.

@@ -8,7 +8,7 @@ from ..pixels.counted import counted
 from ..registration.frame import Frame
 
 
-class Found(NamedTuple):
+class EditFindings(NamedTuple):
     """What was found in one picture.
 
     Attributes:
@@ -41,13 +41,13 @@ class Found(NamedTuple):
     taken: float = 0.0
 
 
-def described(found: list[Found], match_color: bool) -> str:
+def edit_report(found: list[EditFindings], match_color: bool) -> str:
     """A paragraph for each picture."""
     texts = [_described(one, match_color) for one in found]
     return texts[0] if len(texts) == 1 else "\n\n".join(f"picture {index} of the batch\n{text}" for index, text in enumerate(texts))
 
 
-def _described(one: Found, match_color: bool) -> str:
+def _described(one: EditFindings, match_color: bool) -> str:
     if one.identical:
         return "The two pictures are identical, bit for bit: the original is passed on."
     lines = [_result(one)]
@@ -61,7 +61,7 @@ def _described(one: Found, match_color: bool) -> str:
     return "\n".join(lines)
 
 
-def _result(one: Found) -> str:
+def _result(one: EditFindings) -> str:
     dropped = f" {counted(one.dropped, 'smaller place')} left out." if one.dropped else ""
     if not one.areas:
         return f"Nothing has changed but the frame and the tone of the whole: the original is passed on.{dropped}"
@@ -73,7 +73,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share >= 1e-6 else "less than 0.0001 %"
 
 
-def _frame(one: Found) -> str:
+def _frame(one: EditFindings) -> str:
     if one.align == "off":
         return "not looked at (align is off)"
     if one.frame is None:
@@ -88,7 +88,7 @@ def _frame(one: Found) -> str:
     return f"{words}; undone ({frame.agree} of {counted(frame.sure, 'block')} agree)"
 
 
-def _tone(one: Found, match_color: bool) -> str:
+def _tone(one: EditFindings, match_color: bool) -> str:
     if not one.drift:
         return "as it was"
     done = "taken out of what was put in" if match_color else "left in what was put in (match_color is off)"

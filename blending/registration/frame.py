@@ -19,6 +19,7 @@ _AGREE = 0.35  # pixels, by which a block may be off
 _LEAST_SPREAD = 0.3  # of a side, that the blocks must span before they tell its scale
 _MOST_SCALE = 0.04
 _NOTHING = 0.04  # pixels: less than this is no move, and reading between pixels would only cost sharpness
+_NO_SCALE = 0.08  # pixels at the picture's sides: the same of a scale, which is known less well
 
 
 class Frame(NamedTuple):
@@ -101,7 +102,7 @@ def _settled(lines: list, size: tuple[int, int], agree: int, sure: int) -> Frame
     """The frame, without what is less than could be seen."""
     kept = []
     for (shift, scale), side in zip(lines, size, strict=True):
-        scale = 0.0 if scale is None or abs(scale) * side / 2 < _NOTHING else scale
+        scale = 0.0 if scale is None or abs(scale) * side / 2 < _NO_SCALE else scale
         if not scale and abs(shift - round(shift)) < _NOTHING:
             shift = float(round(shift))
         kept.append((shift, scale))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tilework.blending.changes import areas
 from tilework.blending.changes.areas import changed_areas, feathered, least_area
-from tilework.blending.changes.difference import Places
+from tilework.blending.changes.difference import ChangedPlaces
 
 
 def scene(**drawn):
@@ -41,18 +41,18 @@ def test_small_thin_and_faint_places_are_dropped():
     changed = scene(big=big, small=small, line=line, faint=faint)
     clear = changed.clone()
     clear[faint] = False
-    found = changed_areas(Places(changed, clear), 24)
+    found = changed_areas(ChangedPlaces(changed, clear), 24)
     assert (found.count, found.dropped) == (1, 3)
     assert torch.equal(found.inside, scene(big=big))
-    assert changed_areas(Places(changed, clear), 1).count == 3, "a faint place may be large instead"
+    assert changed_areas(ChangedPlaces(changed, clear), 1).count == 3, "a faint place may be large instead"
 
 
 def test_gaps_are_closed_and_corners_join():
     changed = scene(a=(slice(10, 20), slice(10, 20)), b=(slice(20, 30), slice(20, 30)), c=(slice(10, 20), slice(23, 33)))
     changed[14:16, 14:16] = False
-    found = changed_areas(Places(changed, changed), 10)
+    found = changed_areas(ChangedPlaces(changed, changed), 10)
     assert found.count == 1 and bool(found.inside[14:16, 14:16].all()) and bool(found.inside[15, 20:23].all())
-    assert changed_areas(Places(scene(), scene()), 10).count == 0
+    assert changed_areas(ChangedPlaces(scene(), scene()), 10).count == 0
 
 
 def test_the_least_area_follows_the_picture():
