@@ -140,8 +140,7 @@ class SeamCheck(io.ComfyNode):
         worst = torch.cat([strips for _, strips in sorted(_strips(images, reports), key=lambda one: one[0])])[:STRIPS]
         score, passed = max(report.score for report in reports), all(report.passed for report in reports)
         report = _joined(reports, plans)
-        return io.NodeOutput(_one_batch(maps), report, score, passed, worst, images, masks, ui=join_ui(pictures))
-        return io.NodeOutput(one_batch(maps), _joined(reports, plans), score, passed, worst, images, ui=join_ui(pictures))
+        return io.NodeOutput(one_batch(maps), report, score, passed, worst, images, masks, ui=join_ui(pictures))
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
