@@ -2,6 +2,6 @@
 
 import sys
 
-from .folder import main
+from .folder import judge_folder
 
-sys.exit(main())
+sys.exit(judge_folder())
