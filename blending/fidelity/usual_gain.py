@@ -49,7 +49,7 @@ def usual_gain(sums: CellSums, view: int) -> Gain:
         inside = (detail >= ends[index]) & (detail <= ends[index + 1])
         parts = [plane[inside] for plane in (source, result, common)]
         table.append(_fitted(*parts))
-        likeness.append((parts[2] / (parts[0] * parts[1]).sqrt().clamp_min(_STILL)).median())
+        likeness.append(((parts[2] + _STILL) / ((parts[0] + _STILL) * (parts[1] + _STILL)).sqrt()).median())
         left = (parts[1] - 2 * table[-1] * parts[2] + table[-1].square() * parts[0]).clamp_min(0)
         added.append((left.median() / (parts[0].median() + _STILL)).sqrt())
         middles.append(detail[inside].median())
