@@ -256,7 +256,7 @@ class LatentSeamBlend(io.ComfyNode):
         from ..blending.layout.mosaic import Mosaic
         from ..blending.layout.regroup import as_they_came, tile_spans
 
-        planned = [check_grid(plan, "Latent Seam Blend") for plan in layout]
+        planned = [check_grid(plan, "Latent Seam Blend", wraps=True) for plan in layout]
         items = [latent_samples(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         masks = [latent_mask(tile, f"item {i} of tiles") for i, tile in enumerate(tiles)]
         sizes = [len(item) for item in items]

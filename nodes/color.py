@@ -131,7 +131,7 @@ class ColorMatch(io.ComfyNode):
         masks = [_check_mask(one, f"item {i} of mask") for i, one in enumerate(masks)]
         settings = (method, strength, unchanged_only)
         if layouts:
-            known = (lambda one: check_grid(one, GAIN)) if method == GAIN else check_layout
+            known = (lambda one: check_grid(one, GAIN, wraps=True)) if method == GAIN else check_layout
             plans = [known(one).in_pixels() for one in layouts]
             done, words = _match_layouts(items, plans, references, masks, settings)
         else:

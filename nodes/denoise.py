@@ -108,7 +108,7 @@ def _layout_input() -> io.Input:
 
 def _settings(layout: Any, tiling: dict[str, Any]) -> TileSettings:
     """The inputs that both nodes have are named as the settings are."""
-    return TileSettings(layout=None if layout is None else check_grid(layout, "sampling in tiles"), **tiling)
+    return TileSettings(layout=None if layout is None else check_grid(layout, "sampling in tiles", wraps=True), **tiling)
 
 
 class TiledModel(SizesInWords):

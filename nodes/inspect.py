@@ -144,7 +144,7 @@ class SeamCheck(io.ComfyNode):
 
 
 def _plans(layouts: list[Any], images: list[torch.Tensor]) -> list[TileLayout]:
-    plans, count = [check_grid(_grid_of(layout), "Seam Check") for layout in layouts], len(images)
+    plans, count = [check_grid(_grid_of(layout), "Seam Check", wraps=True) for layout in layouts], len(images)
     if len(plans) == 1:
         plan, pictures = plans[0].in_pixels(), sum(len(image) for image in images)
         if len(plan) > 1 and pictures == len(plan) * plan.batch and all(tuple(image.shape[1:3]) == plan.tile_size for image in images):

@@ -58,7 +58,7 @@ class TilePrompts(io.ComfyNode):
     @classmethod
     def execute(cls, layout, conditioning, tile_conditioning, strength) -> io.NodeOutput:
         """Join the prompts, each tied to its tile."""
-        plan = check_grid(_only(layout, "layout", "one layout"), "Tile Prompts").in_pixels()
+        plan = check_grid(_only(layout, "layout", "one layout"), "Tile Prompts", wraps=True).in_pixels()
         hint = "one prompt for the whole picture; a list of captions belongs in tile_conditioning"
         base, share = _only(conditioning, "conditioning", hint), strength[0]
         if not 0 <= share <= 1:

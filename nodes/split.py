@@ -190,7 +190,7 @@ class LatentTileSplit(SizesInWords):
     def execute(cls, samples, tile_width, tile_height, overlap, multiple_of, downscale, layout=None) -> io.NodeOutput:
         """Plan and cut."""
         cells = latent_samples(samples)
-        given = None if layout is None else check_grid(layout, "Latent Tile Split")
+        given = None if layout is None else check_grid(layout, "Latent Tile Split", wraps=True)
         unit = downscale_ratio(samples, downscale, given)
         batch, height, width = cells.shape[0], cells.shape[-2], cells.shape[-1]
         mask = latent_mask(samples)

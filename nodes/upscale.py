@@ -68,7 +68,7 @@ class TiledUpscale(SizesAndOverlapInWords):
         from ..models.tiled_upscale import Request, upscale
 
         check_image(image)
-        given = None if layout is None else check_grid(layout, "Tiled Upscale")
+        given = None if layout is None else check_grid(layout, "Tiled Upscale", wraps=True)
         request = Request(tile_width, tile_height, overlap, statistics, tile_batch, given)
         result, plan, lines = upscale(upscale_model, image, request)
         return io.NodeOutput(result, ui=show(image, plan, lines))
