@@ -11,6 +11,7 @@ const MUTED = 2;
 const JOINTS = {
   TileworkSeamBlend: { tiles: ["tiles"], pictures: ["reference"] },
   TileworkLatentSeamBlend: { tiles: ["tiles"], pictures: [] },
+  TileworkAlignTiles: { tiles: ["tiles"], pictures: ["reference"] },
   TileworkColorMatch: { tiles: ["images"], pictures: ["reference"] },
   TileworkTilePrompts: { tiles: ["tile_conditioning"], pictures: [] },
   TileworkSeamCheck: { tiles: ["tiles"], pictures: ["image", "reference"] },
