@@ -25,7 +25,7 @@ _SMOOTH = 1.0  # px, Gaussian: what the six-point kernel reads between pixels wi
 _ROUNDS = 16
 _EDGE = 3  # px at each side that the filters' borders reach
 _PARTS = 4  # parts along the shorter side whose contradictions are the error
-_AT_ONCE = 1 << 22  # pixels of a batch that are worked on together
+_AT_ONCE = 1 << 21  # pixels of a batch that are worked on together
 
 # Detail of an 8-bit gradient alone has a gradient of at most 0.14 levels per pixel, in both directions together.
 _LEAST_GRADIENT = 0.2 / 255
@@ -149,7 +149,8 @@ def _peaks(fixed: torch.Tensor, moving: torch.Tensor, max_shift: float) -> tuple
     """
     _, height, width = fixed.shape
     window = (_hann(height)[:, None] * _hann(width)).to(fixed)
-    first, second = (torch.fft.rfft2((block - _smoothed(block, _coarse(block))) * window) for block in (fixed, moving))
+    planes = torch.stack((fixed, moving))
+    first, second = torch.fft.rfft2(_without_tone(planes, torch.ones_like(planes[:1])) * window)
     cross = first.conj() * second
     strength = cross.abs()
     # Frequencies that hold next to nothing hold noise, and count by what they hold.

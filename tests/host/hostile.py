@@ -33,6 +33,7 @@ SOURCES = {
 SOURCES["latent split"] = node(
     "TileworkLatentTileSplit", samples=["latent", 0], tile_width=64, tile_height=64, overlap=16, multiple_of=8, downscale=0
 )
+SOURCES["wide overlap"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "overlap": 32})
 SOURCES["one tile"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "tile_width": 1024, "tile_height": 1024})
 LINKS = {
     "IMAGE": ["image", 0],
@@ -46,6 +47,7 @@ LINKS = {
 # Where what fits the type is not yet what fits the node.
 OWN_LINKS = {
     "TileworkSeamBlend": {"tiles": ["split", 0]},
+    "TileworkAlignTiles": {"tiles": ["wide overlap", 0], "layout": ["wide overlap", 1]},
     "TileworkColorMatch": {"images": ["split", 0], "reference": ["image", 0]},
     "TileworkLatentSeamBlend": {"tiles": ["latent split", 0], "layout": ["latent split", 1]},
     "TileworkTilePrompts": {"layout": ["one tile", 1]},

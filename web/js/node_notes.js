@@ -22,6 +22,7 @@ const STYLE = `
 `;
 const NODES = new Set([
   "TileworkColorMatch",
+  "TileworkAlignTiles",
   "TileworkLatentTileDenoise",
   "TileworkTiledModel",
   "TileworkTilePrompts",

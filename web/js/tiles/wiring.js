@@ -13,6 +13,7 @@ const MUTED = 2;
 const JOINTS = {
   TileworkSeamBlend: { tiles: ["tiles"], pictures: ["reference", "base"] },
   TileworkLatentSeamBlend: { tiles: ["tiles"], pictures: [] },
+  TileworkAlignTiles: { tiles: ["tiles"], pictures: ["reference"] },
   TileworkColorMatch: { tiles: ["images"], pictures: ["reference"] },
   TileworkTilePrompts: { tiles: ["tile_conditioning"], pictures: [] },
   TileworkSeamCheck: { tiles: ["tiles"], pictures: ["image", "reference"] },
