@@ -222,7 +222,7 @@ def test_it_is_not_in_the_file_and_survives_save_reload_and_copy(page, front, se
           return Object.fromEntries(workflow.nodes.map((node) => [node.type, node.widgets_values]));
         }"""
     )
-    assert saved["TileworkTileSplit"] == [320, 256, 32, 16]
+    assert saved["TileworkTileSplit"] == [320, 256, 32, 16, "none", 0, 0]
     assert saved["TileworkSeamBlend"] == ["auto", 0, 0, 0, 0]
     assert saved["TileworkSeamCheck"] == [5, "report"]
     page.evaluate("text => T.shows(split, text)", text)

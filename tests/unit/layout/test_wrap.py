@@ -29,7 +29,7 @@ def rings(draw):
         return TileLayout.grid(17, width, 17, width, 0, lattice, wrap=(False, True)), 0, lattice
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rings(), st.sampled_from(WINDOWS), st.sampled_from([1, 2, 3]))
 def test_tiles_lie_around_the_ring_and_their_windows_add_up_to_one(drawn, window, scale):
     layout, overlap, lattice = drawn
