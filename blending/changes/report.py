@@ -70,7 +70,7 @@ def _result(one: EditFindings) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share >= 1e-6 else "less than 0.0001 %"
+    return f"{100 * share:.3g} %" if share >= 1e-6 else "less than 0.0001 %"
 
 
 def _frame(one: EditFindings) -> str:

@@ -14,6 +14,9 @@ from ..pixels.lab import from_f, lab_map, to_f
 
 _ROUNDS = 12
 _FAR = 2.5  # times the usual rest: changed
+_QUIET = 0.3  # of all cells that are taken to be unchanged, at least
+_SPREAD = 1.9  # from that quantile of the rest to what is usual
+_GUESSES = 64
 _LEAST_REST = 0.5  # Delta-E, below which no pixel counts as changed
 _VARIANCE_FLOOR = 0.05  # Lab units squared: a channel that holds next to nothing gets no gain
 _MOST_GAIN = 1.5
@@ -61,10 +64,10 @@ def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
     x, y = edited.double().cpu(), original.double().cpu()
     if x.shape[1] == 0:
         return nothing
-    gain, shift = nothing.gain, (y - x).median(1).values
+    gain, shift = nothing.gain, _likeliest_shift(y - x)
     for _ in range(_ROUNDS):
         rest = (y - gain[:, None] * x - shift[:, None]).norm(dim=0)
-        kept = rest <= _FAR * max(float(1.4826 * rest.median()), _LEAST_REST)
+        kept = rest <= _FAR * max(_SPREAD * float(rest.kthvalue(1 + int(_QUIET * (len(rest) - 1))).values), _LEAST_REST)
         if int(kept.sum()) < max(8, _LEAST_SHARE * x.shape[1]):
             return nothing
         own, aim = x[:, kept], y[:, kept]
@@ -73,6 +76,14 @@ def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
         shift = aim.mean(1) - gain * own.mean(1)
     largest = float(((gain - 1)[:, None] * own + shift[:, None]).norm(dim=0).max())
     return Tone(gain, shift, largest) if largest >= _NOTHING else nothing
+
+
+def _likeliest_shift(differences: torch.Tensor) -> torch.Tensor:
+    """The shift that most cells agree on, of those of some cells, none and the median, [C]: an edit may be the larger part."""
+    some = differences[:, :: max(1, differences.shape[1] // _GUESSES)]
+    guesses = torch.cat((torch.zeros_like(differences[:, :1]), differences.median(1, keepdim=True).values, some), 1)
+    agree = [int(((differences - guess[:, None]).norm(dim=0) <= 2 * _LEAST_REST).sum()) for guess in guesses.T]
+    return guesses[:, agree.index(max(agree))]
 
 
 def _mapped(colour: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:

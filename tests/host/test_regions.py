@@ -164,10 +164,18 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt):
     assert "the layout has 1 of 12 tiles, and Seam Check needs all of them" in refused(run_prompt, checked)
 
 
-def repaired(seamed, by, kind="smooth", method="none"):
+SMOOTH = {"1": source(WIDTH, HEIGHT, kind="smooth")}
+# Noise, enlarged: soft shapes everywhere.
+SHAPES = {
+    "small": source(WIDTH // 8, HEIGHT // 8),
+    "1": node("ImageScale", image=["small", 0], upscale_method="bicubic", width=WIDTH, height=HEIGHT, crop="disabled"),
+}
+
+
+def repaired(seamed, by, picture, method="none"):
     """A picture with seams, checked, and its failed boundaries put in anew from `by`: what a perfect model would paint."""
     prompt = {
-        "1": source(WIDTH, HEIGHT, kind=kind),
+        **picture,
         "first": split(["1", 0], tile=TILE, overlap=OVERLAP),
         "drift": seamed,
         "seams": blend(["drift", 0], ["first", 1], method),
@@ -188,15 +196,15 @@ def repaired(seamed, by, kind="smooth", method="none"):
 
 
 FAULTS = {
-    "drift": (node("TileworkTestLighten", images=["first", 0], index=5, levels=8.0), "smooth", "none"),
-    "ghost": (node("TileworkTestShift", images=["first", 0], index=5, by=6), "noise", "hann"),
+    "drift": (node("TileworkTestLighten", images=["first", 0], index=5, levels=8.0), SMOOTH, "none"),
+    "ghost": (node("TileworkTestShift", images=["first", 0], index=5, by=16), SHAPES, "hann"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_seam_check_finds_is_painted_anew_and_passes(report, run_entry, fault):
-    seamed, kind, method = FAULTS[fault]
-    prompt = repaired(seamed, ["1", 0], kind, method)
+    seamed, picture, method = FAULTS[fault]
+    prompt = repaired(seamed, ["1", 0], picture, method)
     outputs = run_entry(prompt)["outputs"]
     assert outputs["said"]["text"] == ["False"] and outputs["then"]["text"] == ["True"]
     far = (0, 0, GRID.tiles[5].x - 80, HEIGHT)
@@ -206,7 +214,7 @@ def test_what_seam_check_finds_is_painted_anew_and_passes(report, run_entry, fau
 
 
 def test_where_it_passes_at_once_nothing_is_painted(follow, report):
-    prompt = repaired(node("TileworkTestSlow", image=["first", 0], seconds=0.0), ["slow", 0])
+    prompt = repaired(node("TileworkTestSlow", image=["first", 0], seconds=0.0), ["slow", 0], SMOOTH)
     prompt["slow"] = node("TileworkTestSlow", image=["1", 0], seconds=0.0)
     messages = follow(prompt)
     assert not {"work", "slow"} & {data.get("node") for kind, data in messages if kind == "executing"}

@@ -186,6 +186,14 @@ def test_every_picture_of_a_batch_by_itself(portrait):
             assert torch.equal(merged.image[index], alone[index].image[0]) and torch.equal(merged.mask[index], alone[index].mask[0])
 
 
+def test_an_edit_may_be_the_larger_part(portrait):
+    """Three fifths are another picture: what is left tells tone and noise nevertheless."""
+    original, edited = portrait[0], portrait[0] * 0.9 + 0.05
+    edited[:, :, :115] = photograph("coffee", 192)[:, :115]
+    inside = merge_changes(original, eight_bit(edited), STILL).areas[0].inside
+    assert float(inside[:, :113].float().mean()) > 0.9 and not inside[:, 119:].any()
+
+
 def test_alpha_that_was_edited_is_a_change_and_hidden_colour_is_none(portrait):
     original = torch.cat((portrait[0], torch.ones(1, 192, 192, 1)), -1)
     edited = original.clone()
