@@ -42,7 +42,7 @@ class Limits(NamedTuple):
 # Measured on photographs that none of the rates are told of (`tests/unit/fidelity/fidelity_scenes.py`, TRIED).
 STRUCTURE_NAME, FINE_NAME, TONE, SHIFT = "structure", "fine detail", "tone", "shift"
 LIMITS = {
-    STRUCTURE_NAME: Limits(5.0, 0.04, 1.0),
+    STRUCTURE_NAME: Limits(4.0, 0.03, 0.7),
     FINE_NAME: Limits(6.0, 0.16, 3.2),
     TONE: Limits(5.0, 0.0, 1.7),
     SHIFT: Limits(6.0, 0.0, 0.5),
