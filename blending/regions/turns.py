@@ -42,11 +42,6 @@ class Side(NamedTuple):
         return int((self.weight > 0).int().argmax()) if bool((self.weight > 0).any()) else len(self.weight)
 
 
-def places(layout: TileLayout) -> tuple[Rect, ...]:
-    """The rectangles of the tiles that are here, in the order in which they are worked on."""
-    return layout.tiles if layout.present is None else tuple(layout.tiles[i] for i in layout.present)
-
-
 def check_turn(layout: TileLayout, index: int) -> Rect:
     """The rectangle of tile `index`.
 
@@ -55,7 +50,7 @@ def check_turn(layout: TileLayout, index: int) -> Rect:
     """
     if any(layout.wrap):
         raise ValueError("the layout wraps around, and tiles are taken one at a time within the picture only: split with wrap set to none")
-    tiles = places(layout)
+    tiles = layout.here
     if not 0 <= index < len(tiles):
         numbers = "its number is 0" if len(tiles) == 1 else f"numbered 0 to {len(tiles) - 1}"
         raise ValueError(
@@ -80,7 +75,7 @@ def takeover_sides(layout: TileLayout, index: int, window: str = "hann") -> list
         return [*_grid_side(2, xs, column, window), *_grid_side(1, ys, row, window)]
     found = []
     for dim, start, length, size in ((2, rect.x, rect.width, layout.canvas[1]), (1, rect.y, rect.height, layout.canvas[0])):
-        ramp = _ramp(places(layout), index, dim)
+        ramp = _ramp(layout.here, index, dim)
         weight = rising((torch.arange(ramp, dtype=torch.float64) + 0.5) / max(ramp, 1), window).float()
         inside = ((False, start > 0), (True, start + length < size))
         found += [Side(dim, far, weight) for far, there in inside if there and ramp]
