@@ -9,7 +9,6 @@ from comfy_api.latest import io
 
 from ..blending.pixels.counted import counted
 from ..host.progress import Watch
-from ..pictures.grid import with_caption
 from .inspect import REPORT, STOP, one_batch
 from .menu import CHECK
 from .types import Layout, Least, check_grid, check_image, one_for_each
@@ -183,10 +182,9 @@ def _shown(heat: torch.Tensor, report: FidelityReport) -> dict[str, Any]:
 
 
 def _drawn(heat: torch.Tensor, report: FidelityReport) -> Image.Image:
-    """The heat map of the worst picture, small, with the verdict under it."""
+    """The heat map of the worst picture, small; the verdict stands in the node."""
     from PIL import Image
 
     picture = heat[report.places[0].picture if report.places else 0]
     step = max(1, -(-max(picture.shape[:2]) // _SHOWN))
-    pixels = (picture[::step, ::step].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return with_caption(Image.fromarray(pixels), [report.plain()])
+    return Image.fromarray((picture[::step, ::step].clamp(0, 1) * 255).round().byte().cpu().numpy())

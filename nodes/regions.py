@@ -10,12 +10,14 @@ from comfy_api.latest import io
 
 from ..blending.layout.captions import describe_here
 from .menu import REPAIR
-from .types import Layout, SizesAndOverlapInWords, check_image, check_layout, size_inputs
+from .types import Layout, SizesAndOverlapInWords, check_image, check_layout, check_painted, size_inputs
 from .ui import show
 
 # The values of the combos, in front of the modules that hold what they stand for: those are not needed before a run.
 AVOID, OWN = "avoid", "own tile"
 WHOLE, COVER = "whole", "cover"
+DRAWN = 1280  # pixels of the longer side
+TINT = (0.25, 0.6, 1.0)
 MARGIN_TIP = "Image pixels around it that its tile shows too, so that a model sees what lies beside it; over them the tile fades out."
 
 
@@ -112,11 +114,9 @@ class ObjectTiles(SizesAndOverlapInWords):
 
 def _canvas(mask: torch.Tensor | None, image: torch.Tensor | None) -> tuple[torch.Tensor, tuple[int, int], Any]:
     """The picture to draw on, its size, and what of it is marked (None where there is no mask)."""
-    from ..blending.pixels.picture import check_mask
-
     if image is not None:
         check_image(image)
-    marked = None if mask is None else check_mask(mask)
+    marked = None if mask is None else check_painted(mask)
     if marked is None and image is None:
         raise ValueError("boxes alone do not say how large the picture is: connect image")
     size = tuple(image.shape[1:3]) if image is not None else tuple(marked.shape[1:])
@@ -124,8 +124,21 @@ def _canvas(mask: torch.Tensor | None, image: torch.Tensor | None) -> tuple[torc
         raise ValueError(
             f"mask is {marked.shape[2]} x {marked.shape[1]} and image {size[1]} x {size[0]}: connect a mask of the picture's own size"
         )
-    picture = image if image is not None else marked[..., None]
-    return picture, size, None if marked is None else (marked > 0).any(0).cpu().numpy()
+    lit = None if marked is None else (marked > 0).any(0)
+    return _tinted(image, lit, size), size, None if lit is None else lit.cpu().numpy()
+
+
+def _tinted(image: torch.Tensor | None, lit: torch.Tensor | None, size: tuple[int, int]) -> torch.Tensor:
+    """What the plan is drawn over: a small copy of the picture with what is marked tinted, [1, h, w, 3]."""
+    step = max(1, max(size) // DRAWN)
+    small = (
+        torch.full((1, -(-size[0] // step), -(-size[1] // step), 1), 0.25) if image is None else image[:1, ::step, ::step, :3].float().cpu()
+    )
+    small = small.expand(-1, -1, -1, 3)
+    if lit is None:
+        return small
+    share = 0.5 * lit[::step, ::step, None].float().cpu()
+    return small * (1 - share) + share * small.new_tensor(TINT)
 
 
 def _rects(boxes: Any) -> list:
@@ -183,10 +196,9 @@ class MaskTiles(SizesAndOverlapInWords):
     @classmethod
     def execute(cls, mask, tile_width, tile_height, overlap, margin, multiple_of, fit) -> io.NodeOutput:
         """Plan for what is marked."""
-        from ..blending.pixels.picture import check_mask
         from ..blending.regions.mask_regions import mask_layout, soft_mask
 
-        mask = check_mask(mask)
+        mask = check_painted(mask)
         plan = mask_layout(mask, tile_height, tile_width, overlap, margin, multiple_of, fit)
         lines = describe_here(plan) if len(plan) else ["the mask is empty: no tiles", "Seam Blend will give its base back as it is"]
         return io.NodeOutput(plan, len(plan), soft_mask(mask, margin), ui=show(mask[..., None], plan, lines))
@@ -213,7 +225,7 @@ class SelectTiles(io.ComfyNode):
                 io.String.Input(
                     "tiles",
                     default="",
-                    tooltip="Numbers and ranges with commas between them, such as 0, 3-5. Tiles are numbered from 0, row by row, as the picture shows. Empty and without a mask: all tiles.",
+                    tooltip="Numbers and ranges with commas between them, such as 0, 3-5. Tiles are numbered from 0, row by row, as the picture shows. Empty and without a mask: all tiles; none: no tile.",
                 ),
                 io.Boolean.Input("invert", default=False, tooltip="Take all the other tiles instead."),
                 io.Mask.Input("mask", optional=True, tooltip="Tiles that show something of this mask (above 0) are taken too. Of the whole picture, at any size."),
@@ -229,6 +241,6 @@ class SelectTiles(io.ComfyNode):
         """Choose."""
         from ..blending.regions.tile_numbers import chosen
 
-        plan = chosen(check_layout(layout), tiles, mask, invert)
+        plan = chosen(check_layout(layout), tiles, None if mask is None else check_painted(mask), invert)
         blank = torch.full((1, 1, 1, 1), 0.25)
         return io.NodeOutput(plan, len(plan), ui=show(blank, plan, describe_here(plan)))

@@ -15,6 +15,7 @@ from ..blending.pixels.picture import check_finite
 from ..host.latents import USUAL_DOWNSCALE
 
 Layout = io.Custom("TILE_LAYOUT")
+UNPAINTED = (1, 64, 64)
 
 
 def check_image(image: torch.Tensor, name: str = "image") -> torch.Tensor:
@@ -68,6 +69,19 @@ def check_grid(layout: Any, who: str, wraps: bool = False) -> GridLayout:
     if any(plan.wrap) and not wraps:
         raise ValueError(f"the layout wraps around, and {who} cannot follow a picture over its border: split with wrap set to none")
     return plan
+
+
+def check_painted(mask: torch.Tensor, name: str = "mask") -> torch.Tensor:
+    """A mask as floating point [B, H, W]; ValueError for what Load Image gives while nothing is painted on its picture."""
+    from ..blending.pixels.picture import check_mask
+
+    mask = check_mask(mask, name)
+    if tuple(mask.shape) == UNPAINTED and not mask.any():
+        raise ValueError(
+            f"{name} is an empty one of 64 x 64, which Load Image gives while nothing is painted: right-click it, Open in MaskEditor, paint, "
+            "save; or connect another mask"
+        )
+    return mask
 
 
 def latent_samples(latent: dict[str, Any], name: str = "samples") -> torch.Tensor:

@@ -143,16 +143,28 @@ def _number(draw: ImageDraw.ImageDraw, plan: TileLayout, fy: float, fx: float) -
     if room < LEAST_NUMBER_ROOM:
         return
     font = ImageFont.load_default(size=max(9, min(30, int(room / 3))))
-    wraps = plan.wrap
+    wraps, own = plan.wrap, _own_middles(plan)
     for index, tile in zip(plan.numbers, plan.here, strict=True):
         bottom, right = min(tile.y + tile.height, height), min(tile.x + tile.width, width)
         # Of a tile that goes on at the other side, where its middle is.
         middle = (tile.x + tile.width / 2) % width if wraps[1] else (tile.x + right) / 2
         centre = (middle * fx, ((tile.y + tile.height / 2) % height if wraps[0] else (tile.y + bottom) / 2) * fy)
+        if index in own:
+            centre = (own[index][1] * fx, own[index][0] * fy)
         half = (0.32 * font.size * len(str(index)) + 3, 0.55 * font.size + 1)
         # A dark plate and not an outline: outlining 80 numbers takes longer than blending their tiles.
         draw.rectangle((centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1]), fill=PLATE)
         draw.text(centre, str(index), fill=(255, 255, 255, 255), font=font, anchor="mm")
+
+
+def _own_middles(plan: TileLayout) -> dict[int, tuple[float, float]]:
+    """(y, x) of the middle of each tile's own share, for grids whose ramps have a place: their tiles may overlap by much."""
+    grid = plan if plan.kind == "grid" else plan.below
+    if grid is None or grid.ramp_places is None:
+        return {}
+    ys, xs = ([0.0, *cuts(axis), float(axis.size)] for axis in grid.axes)
+    columns = len(xs) - 1
+    return {i: ((ys[i // columns] + ys[i // columns + 1]) / 2, (xs[i % columns] + xs[i % columns + 1]) / 2) for i in range(len(grid.tiles))}
 
 
 def with_caption(picture: Image.Image, lines: list[str]) -> Image.Image:

@@ -72,14 +72,15 @@ def blend(
     whole = grid if grid is not None and not grid.needs_base else None
     if whole is None and method not in OVER_A_PICTURE:
         raise ValueError(
-            f"{method} works on all tiles of a grid together, and some are not here: use hann, or another of {', '.join(OVER_A_PICTURE)}"
+            f"{method} works on all tiles of a grid together, and some are not here: use auto or hann "
+            f"(or {', '.join(OVER_A_PICTURE[1:-1])})"
         )
     if base is None and (whole is None or mask is not None):
         what = "a mask says where the tiles may change a picture" if whole is not None else _missing(layout)
         raise ValueError(f"{what}, and none is connected to base: connect the picture that the tiles were cut from, at the result's size")
     if not len(layout):
         base = _fitted_base(base, layout, layout.batch, scale)
-        return Blended(base, base.new_zeros(base.shape[:3]), None, ["no tiles: the base is given back as it is"])
+        return Blended(base, base.new_zeros(base.shape[:3]), None, ["the base is given back as it is"])
     made = _whole_grid(tiles, whole, chosen, trim, scale, device, more) if whole is not None else None
     image, mosaic = made or (_canvas(base, layout, tiles, scale, device), None)
     seams = torch.zeros(image.shape[1:3], dtype=torch.bool, device=image.device)
@@ -91,6 +92,9 @@ def blend(
         rest = layout if whole is None else replace(layout, present=tuple(layout.numbers)[count:])
         seams = seams | paint(image, tiles[count:], rest, chosen.window, trim)
     lines = _under(image, seams, layout, base, mask, whole is not None)
+    if mosaic is None:
+        height, width = image.shape[1:3]
+        lines = [f"put into base by {chosen.window}, {width} x {height}" + (f", trim {trim}" if trim else ""), *lines]
     return Blended(image, seams.float().expand(image.shape[:3]), mosaic, lines)
 
 

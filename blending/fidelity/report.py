@@ -49,7 +49,7 @@ class Place:
     @property
     def cells(self) -> tuple[str, ...]:
         """Its row of the table, one text for each of COLUMNS."""
-        verdict = "changed" if self.fails else "kept"
+        verdict = "changed" if self.fails else "passes"
         return verdict, self.where, f"{self.box[3]} x {self.box[2]}", shown(self.severity), self.measure, self.what
 
     def sentence(self) -> str:
@@ -81,7 +81,7 @@ class TileRow:
     def cells(self) -> tuple[str, ...]:
         """Its row of the table, one text for each of TILE_COLUMNS."""
         step = "-" if self.step is None else f"{self.step:+.2f}"
-        return "changed" if self.fails else "kept", str(self.tile), shown(self.severity), *map(shown, self.severities), step
+        return "changed" if self.fails else "passes", str(self.tile), shown(self.severity), *map(shown, self.severities), step
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def true_overlap(plan: GridLayout) -> str:
 def describe_here(plan: TileLayout) -> list[str]:
     """The tiles of a layout that are here, of whatever kind it is, in two short lines."""
     if not len(plan):
-        return ["no tiles: the picture below is given back", "a small piece stands in for them in the list"]
+        return ["no tiles to work on: the picture is passed on as it is"]
     here, whole = len(plan), counted(len(plan.tiles), "tile")
     sizes = sorted({(tile.height * tile.width, tile.width, tile.height) for tile in plan.here})
     span = " to ".join(f"{width} x {height}" for _, width, height in (sizes[:1] if len(sizes) == 1 else (sizes[0], sizes[-1])))

@@ -11,6 +11,7 @@ from ..layout.grid import Rect, check_plan
 from ..layout.grid_layout import GridLayout
 from ..layout.region_layout import RegionLayout
 from ..layout.tile_layout import TileLayout
+from ..pixels.counted import counted
 from .boxes_apart import Box, both, grown, joined, near, parts_of
 from .mask_regions import span_around
 from .object_cuts import Cuts, plan_cuts
@@ -194,12 +195,14 @@ def _gap(a: Box, b: Box) -> int:
 
 def describe_objects(plan: ObjectPlan) -> list[str]:
     """What became of the objects, in short lines for people."""
-    lines = [f"{plan.objects} object{'s' * (plan.objects != 1)}, {len(plan.layout.tiles) - len(plan.own)} tiles"]
-    if plan.even:
-        share = 100 * plan.under / plan.even
-        lines.append(f"under the ramps lies {share:.0f} % of what an even grid would have there")
+    tiles = counted(len(plan.layout.tiles) - len(plan.own), "tile")
+    lines = [f"{counted(plan.objects, 'object')}, {tiles}" + (f" and {len(plan.own)} of objects" if plan.own else "")]
+    if plan.even and not plan.under:
+        lines.append("no border crosses an object; an even grid's would")
+    elif plan.even:
+        lines.append(f"borders cross {100 * plan.under / plan.even:.0f} % of what an even grid's would")
     elif plan.objects:
-        lines.append("an even grid would not cut them either")
+        lines.append("no border crosses an object; an even grid's would not either")
     for number, box in plan.own:
         rect = box.rect
         lines.append(f"tile {number} is an object's own: x {rect.x}, y {rect.y}, {rect.width} x {rect.height}")

@@ -11,6 +11,7 @@ from ..layout.reference import same_shape
 from ..layout.tile_layout import TileLayout
 from ..pixels.picture import check_mask
 
+NONE = "none"
 LONGEST_TEXT = 100_000  # more than all numbers of the largest layout want in practice
 _PART = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?\Z", re.ASCII)
 
@@ -22,7 +23,7 @@ def read_numbers(text: str, layout: TileLayout) -> set[int]:
         [0, 3, 4, 5]
 
     Args:
-        text: numbers and ranges, separated by commas or line breaks; may be empty.
+        text: numbers and ranges, separated by commas or line breaks; may be empty, or "none".
         layout: whose tiles are numbered from 0, row by row.
 
     Raises:
@@ -30,6 +31,8 @@ def read_numbers(text: str, layout: TileLayout) -> set[int]:
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"tiles has {len(text):,} characters, more than any list of tiles needs: type numbers such as 0, 3-5")
+    if text.strip() == NONE:
+        return set()
     last, here = len(layout.tiles) - 1, set(layout.numbers)
     found: set[int] = set()
     for part in re.split(r"[,;\n]", text):
@@ -51,11 +54,13 @@ def read_numbers(text: str, layout: TileLayout) -> set[int]:
 
 
 def write_numbers(numbers: set[int]) -> str:
-    """Numbers as the text that `read_numbers` reads: three and more in a row as a range.
+    """Numbers as the text that `read_numbers` reads: three and more in a row as a range, nothing as "none".
 
     >>> write_numbers({0, 3, 4, 5, 7, 8})
     '0, 3-5, 7, 8'
     """
+    if not numbers:
+        return NONE
     rows: list[list[int]] = []
     for number in sorted(numbers):
         if rows and number == rows[-1][-1] + 1:
@@ -98,7 +103,7 @@ def chosen(layout: TileLayout, text: str = "", mask: torch.Tensor | None = None,
 
     Args:
         layout: of any kind; tiles that are not here already cannot be chosen.
-        text: numbers and ranges; those and the tiles that the mask touches. Without text and mask: all.
+        text: numbers and ranges; those and the tiles that the mask touches. Without text and mask: all; "none": none.
         mask: as for `touched`.
         invert: the others instead.
 

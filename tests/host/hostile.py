@@ -33,10 +33,16 @@ SOURCES = {
 SOURCES["latent split"] = node(
     "TileworkLatentTileSplit", samples=["latent", 0], tile_width=64, tile_height=64, overlap=16, multiple_of=8, downscale=0
 )
+SOURCES["mask"] = node("SolidMask", value=1.0, width=96, height=64)
+SOURCES["taken"] = node("TileworkTileAt", image=["image", 0], layout=["split", 1], index=0)
+SOURCES["found"] = node("TileworkTestDetect", image=["split", 0])
+SOURCES["pieces"] = node("TileworkTestSegment", image=["split", 0], individual_masks=True)
 SOURCES["wide overlap"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "overlap": 32})
 SOURCES["one tile"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "tile_width": 1024, "tile_height": 1024})
 LINKS = {
     "IMAGE": ["image", 0],
+    "MASK": ["mask", 0],
+    "BOUNDING_BOX": ["found", 0],
     "LATENT": ["latent", 0],
     "MODEL": ["model", 0],
     "CONDITIONING": ["model", 1],
@@ -51,6 +57,9 @@ OWN_LINKS = {
     "TileworkColorMatch": {"images": ["split", 0], "reference": ["image", 0]},
     "TileworkLatentSeamBlend": {"tiles": ["latent split", 0], "layout": ["latent split", 1]},
     "TileworkTilePrompts": {"layout": ["one tile", 1]},
+    "TileworkObjectTiles": {"mask": ["mask", 0]},
+    "TileworkPutTile": {"tile": ["taken", 0]},
+    "TileworkMergeMasks": {"masks": ["pieces", 0]},
 }
 
 

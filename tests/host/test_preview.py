@@ -18,7 +18,18 @@ from tilework.tests.host.prompts import node
 
 # What the nodes send to the browser beside text.
 SHOWN = ("images", "tilework_layout", "tilework_seams", "tilework_solar")
-SILENT = {"TileworkAlignTiles", "TileworkColorMatch", "TileworkLatentTileDenoise", "TileworkTiledModel", "TileworkTilePrompts"}
+SILENT = {
+    "TileworkAlignTiles",
+    "TileworkColorMatch",
+    "TileworkDiffMerge",
+    "TileworkLatentTileDenoise",
+    "TileworkMergeDetections",
+    "TileworkMergeMasks",
+    "TileworkPutTile",
+    "TileworkTileAt",
+    "TileworkTiledModel",
+    "TileworkTilePrompts",
+}
 
 
 @contextmanager

@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt):
     cut = redone(tiles="3") | look
     cut["out"] = blend(["work", 0], ["again", 1], "multiband")
     cut["out"]["inputs"]["base"] = ["1", 0]
-    assert "multiband works on all tiles of a grid together, and some are not here: use hann" in refused(run_prompt, cut)
+    assert "multiband works on all tiles of a grid together, and some are not here: use auto or hann" in refused(run_prompt, cut)
     checked = redone(tiles="3") | {
         "check": node("TileworkSeamCheck", image=["out", 0], layout=["again", 1], threshold=5.0, on_fail="report")
     }

@@ -23,6 +23,12 @@ const STYLE = `
 const NODES = new Set([
   "TileworkColorMatch",
   "TileworkAlignTiles",
+  "TileworkDiffMerge",
+  "TileworkFidelityCheck",
+  "TileworkMergeDetections",
+  "TileworkMergeMasks",
+  "TileworkPutTile",
+  "TileworkTileAt",
   "TileworkLatentTileDenoise",
   "TileworkTiledModel",
   "TileworkTilePrompts",

@@ -89,6 +89,10 @@ const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === 
 export const isConnected = (node, name) => inputOf(node, name)?.link != null;
 
 /** The node and output that feed the input `name`; null where nothing does. */
+/** The nodes that take output `slot` directly. */
+export const takersOf = (node, slot) =>
+  (node.outputs?.[slot]?.links ?? []).map((id) => node.graph?.getNodeById?.(linkOf(node.graph, id)?.target_id)).filter(Boolean);
+
 export const originOf = (node, name) => {
   const end = isConnected(node, name) ? follow(node.graph, inputOf(node, name)) : null;
   return end?.off ? null : end;

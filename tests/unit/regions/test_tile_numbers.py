@@ -20,7 +20,7 @@ def test_numbers_ranges_and_blanks():
     assert chosen(LAYOUT, "3, 7").present == (3, 7)
     assert chosen(LAYOUT, "3, 7", invert=True).present == tuple(n for n in range(12) if n not in (3, 7))
     assert chosen(LAYOUT) is LAYOUT and chosen(LAYOUT, "0-11") is LAYOUT
-    assert len(chosen(LAYOUT, invert=True)) == 0
+    assert len(chosen(LAYOUT, invert=True)) == len(chosen(LAYOUT, " none ")) == 0 and chosen(LAYOUT, "none", invert=True) is LAYOUT
 
 
 def test_a_mask_chooses_every_tile_that_shows_something_of_it():

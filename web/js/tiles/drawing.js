@@ -91,9 +91,13 @@ function drawGrid(context, layout, [left, top, width, height], ratio, marked, ch
   outline(tileAt(layout, marked), MARK, 2);
 }
 
-/** All but the chosen tiles, or those that are here, lies in the dark; theirs are framed. */
+/** The chosen tiles, or those that are here, are framed; all but the chosen ones lies in the dark. */
 function drawChosen(context, layout, chosen, boxesOf, outline, place) {
   const numbers = [...(chosen ?? layout.present)];
+  if (!chosen) {
+    for (const number of numbers) outline(tileAt(layout, number), REGION, 2);
+    return;
+  }
   context.save();
   context.beginPath();
   context.rect(...place);
@@ -110,11 +114,9 @@ function drawChosen(context, layout, chosen, boxesOf, outline, place) {
   context.restore();
   for (const number of numbers) {
     const tile = tileAt(layout, number);
-    if (chosen) {
-      context.fillStyle = CHOSEN_FILL;
-      for (const box of boxesOf(tile)) context.fillRect(...box);
-    }
-    outline(tile, chosen ? CHOSEN : REGION, 2);
+    context.fillStyle = CHOSEN_FILL;
+    for (const box of boxesOf(tile)) context.fillRect(...box);
+    outline(tile, CHOSEN, 2);
   }
 }
 
@@ -166,8 +168,8 @@ function drawNumbers(context, layout, left, top, fy, fx, ratio) {
       const index = row * xs.length + column;
       if (!isHere(layout, index)) continue;
       const tile = tileAt(layout, index);
-      const x = left + middleOf(tile.x, tile.width, width, layout.wrap[1]) * fx;
-      const y = top + middleOf(tile.y, tile.height, height, layout.wrap[0]) * fy;
+      const x = left + (layout.ramps ? ownMiddle(layout, 1, column) : middleOf(tile.x, tile.width, width, layout.wrap[1])) * fx;
+      const y = top + (layout.ramps ? ownMiddle(layout, 0, row) : middleOf(tile.y, tile.height, height, layout.wrap[0])) * fy;
       plate(context, index, x, y, size, ratio);
     }
   }
@@ -194,6 +196,12 @@ function drawRegionNumbers(context, layout, left, top, fy, fx, ratio) {
     if (isHere(layout, first + index)) plate(context, first + index, left + tile.x * fx + half, top + tile.y * fy + 0.7 * size, size, ratio);
   });
 }
+/** The middle of a row's or column's own share of a grid whose tiles may overlap by much. */
+function ownMiddle(layout, axis, index) {
+  const ends = [0, ...cutsOf(layout, axis), layout.canvas[axis]];
+  return (ends[index] + ends[index + 1]) / 2;
+}
+
 /** The middle of what of a tile lies on the picture; of one that goes on at the other side, where its middle is. */
 const middleOf = (start, length, size, wraps) => (wraps ? (start + length / 2) % size : (start + Math.min(start + length, size)) / 2);
 

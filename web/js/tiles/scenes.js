@@ -10,7 +10,7 @@ import { costOf, memoryOf } from "./cost.js";
 import { countOf, describe, PlanError, planGrid, readLayout, sameLayout } from "./layout.js";
 import { cureOf } from "../cures.js";
 import { sizeAt } from "../sizes.js";
-import { isConnected, originKey, originOf, pictureOf, UNKNOWN, valueOf } from "../sources.js";
+import { isConnected, originKey, originOf, pictureOf, takersOf, valueOf, UNKNOWN } from "../sources.js";
 import { kept } from "./kept.js";
 import { selectionOf, toggleTile } from "./selection.js";
 import { thumbnail } from "./thumbnail.js";
@@ -116,9 +116,8 @@ export function splitScene(node, results, page = 0) {
     const { plan: other } = splitAbove(node);
     const same = canvas.size && other && String(other.layout.canvas) === String(canvas.size) && other.layout.unit % canvas.unit === 0;
     if (!same) return otherwise("The connected layout decides: run once to see its grid here.");
-    const { canvas: size, tile, origins, wrap } = other.layout;
-    const layout = kept([size, tile, origins, wrap, canvas.unit, canvas.batch], () => ({ ...other.layout, unit: canvas.unit, batch: canvas.batch }));
-    return planned(layout, null, canvas, pages);
+    const layout = kept([other.layout, canvas.unit, canvas.batch], () => ({ ...other.layout, unit: canvas.unit, batch: canvas.batch }));
+    return planned(layout, null, canvas, pages, ["the sizes come from the connected layout"]);
   }
   const { settings, unknown, error } = settingsOf(node);
   if (error) return { ...canvas, error, pages };
@@ -130,7 +129,8 @@ export function splitScene(node, results, page = 0) {
   const fits = countOf(layout) === 1 ? { text: "It fits in one tile: no need to split." } : null;
   const typed = ["tile_width", "tile_height"].map((name) => isConnected(node, name));
   // Other sizes are advised where sizes are typed, and for a picture that ends at its borders.
-  const advised = !plan.wrap.some(Boolean) && !plan.columns && !plan.rows;
+  const chosenFrom = takersOf(node, 1).some((one) => one.comfyClass === "TileworkSelectTiles"); // other tiles would have other numbers
+  const advised = !plan.wrap.some(Boolean) && !plan.columns && !plan.rows && !chosenFrom;
   const advice = (advised ? kept([plan, typed, "advice"], () => adviceFor(node, plan)) : null) ?? fits;
   return { ...planned(layout, settings.multipleOf, canvas, pages), advice };
 }
@@ -144,8 +144,15 @@ function tryPlan(plan) {
   }
 }
 
-function planned(layout, multipleOf, canvas, pages) {
-  const lines = describe(layout, multipleOf);
+/** How many of a layout's tiles are here. */
+function tilesHere(layout) {
+  const [all, here] = [countOf(layout), layout.present?.length];
+  return here === undefined || here === all ? `${all} tile${all === 1 ? "" : "s"}` : `${here} of ${all} tiles`;
+}
+
+function planned(layout, multipleOf, canvas, pages, more = []) {
+  const lines = layout.present || layout.regions ? [tilesHere(layout)] : describe(layout, multipleOf);
+  lines.push(...more);
   if (layout.unit === 1) lines.push(`tiles of ${memoryOf(layout.tile, countOf(layout) * layout.batch)} in memory`);
   if (canvas.ran) lines.push("size as in the last run");
   return {
@@ -158,14 +165,36 @@ function planned(layout, multipleOf, canvas, pages) {
   };
 }
 
-/** The Tile Split whose layout comes to this node: {plan} is its scene where it has a grid, {refused} what to show where it refuses. */
+/**
+ * The Tile Split whose layout comes to this node, through Select Tiles too: {plan} is its scene where it has a grid, {refused} what
+ * to show where it refuses.
+ */
 function splitAbove(node) {
   const origin = originOf(node, "layout");
+  if (origin && origin.node !== node && origin.node.comfyClass === "TileworkSelectTiles" && origin.slot === 0) return chosenAbove(origin.node);
   if (!origin || origin.node === node || !(origin.node.comfyClass in SPLITS) || origin.slot !== 1) return {};
   const scene = sceneOfSplit(origin.node);
   if (scene?.error) return { refused: { hint: "Tile Split cannot cut like this: it says why.", pages: 1 } };
   // What it advises is for its own widgets.
   return { plan: scene?.layout ? { ...scene, advice: null } : null };
+}
+
+/** The same for what a Select Tiles takes: as its widgets say, or as in its last run where a mask or another node decides. */
+function chosenAbove(some) {
+  if (depth > 8) return {};
+  depth += 1;
+  try {
+    const other = layoutAbove(some);
+    if (!other?.layout) return other ? { refused: other } : {};
+    const run = runOf(resultsOf(some), 0);
+    const { chosen } = selectionOf(some, other.layout);
+    if (!chosen) return run ? { plan: { ...shownRun(run, 1), advice: null } } : {};
+    const numbers = [...chosen].sort((a, b) => a - b);
+    const layout = kept(["chosen", other.layout, numbers], () => (numbers.length < countOf(other.layout) ? { ...other.layout, present: numbers } : other.layout));
+    return { plan: { ...other, layout, text: tilesHere(layout), more: "", advice: null } };
+  } finally {
+    depth -= 1;
+  }
 }
 
 const ANEW = "planned anew since the last run";
@@ -223,6 +252,8 @@ function layoutAbove(node) {
   return run ? shownRun(run, 1) : null;
 }
 
+const sameGrid = (a, b) => sameLayout({ ...a, present: null }, { ...b, present: null });
+
 /** Select Tiles: the layout that comes, the chosen tiles lit; a click writes their numbers. */
 export function selectScene(node, results, page = 0) {
   const other = layoutAbove(node);
@@ -230,16 +261,23 @@ export function selectScene(node, results, page = 0) {
   if (!other?.layout) return other ?? (run ? shownRun(run, results.records.length) : { hint: "Run once to see the tiles here." });
   const { layout } = other;
   const { chosen, named, refused } = selectionOf(node, layout);
-  const count = chosen ? chosen.size : null;
+  const decided = !chosen && !refused && run && sameGrid(run.layout, layout) ? run.layout : null;
+  const all = countOf(layout);
   const words = refused
     ? "The text names no tiles of this layout: type numbers such as 0, 3-5, or click them."
-    : count === null
-      ? "A mask, or another node, decides: run to see which tiles are taken."
-      : `${count} of ${countOf(layout)} tiles`;
+    : decided
+      ? `${tilesHere(decided)}, as of the last run`
+      : !chosen
+        ? "A mask, or another node, decides: run to see which tiles are taken."
+        : !chosen.size
+          ? "No tile: nothing will be redone."
+          : chosen.size === all && !named.size
+            ? `All ${all} tiles: nothing is chosen yet.`
+            : `${chosen.size} of ${all} tiles`;
   return {
     ...other,
     advice: null,
-    chosen: chosen ?? named ?? undefined,
+    chosen: chosen ?? (decided ? kept([decided, "taken"], () => new Set(decided.present ?? Array(all).keys())) : (named ?? undefined)),
     pick: (number) => toggleTile(node, layout, number),
     text: words,
     more: "Click a tile, or point at it with the arrow keys and press Enter, to take it or leave it.",

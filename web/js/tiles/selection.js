@@ -6,12 +6,14 @@ import { originOf, UNKNOWN, valueOf } from "../sources.js";
 import { countOf, isHere } from "./layout.js";
 
 const PART = /^\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?$/;
+const NONE = "none"; // all are meant where nothing is typed
 const LONGEST_TEXT = 100_000;
 
 /** The numbers that `text` names of `layout`: a Set; null where it is no list of its tiles. */
 export function readNumbers(text, layout) {
   if (typeof text !== "string" || text.length > LONGEST_TEXT) return null;
   const found = new Set();
+  if (text.trim() === NONE) return found;
   for (const part of text.split(/[,;\n]/)) {
     if (!part.trim()) continue;
     const [, first, end = first] = PART.exec(part) ?? [];
@@ -24,8 +26,9 @@ export function readNumbers(text, layout) {
   return found;
 }
 
-/** Numbers as such a text: three and more in a row as a range. */
+/** Numbers as such a text: three and more in a row as a range, nothing as "none". */
 export function writeNumbers(numbers) {
+  if (!numbers.size) return NONE;
   const rows = [];
   for (const number of [...numbers].sort((a, b) => a - b)) {
     if (rows.length && number === rows.at(-1).at(-1) + 1) rows.at(-1).push(number);
