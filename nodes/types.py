@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -61,6 +62,8 @@ def check_grid(layout: Any, who: str, wraps: bool = False) -> GridLayout:
         raise ValueError(
             f"the layout is of regions, and {who} needs a grid of tiles: connect the layout of a Tile Split that has none connected"
         )
+    if plan.present is not None and len(plan) == len(plan.tiles):
+        plan = replace(plan, present=None)
     if plan.present is not None:
         raise ValueError(
             f"the layout has {len(plan.present)} of {counted(len(plan.tiles), 'tile')}, and {who} needs all of them: connect the layout that "

@@ -22,6 +22,8 @@ _VARIANCE_FLOOR = 0.05  # Lab units squared: a channel that holds next to nothin
 _MOST_GAIN = 1.5
 _LEAST_SHARE = 0.05
 _NOTHING = 0.1  # Delta-E: a drift that is nowhere larger is none
+_MOST_DRIFT = 40.0  # Delta-E: no edit model shifts the whole by so much, and what seems so is another picture
+_FLAT = 0.5  # Lab units: an edit that is one colour shows nothing to measure a drift on
 
 
 class Tone(NamedTuple):
@@ -62,7 +64,7 @@ def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
     channels = original.shape[0]
     nothing = Tone(torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64), 0.0)
     x, y = edited.double().cpu(), original.double().cpu()
-    if x.shape[1] == 0:
+    if x.shape[1] == 0 or (float(x.std(1, correction=0).max()) < _FLAT <= float(y.std(1, correction=0).max())):
         return nothing
     gain, shift = nothing.gain, _likeliest_shift(y - x)
     for _ in range(_ROUNDS):
@@ -75,7 +77,7 @@ def find_tone(original: torch.Tensor, edited: torch.Tensor) -> Tone:
         gain = ((aim.var(1, correction=0) + floor) / (own.var(1, correction=0) + floor)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN)
         shift = aim.mean(1) - gain * own.mean(1)
     largest = float(((gain - 1)[:, None] * own + shift[:, None]).norm(dim=0).max())
-    return Tone(gain, shift, largest) if largest >= _NOTHING else nothing
+    return Tone(gain, shift, largest) if _NOTHING <= largest <= _MOST_DRIFT else nothing
 
 
 def _likeliest_shift(differences: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from ..layout.placement import read_scale
 from ..layout.reference import same_shape
 from ..layout.region_layout import RegionLayout
 from ..layout.tile_layout import TileLayout
-from ..pixels.picture import check_mask, outside
+from ..pixels.picture import check_finite, check_mask, in_channels, outside
 from .compose import compose_on
 from .methods import OVER_A_PICTURE, Method, method_named
 from .over_base import keep_outside, paint
@@ -69,7 +69,12 @@ def blend(
     chosen = method_named(method)
     regions = layout if isinstance(layout, RegionLayout) else None
     grid = layout.below if regions is not None else layout
-    whole = grid if grid is not None and not grid.needs_base else None
+    # Chosen tiles go over the base even where all of them are chosen: which those are must not change the picture's size.
+    over = base is not None and layout.present is not None
+    whole = grid if grid is not None and not grid.needs_base and not over else None
+    if not len(layout) and base is not None:
+        base = _fitted_base(base, layout, layout.batch, scale)
+        return Blended(base, base.new_zeros(base.shape[:3]), None, ["the base is given back as it is"])
     if whole is None and method not in OVER_A_PICTURE:
         raise ValueError(
             f"{method} works on all tiles of a grid together, and some are not here: use auto or hann "
@@ -78,9 +83,6 @@ def blend(
     if base is None and (whole is None or mask is not None):
         what = "a mask says where the tiles may change a picture" if whole is not None else _missing(layout)
         raise ValueError(f"{what}, and none is connected to base: connect the picture that the tiles were cut from, at the result's size")
-    if not len(layout):
-        base = _fitted_base(base, layout, layout.batch, scale)
-        return Blended(base, base.new_zeros(base.shape[:3]), None, ["the base is given back as it is"])
     made = _whole_grid(tiles, whole, chosen, trim, scale, device, more) if whole is not None else None
     image, mosaic = made or (_canvas(base, layout, tiles, scale, device), None)
     seams = torch.zeros(image.shape[1:3], dtype=torch.bool, device=image.device)
@@ -91,11 +93,22 @@ def blend(
     if len(layout) > count:
         rest = layout if whole is None else replace(layout, present=tuple(layout.numbers)[count:])
         seams = seams | paint(image, tiles[count:], rest, chosen.window, trim)
+    if mask is not None and base is not None and image.shape[-1] < base.shape[-1]:
+        image = _with_channels(image, base)
     lines = _under(image, seams, layout, base, mask, whole is not None)
     if mosaic is None:
         height, width = image.shape[1:3]
         lines = [f"put into base by {chosen.window}, {width} x {height}" + (f", trim {trim}" if trim else ""), *lines]
     return Blended(image, seams.float().expand(image.shape[:3]), mosaic, lines)
+
+
+def _with_channels(image: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """A blended picture with the channels of the base: grey is repeated, alpha is the base's."""
+    image = in_channels(image, min(base.shape[-1], 3))
+    if image.shape[-1] == base.shape[-1] or base.shape[1:3] != image.shape[1:3]:
+        return image
+    alpha = base[..., 3:].to(image).expand(image.shape[0], -1, -1, -1)
+    return torch.cat((image, alpha), -1)
 
 
 def _missing(layout: TileLayout) -> str:
@@ -135,6 +148,7 @@ def _fitted_base(base: torch.Tensor, layout: TileLayout, batch: int, scale: floa
         )
     if base.shape[0] not in (1, batch):
         raise ValueError(f"base has a batch of {base.shape[0]} and the tiles one of {batch}: connect one picture, or one for each")
+    check_finite(base, "base")
     return base.detach().float().expand(batch, -1, -1, -1)
 
 
@@ -147,9 +161,10 @@ def _under(
         return ["base is not seen: all tiles are here and no mask limits them"] if hidden else []
     below = _fitted_base(base, layout, image.shape[0], 0)
     if below.shape[1:] != image.shape[1:]:
+        what = "bring base to their size" if below.shape[1:3] != image.shape[1:3] else "bring both to the same channels"
         raise ValueError(
             f"base is {below.shape[2]} x {below.shape[1]} with {below.shape[3]} channels and the blended tiles are {image.shape[2]} x "
-            f"{image.shape[1]} with {image.shape[3]}: bring base to their size"
+            f"{image.shape[1]} with {image.shape[3]}: {what}"
         )
     weight = _fitted_mask(mask, layout, tuple(image.shape[:3]))
     keep_outside(image, below, weight)

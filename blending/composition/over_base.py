@@ -63,6 +63,8 @@ def paint(
         ValueError: for a tile that is missing, of other proportions, not finite or of more channels than `out`; for a trim that
             leaves nothing of a ramp, and a window that regions cannot have.
     """
+    if trim < 0:
+        raise ValueError(f"trim {trim} is negative: use 0 or more")
     size = tuple(out.shape[1:3])
     seams = torch.zeros(size, dtype=torch.bool, device=out.device)
     if len(tiles) != len(layout):

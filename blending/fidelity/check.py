@@ -26,6 +26,7 @@ from .report import TILE_TONE, TOLERANCE, FidelityReport, Place, TileRow
 from .tile_steps import LEAST_STEP, tile_steps
 
 LEAST_CELLS = 2
+MOST_TONE = 15.0  # Delta-E 2000: networks that repaint move the tone of the whole by less
 MOST_SEVERE = 100.0  # of a result that is another picture
 
 
@@ -116,6 +117,10 @@ def _check_one(
         whole = Place(picture, (0, 0, height, width), (height // 2, width // 2), STRUCTURE_NAME, MOST_SEVERE, "another picture", True)
         return [whole], [], profile, maps, grid.size
     places = found_places(picture, grid, measures, tolerance)
+    if profile.tone[0] > MOST_TONE * tolerance:
+        height, width = grid.size
+        what = f"tone of the whole moved by Delta-E {profile.tone[0]:.1f}"
+        places.append(Place(picture, (0, 0, height, width), (height // 2, width // 2), TONE, profile.tone[0] / MOST_TONE, what, True))
     tiles = [] if layout is None else _tiles(picture, sums, layout, grid.size, maps, tolerance)
     places += [_place_of(tile, layout, grid.size) for tile in tiles if tile.step is not None and abs(tile.step) / LEAST_STEP > tolerance]
     return places, tiles, profile, maps, grid.size

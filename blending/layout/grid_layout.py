@@ -73,7 +73,7 @@ class GridLayout(TileLayout):
         for name, places, at, length in zip("yx", self.ramp_places or (), origins, tile, strict=False):
             shared = [(b, a + length) for a, b in pairwise(at)]
             if len(places) != len(shared) or any(
-                not b <= start < stop <= end for (start, stop), (b, end) in zip(places, shared, strict=True)
+                not (b <= start < stop <= end or b == start == stop == end) for (start, stop), (b, end) in zip(places, shared, strict=True)
             ):
                 raise ValueError(f"the ramps along {name} do not lie in what neighbours share: {places} in {shared}"[:300])
 

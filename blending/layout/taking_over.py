@@ -33,11 +33,14 @@ def taking_over(axis: Axis, index: int, trim: int = 0, window: str = "hann") -> 
         window: one of RISES.
 
     Returns:
-        float32 [axis.tile]: 0 where what is finished stays, 1 where only the new tile is; 1 everywhere for the first.
+        float32 [axis.tile]: 0 where what is finished stays, 1 where only the new tile is; 1 everywhere for the first. Where the
+        axis' ramps have a place, the tile takes over within them.
     """
     if index == 0:
         return torch.ones(axis.tile)
     start, reach = axis.origins[index] + trim, axis.origins[index - 1] + axis.tile - trim
     middle = (start + reach) / 2
+    if axis.ramps is not None:
+        middle, reach = axis.ramps[index - 1]
     at = axis.origins[index] + torch.arange(axis.tile, dtype=torch.float64) + 0.5
     return rising((at - middle) / max(reach - middle, 1e-9), window).float()

@@ -248,7 +248,7 @@ class TileLayout:
                 batch=whole_numbers([record.get("batch", 1)], 1)[0],
                 unit=whole_numbers([record.get("unit", 1)], 1)[0],
                 kind=name,
-                wrap=tuple(bool(w) for w in record.get("wrap", (False, False))),
+                wrap=_two_flags(record.get("wrap", [False, False])),
                 present=None if present == "all" else whole_numbers(present, len(present)),
                 mask_size=None if mask_size is None else whole_numbers(mask_size, 2),
                 **kind._read_more(record),
@@ -285,6 +285,13 @@ def kinds() -> dict[str, type[TileLayout]]:
     from .region_layout import RegionLayout
 
     return {"grid": GridLayout, "regions": RegionLayout}
+
+
+def _two_flags(values: Any) -> tuple[bool, ...]:
+    """Two truth values, or TypeError; ValueError is left to the layout for another number of them."""
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, bool) for value in values):
+        raise TypeError(f"expected two truth values for wrap, got {values!r}"[:200])
+    return tuple(values)
 
 
 def _in_order(numbers: tuple[int, ...], count: int) -> bool:

@@ -66,18 +66,26 @@ def joined(boxes: Iterable[Box], gap: int, may: Callable[[Box], bool] = lambda b
     In order of their upper left corners.
     """
     left = sorted(boxes)
-    done: list[Box] = []
-    while left:
-        box = left.pop(0)
-        partner = next((other for other in left if near(box, other, gap) and may(both(box, other))), None)
-        if partner is None:
-            # What was done before may be near to what has grown since.
-            partner = next((other for other in done if near(box, other, gap) and may(both(box, other))), None)
-            if partner is None:
-                done.append(box)
-                continue
-            done.remove(partner)
-        else:
-            left.remove(partner)
-        left.insert(0, both(box, partner))
-    return sorted(done)
+    if not left:
+        return []
+    ends = np.array([(*box.low, *box.high) for box in left])
+    there = np.ones(len(left), bool)
+    for index in range(len(left)):
+        while there[index] and (other := _partner(left, ends, there, index, gap, may)) is not None:
+            left[index] = both(left[index], left[other])
+            ends[index] = (*left[index].low, *left[index].high)
+            there[other] = False
+    return sorted(box for box, is_there in zip(left, there, strict=True) if is_there)
+
+
+def _partner(boxes: list[Box], ends: np.ndarray, there: np.ndarray, index: int, gap: int, may: Callable[[Box], bool]) -> int | None:
+    """The first box that is near to this one and may be one with it."""
+    found = there & near_to(ends, boxes[index], gap)
+    found[index] = False
+    return next((int(one) for one in np.nonzero(found)[0] if may(both(boxes[index], boxes[one]))), None)
+
+
+def near_to(ends: np.ndarray, box: Box, gap: int) -> np.ndarray:
+    """Which of many boxes, int [n, 4] of low and high, lie less than `gap` pixels from one in both directions: bool [n]."""
+    (top, left), (bottom, right) = box
+    return (ends[:, 0] - bottom < gap) & (top - ends[:, 2] < gap) & (ends[:, 1] - right < gap) & (left - ends[:, 3] < gap)

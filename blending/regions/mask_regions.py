@@ -10,7 +10,7 @@ import torch
 from ..layout.grid import MAX_TILES, Rect, check_plan
 from ..layout.region_layout import RegionLayout
 from ..pixels.picture import check_mask
-from .boxes_apart import Box, grown, joined, parts_of
+from .boxes_apart import Box, both, grown, joined, parts_of
 
 WHOLE, COVER = "whole", "cover"
 FITS = (WHOLE, COVER)
@@ -83,7 +83,8 @@ def _cover(lit: np.ndarray, tile: tuple[int, int], overlap: int, margin: int, mu
     lengths = [
         min(math.ceil(side / multiple_of), math.ceil(size / multiple_of)) * multiple_of for side, size in zip(tile, lit.shape, strict=True)
     ]
-    inner = [length - 2 * rim - multiple_of for length in lengths]
+    # A tile that is as long as the picture has no rim there: all of the picture is in it.
+    inner = [length if length >= size else length - 2 * rim - multiple_of for length, size in zip(lengths, lit.shape, strict=True)]
     for name, length, room in zip(("height", "width"), lengths, inner, strict=True):
         if room < multiple_of:
             raise ValueError(
@@ -102,7 +103,16 @@ def _cover(lit: np.ndarray, tile: tuple[int, int], overlap: int, margin: int, mu
             spans = [span_around(box.low[axis], box.high[axis], lengths[axis], lit.shape[axis], multiple_of) for axis in (0, 1)]
             tiles.append(Rect(spans[0][0], spans[1][0], spans[0][1], spans[1][1]))
             cores.append(box.rect)
-    return tiles, cores, [rim] * len(tiles)
+    return *_once(tiles, cores), [rim] * len(set(tiles))
+
+
+def _once(tiles: list[Rect], cores: list[Rect]) -> tuple[list[Rect], list[Rect]]:
+    """Each place once, its core around those of all that came out there."""
+    held: dict[Rect, Box] = {}
+    for tile, core in zip(tiles, cores, strict=True):
+        box = Box((core.y, core.x), (core.y + core.height, core.x + core.width))
+        held[tile] = both(held[tile], box) if tile in held else box
+    return list(held), [box.rect for box in held.values()]
 
 
 def _next_box(left: np.ndarray, row: int, most: list[int]) -> Box:

@@ -7,6 +7,7 @@ they share. So the ramps' places are chosen, and the tiles around them follow.
 from __future__ import annotations
 
 import math
+from collections import deque
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -113,11 +114,16 @@ def _cheapest(under: np.ndarray, size: int, tile: int, width: int, step: int, co
 def _window_minimum(values: np.ndarray, nearest: int, farthest: int) -> tuple[np.ndarray, np.ndarray]:
     """For each place the least of `values` that lies `nearest` to `farthest` places before it, and where."""
     reached, came = np.full(len(values), math.inf), np.zeros(len(values), np.int64)
-    for back in range(nearest, farthest + 1):
-        moved = values[: len(values) - back]
-        better = moved < reached[back:]
-        reached[back:][better] = moved[better]
-        came[back:][better] = np.nonzero(better)[0]
+    # The candidates of the window that moves along, in order, each larger than those before it.
+    held: deque[int] = deque()
+    for place in range(nearest, len(values)):
+        entering = place - nearest
+        while held and values[held[-1]] > values[entering]:
+            held.pop()
+        held.append(entering)
+        if held[0] < place - farthest:
+            held.popleft()
+        reached[place], came[place] = values[held[0]], held[0]
     return reached, came
 
 

@@ -12,7 +12,7 @@ from ..layout.grid_layout import GridLayout
 from ..layout.region_layout import RegionLayout
 from ..layout.tile_layout import TileLayout
 from ..pixels.counted import counted
-from .boxes_apart import Box, both, grown, joined, near, parts_of
+from .boxes_apart import MOST_PARTS, Box, both, grown, joined, near, near_to, parts_of
 from .mask_regions import span_around
 from .object_cuts import Cuts, plan_cuts
 
@@ -77,6 +77,8 @@ def object_layout(
         box = _checked(rect, canvas)
         there[box.low[0] : box.high[0], box.low[1] : box.high[1]] = True
         found.append(box)
+    if len(found) > MOST_PARTS:
+        raise ValueError(f"there are {len(found)} objects, more than {MOST_PARTS}: leave out the small ones, for example by their score")
     cuts = [plan_cuts(there.sum(1 - axis, dtype=np.float64), tile[axis], overlap, multiple_of) for axis in (0, 1)]
     grid = _grid(canvas, tile, cuts)
     cut = [box for box in found if _crossed(box, cuts, there)]
@@ -139,9 +141,11 @@ def _with_own_tiles(
     if not boxes:
         return grid, [], list(cut)
     tiles, ramps, still = [], [], [box for box in cut if not fits(box)]
+    ends = np.array([(*box.low, *box.high) for box in found])
     for box in boxes:
         # Another tile of its own keeps half of the room between them, an object without one all of it.
-        others = [(other, 2) for other in boxes if other is not box] + [(one, 1) for one in found if not _inside(one, box)]
+        beside = [found[i] for i in np.nonzero(near_to(ends, box, 2 * margin + 1))[0]]
+        others = [(other, 2) for other in boxes if other is not box] + [(one, 1) for one in beside if not _inside(one, box)]
         room = _room(box, margin, limit)
         ramps.append(min([room, *(_gap(box, other) // share for other, share in others)]))
         wide = grown(box, room, grid.canvas)
@@ -162,15 +166,15 @@ def _with_own_tiles(
 
 def _gathered(own: list[Box], found: Sequence[Box], margin: int, limit: int, fits: Callable[[Box], bool]) -> list[Box]:
     """The boxes that get tiles: those that would fade out over each other are one, and so are objects that one would fade out over."""
+    ends = np.array([(*box.low, *box.high) for box in found])
     while True:
-        own = joined(own, 2 * margin, fits)
+        own, grew = joined(own, 2 * margin, fits), False
         for index, box in enumerate(own):
-            room = _room(box, margin, limit)
-            more = next((one for one in found if not _inside(one, box) and near(box, one, room) and fits(both(box, one))), None)
-            if more is not None:
-                own[index] = both(box, more)
-                break
-        else:
+            for other in np.nonzero(near_to(ends, box, _room(box, margin, limit)))[0]:
+                wider = both(own[index], found[other])
+                if wider != own[index] and fits(wider):
+                    own[index], grew = wider, True
+        if not grew:
             return own
 
 

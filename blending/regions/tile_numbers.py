@@ -108,7 +108,7 @@ def chosen(layout: TileLayout, text: str = "", mask: torch.Tensor | None = None,
         invert: the others instead.
 
     Returns:
-        the very layout where all of its tiles are chosen; one without tiles where none is.
+        the very layout where nothing is said; else one whose `present` says which tiles were chosen, none or all of them too.
 
     Raises:
         ValueError: as `read_numbers` and `touched` do.
@@ -116,10 +116,10 @@ def chosen(layout: TileLayout, text: str = "", mask: torch.Tensor | None = None,
     numbers = read_numbers(text, layout)
     if mask is not None:
         numbers |= touched(layout, mask)
-    elif not text.strip():
+    elif not re.sub(r"[,;\s]", "", text):
+        if not invert:
+            return layout
         numbers = set(layout.numbers)
     if invert:
         numbers = set(layout.numbers) - numbers
-    if len(numbers) == len(layout):
-        return layout
     return replace(layout, present=tuple(sorted(numbers)))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ..layout.grid import Axis, Rect
-from ..layout.grid_layout import GridLayout
+from ..layout.region_layout import RegionLayout
 from ..layout.taking_over import RISES, rising, taking_over
 from ..layout.tile_layout import TileLayout
 from ..pixels.counted import counted
@@ -51,6 +51,8 @@ def check_turn(layout: TileLayout, index: int) -> Rect:
     if any(layout.wrap):
         raise ValueError("the layout wraps around, and tiles are taken one at a time within the picture only: split with wrap set to none")
     tiles = layout.here
+    if not tiles:
+        raise ValueError("the layout has no tiles, as of an empty mask: there is nothing to take; mark something first")
     if not 0 <= index < len(tiles):
         numbers = "its number is 0" if len(tiles) == 1 else f"numbered 0 to {len(tiles) - 1}"
         raise ValueError(
@@ -69,16 +71,35 @@ def takeover_sides(layout: TileLayout, index: int, window: str = "hann") -> list
         window: one of `taking_over.RISES`.
     """
     rect = check_turn(layout, index)
-    if isinstance(layout, GridLayout) and layout.present is None:
-        row, column = divmod(index, layout.counts[1])
-        ys, xs = layout.axes
+    number = layout.numbers[index]
+    grid = layout.below if isinstance(layout, RegionLayout) else layout
+    if grid is not None and number < len(grid.tiles) and grid.present in (None, tuple(range(len(grid.tiles)))):
+        row, column = divmod(number, grid.counts[1])
+        ys, xs = grid.axes
         return [*_grid_side(2, xs, column, window), *_grid_side(1, ys, row, window)]
+    if isinstance(layout, RegionLayout) and number >= layout.grid_tiles:
+        return _region_sides(layout, number, window)
     found = []
     for dim, start, length, size in ((2, rect.x, rect.width, layout.canvas[1]), (1, rect.y, rect.height, layout.canvas[0])):
         ramp = _ramp(layout.here, index, dim)
         weight = rising((torch.arange(ramp, dtype=torch.float64) + 0.5) / max(ramp, 1), window).float()
         inside = ((False, start > 0), (True, start + length < size))
         found += [Side(dim, far, weight) for far, there in inside if there and ramp]
+    return found
+
+
+def _region_sides(layout: RegionLayout, number: int, window: str) -> list[Side]:
+    """A region takes over within its ramp, up to its core, which comes from it alone."""
+    tile = layout.tiles[number]
+    core, ramp = layout.cores[number - layout.grid_tiles], layout.ramps[number - layout.grid_tiles]
+    found = []
+    for dim, at in ((2, 1), (1, 0)):
+        for far in (False, True):
+            room = tile[at] + tile[at + 2] - core[at] - core[at + 2] if far else core[at] - tile[at]
+            wide = min(ramp, room)
+            rise = rising((torch.arange(wide, dtype=torch.float64) + 0.5) / max(wide, 1), window)
+            if room:
+                found.append(Side(dim, far, torch.cat((torch.zeros(room - wide), rise.float()))))
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ..layout.grid_layout import GridLayout
 from ..pixels.counted import counted
+from ..pixels.picture import check_pixels
 from .joint_solve import solve_shifts
 from .resample import sampled_at
 from .shift import AMBIGUOUS, DIFFERENT, FEATURELESS
@@ -148,6 +149,18 @@ def _in_words(shift: np.ndarray) -> str:
     return ", ".join(f"{abs(way):.2f} px {ahead if way > 0 else back}" for way, ahead, back in ways if way)
 
 
+def _check_alike(tile_at: Callable[[int], torch.Tensor], count: int) -> None:
+    """Refuse tiles of different sizes, or that are no pictures, by their number."""
+    shape = tuple(tile_at(0).shape)
+    for index in range(count):
+        tile = check_pixels(tile_at(index), f"tile {index}")
+        if tuple(tile.shape) != shape:
+            raise ValueError(
+                f"tile {index} is {tile.shape[2]} x {tile.shape[1]} with {tile.shape[3]} channels and tile 0 is {shape[2]} x "
+                f"{shape[1]} with {shape[3]}: all tiles must come back alike"
+            )
+
+
 def align_tiles(
     tile_at: Callable[[int], torch.Tensor],
     layout: GridLayout,
@@ -171,6 +184,7 @@ def align_tiles(
         ValueError: for a max_shift that the overlap leaves no room for, broken tiles, or a reference of another shape.
     """
     first = tile_at(0)
+    _check_alike(tile_at, len(layout))
     size = tuple(first.shape[1:3])
     reach = check_room(layout, size, max_shift, reference is None)
     found = measure_shifts(tile_at, layout, reach, reference, step)

@@ -19,8 +19,9 @@ def test_numbers_ranges_and_blanks():
     assert read_numbers(" 0 , 3 - 5,,\n7;", LAYOUT) == {0, 3, 4, 5, 7}
     assert chosen(LAYOUT, "3, 7").present == (3, 7)
     assert chosen(LAYOUT, "3, 7", invert=True).present == tuple(n for n in range(12) if n not in (3, 7))
-    assert chosen(LAYOUT) is LAYOUT and chosen(LAYOUT, "0-11") is LAYOUT
-    assert len(chosen(LAYOUT, invert=True)) == len(chosen(LAYOUT, " none ")) == 0 and chosen(LAYOUT, "none", invert=True) is LAYOUT
+    assert chosen(LAYOUT) is chosen(LAYOUT, " , ") is LAYOUT
+    assert chosen(LAYOUT, "0-11").present == tuple(range(12)), "they are chosen, which a base shows"
+    assert len(chosen(LAYOUT, invert=True)) == len(chosen(LAYOUT, " none ")) == 0 and len(chosen(LAYOUT, "none", invert=True)) == 12
 
 
 def test_a_mask_chooses_every_tile_that_shows_something_of_it():
