@@ -95,6 +95,10 @@ def test_pictures_of_a_batch_alpha_and_grey():
     assert "in 2 pictures" in report.summary() and json.loads(report.to_json())["passed"] is False
     opaque = torch.cat((spoilt, torch.ones_like(spoilt[..., :1])), -1)
     assert check_fidelity(opaque, SCENE.source).score == pytest.approx(check_fidelity(spoilt, SCENE.source).score, rel=1e-3)
+    hole = opaque.clone()
+    hole[:, :, 300:] = 0
+    half = torch.cat((RESULT[:, :, :300], hole[:, :, 300:, :3]), 2)
+    assert check_fidelity(torch.cat((half, hole[..., 3:]), -1), SCENE.source).passed, "what is hidden is no change"
     grey = spoilt.mean(-1, keepdim=True), SCENE.source.mean(-1, keepdim=True)
     assert not check_fidelity(*grey).passed
 
