@@ -2,6 +2,6 @@
 
 import sys
 
-from .folder import main
+from .folder import check_results
 
-sys.exit(main())
+sys.exit(check_results())
