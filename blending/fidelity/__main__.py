@@ -2,6 +2,6 @@
 
 import sys
 
-from .folder import judge_folder
+from .folder import check_results
 
-sys.exit(judge_folder())
+sys.exit(check_results())

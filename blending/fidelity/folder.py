@@ -33,7 +33,7 @@ def check_result(path: Path, references: dict[str, Path], layout: GridLayout | N
     return check_fidelity(read_picture(path), read_picture(references[path.stem]), layout, tolerance, align)
 
 
-def judge_folder(arguments: list[str] | None = None) -> int:
+def check_results(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m blending.fidelity", description="Look for what every picture of a folder changed of its source."

@@ -11,7 +11,7 @@ from ..layout.placement import KERNEL_RADIUS, cubic_convolution
 from ..layout.reference import same_shape
 from ..pixels.taps import weighted_taps
 from ..registration.resample import sampled_at
-from ..seam_check.surroundings import levels
+from ..seam_check.surroundings import BACKGROUND, levels
 
 
 class Registration(NamedTuple):
@@ -66,11 +66,23 @@ class OneGrid:
     def rows(self, start: int, stop: int, columns: tuple[int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """(source, result) as levels [1, c, rows, columns], of rows start..stop of the grid; c = 3, or 1 where both are grey."""
         left, right = columns or (0, self.size[1])
-        ys, xs = (torch.arange(a, b, dtype=torch.float64) for a, b in ((start, stop), (left, right)))
-        source = read_levels(self.reference, self.size, ys, xs)
-        result = read_levels(self.image, self.size, self.registration.at(0, ys), self.registration.at(1, xs))
+        at = [torch.arange(a, b, dtype=torch.float64) for a, b in ((start, stop), (left, right))]
+        moved = [self.registration.at(dim, places) for dim, places in enumerate(at)]
+        source = read_levels(self.reference, self.size, *at)
+        result = read_levels(self.image, self.size, *moved).to(source.device)
+        # What is hidden in one picture is no change, where the other came without alpha (as a loaded picture does).
+        with_alpha = [pixels.shape[-1] == 4 for pixels in (self.reference, self.image)]
+        if with_alpha == [False, True]:
+            source = _over_grey(source, read_levels(self.image[..., 3:], self.size, *moved).to(source.device))
+        elif with_alpha == [True, False]:
+            result = _over_grey(result, read_levels(self.reference[..., 3:], self.size, *at))
         channels = max(source.shape[1], result.shape[1])
-        return source.expand(-1, channels, -1, -1), result.expand(-1, channels, -1, -1).to(source.device)
+        return source.expand(-1, channels, -1, -1), result.expand(-1, channels, -1, -1)
+
+
+def _over_grey(seen: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Levels [1, c, n, m] through an alpha [1, 1, n, m] that is given in levels, too."""
+    return BACKGROUND + (seen - BACKGROUND) * (alpha / 255).clamp(0, 1)
 
 
 def read_levels(pixels: torch.Tensor, size: tuple[int, int], ys: torch.Tensor, xs: torch.Tensor) -> torch.Tensor:

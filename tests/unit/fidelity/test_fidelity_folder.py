@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tilework.blending import TileLayout
-from tilework.blending.fidelity.folder import judge_folder
+from tilework.blending.fidelity.folder import check_results
 from tilework.tests.unit.fidelity.fidelity_scenes import enlarged, faulty, scene
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def run(folder, *more):
-    return judge_folder([str(folder / "results"), str(folder / "sources"), *more])
+    return check_results([str(folder / "results"), str(folder / "sources"), *more])
 
 
 def test_a_faithful_result_a_changed_one_and_a_bad_file(folder, capsys):
@@ -55,7 +55,7 @@ def test_a_layout_and_what_cannot_be_read(folder, capsys):
     (folder / "layout.json").write_text("{")
     assert run(folder, "--layout", str(folder / "layout.json")) == 2
     assert run(folder, "--tolerance", "0") == 2
-    assert judge_folder([str(folder / "nowhere"), str(folder)]) == 2
+    assert check_results([str(folder / "nowhere"), str(folder)]) == 2
     assert "is not a folder" in capsys.readouterr().err
     Image.fromarray(np.zeros((64, 200), np.uint8)).save(folder / "results" / "a.png")
     assert run(folder) == 2 and "not one scale for both sides" in capsys.readouterr().err
