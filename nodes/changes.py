@@ -127,7 +127,7 @@ class MergeOnlyChanges(io.ComfyNode):
         from ..blending.changes.merge import MergeSettings, merge_changes  # here, because it is most of what this file would load
 
         settings = MergeSettings(threshold, min_area, grow, feather, align, match_color, blend)
-        if mask is not None and mask.ndim == 2:
+        if isinstance(mask, torch.Tensor) and mask.ndim == 2:
             mask = mask[None]
         merged = merge_changes(check_image(original, "original"), check_image(edited, "edited"), settings, mask, Watch())
         return io.NodeOutput(merged.image, merged.mask, merged.report, ui={"text": [merged.report], NOTE_KEY: [merged.report]})

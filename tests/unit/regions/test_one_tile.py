@@ -1,13 +1,14 @@
 """Tile after tile through one picture: what the next tile sees, what stays, and what does not fit."""
 
-from types import SimpleNamespace
-
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.layout.grid import Rect
+from tilework.blending.layout.region_layout import RegionLayout
+from tilework.blending.regions.object_tiles import object_layout
 from tilework.blending.regions.one_tile import put_tile, take_tile
 from tilework.blending.regions.turns import PUT_METHODS, share_of, takeover_sides
 
@@ -185,41 +186,50 @@ def test_a_random_tone_that_fades_where_context_is_known(method, shape):
     assert max(ratios) <= 1 / 3
 
 
-def regions(*tiles, canvas=(200, 300)):
-    """What `turns` asks of a layout that is no whole grid."""
-    return SimpleNamespace(tiles=tuple(Rect(*tile) for tile in tiles), present=None, wrap=(False, False), canvas=canvas)
-
-
 def painted_by(layout):
     """How much of each pixel comes from a tile in the end."""
     total = torch.zeros(layout.canvas)
-    for index, rect in enumerate(layout.tiles):
+    for index, rect in enumerate(layout.here):
         share = share_of(takeover_sides(layout, index), rect.height, rect.width)
-        at = (slice(rect.y, rect.y + rect.height), slice(rect.x, rect.x + rect.width))
-        total[at] = total[at] * (1 - share) + share
+        part = total[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]
+        share = share[: part.shape[0], : part.shape[1]]
+        part.copy_(part * (1 - share) + share)
     return total
 
 
-def test_a_tile_of_no_grid_fades_within_its_own_sides_but_not_at_the_border():
-    layout = regions((0, 40, 80, 100))
+def test_a_region_takes_over_within_its_ramp_and_its_core_is_its_own():
+    layout = RegionLayout((200, 300), (Rect(0, 40, 80, 100),), cores=(Rect(0, 60, 60, 60),), ramps=(10,))
     share = share_of(takeover_sides(layout, 0), 80, 100)
-    assert float(share[0, 50]) == 1, "the border of the picture"
-    assert float(share[79, 50]) < 0.1 and float(share[40, 0]) < 0.1 and float(share[40, 99]) < 0.1 and float(share[40, 50]) == 1
-    assert int((share[40] < 1).sum()) == 2 * (100 // 8)
+    assert float(share[:60, 20:80].min()) == 1, "the core, up to the border of the picture"
+    assert float(share[:, :10].max()) == float(share[:, 90:].max()) == float(share[70:].max()) == 0, "nothing beyond the ramp"
+    assert 0 < float(share[30, 12]) < float(share[30, 18]) < 1
+
+
+def test_objects_that_ramps_miss_come_from_one_tile_in_a_loop_too():
+    there = np.zeros((512, 960), bool)
+    there[200:300, 440:500] = True
+    layout = object_layout((512, 960), (512, 512), 64, 8, there).layout
+    picture = torch.zeros(1, 512, 960, 1)
+    for index in range(len(layout)):
+        tile, _ = take_tile(picture, layout, index)
+        picture = put_tile(picture, torch.full_like(tile, index + 1.0), layout, index)
+    assert len(picture[0][torch.from_numpy(there)].unique()) == 1
 
 
 @given(
     tile=st.integers(40, 90),
-    overlap=st.integers(0, 16),
+    overlap=st.integers(2, 16),
     own=st.lists(st.tuples(st.integers(0, 150), st.integers(0, 250), st.integers(8, 50), st.integers(8, 50)), max_size=3),
+    ramp=st.integers(0, 9),
 )
 @settings(max_examples=20, deadline=None)
-def test_tiles_that_cover_the_picture_leave_nothing_of_it_below(tile, overlap, own):
-    """A grid by its rectangles alone, with tiles of any size painted over it: all of it is painted, overlaps and corners."""
+def test_tiles_that_cover_the_picture_leave_nothing_of_it_below(tile, overlap, own, ramp):
+    """A grid with regions of any size painted over it: all of it is painted, overlaps and corners."""
     grid = TileLayout.grid(200, 300, tile, tile, overlap)
-    layout = regions(*(Rect(r.y, r.x, min(r.height, 200 - r.y), min(r.width, 300 - r.x)) for r in grid.tiles), *own)
-    total = painted_by(layout)
-    assert float(total.min()) >= 1 - 1e-6 or grid.least_overlap == 0
+    regions = tuple(Rect(*one) for one in own)
+    cores = tuple(Rect(r.y + 2, r.x + 3, r.height - 4, r.width - 5) for r in regions)
+    layout = RegionLayout((200, 300), (*grid.tiles, *regions), grid_tiles=len(grid), cores=cores, ramps=(ramp,) * len(regions))
+    assert float(painted_by(layout).min()) >= 1 - 1e-6
 
 
 # ---------------------------------------------------------------- refusals
@@ -253,6 +263,6 @@ def test_an_original_of_another_picture_is_refused():
     with pytest.raises(ValueError, match="connect the very picture that the first tile was taken from"):
         take_tile(torch.zeros(1, 230, 350, 3), LAYOUT, 0, torch.zeros(1, 230, 340, 3))
     with pytest.raises(ValueError, match="tiles are taken one at a time within the picture only"):
-        takeover_sides(SimpleNamespace(tiles=LAYOUT.tiles, present=None, wrap=(False, True), canvas=(230, 350)), 0)
+        takeover_sides(TileLayout.grid(230, 350, 96, 96, 24, 1, wrap=(False, True)), 0)
     with pytest.raises(ValueError, match="no ramp that tiles take over by"):
         takeover_sides(LAYOUT, 1, "gaussian")
