@@ -130,4 +130,6 @@ class MergeOnlyChanges(io.ComfyNode):
         if isinstance(mask, torch.Tensor) and mask.ndim == 2:
             mask = mask[None]
         merged = merge_changes(check_image(original, "original"), check_image(edited, "edited"), settings, mask, Watch())
-        return io.NodeOutput(merged.image, merged.mask, merged.report, ui={"text": [merged.report], NOTE_KEY: [merged.report.partition("\n")[0]]})
+        return io.NodeOutput(
+            merged.image, merged.mask, merged.report, ui={"text": [merged.report], NOTE_KEY: [merged.report.partition("\n")[0]]}
+        )

@@ -1,5 +1,6 @@
 """Align Tiles and the method confidence through the real server: lists, batches, and the template's shifted tile."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,14 @@ def test_an_overlap_without_room_is_refused_in_words(run_prompt):
         run_prompt(prompt)
 
 
-def test_the_template_finds_the_tile_that_it_moved(object_info, run_prompt):
+def test_the_template_finds_that_its_tiles_lie_apart(object_info, run_prompt):
+    """Each was made 3 px larger about its upper left corner: neighbours lie 2.3 px apart in the middle of what they share."""
     prompt = convert(TEMPLATE, object_info)
     (key,) = (key for key, part in prompt.items() if part["class_type"] == "PreviewAny")
-    assert "1 of 4 tiles moved" in (said := run_prompt(prompt)[key]["text"][0]) and "tile 3: moved 3.00 px right, 2.00 px down" in said, (
-        said
-    )
+    said = run_prompt(prompt)[key]["text"][0]
+    assert said.startswith("4 of 4 tiles moved"), said
+    moves = [float(part) for part in re.findall(r"moved ([\d.]+) px|, ([\d.]+) px", said.partition("\n")[2]) for part in part if part]
+    assert len(moves) == 8 and all(abs(move - 1.15) < 0.1 for move in moves), said
 
 
 def test_confidence_says_what_it_did(run_prompt):
