@@ -106,7 +106,7 @@ def rates(kind: str, crops: list[tuple[str, int, int]], keep: Path | None) -> di
             if not hit:
                 note(f"{kind} {crop} {fault}: not found")
         tiled = check(both.result, scene.source, layout)
-        count("blamed, layout", any(abs(row.step or 0) >= 1 for row in tiled.tiles))
+        count("blamed, layout", any(row.by_step > 1 for row in tiled.tiles))
         for tile in STEPPED:
             sign = 1 if (tile + crop[1] + crop[2]) % 2 else -1
             report = check(stepped(both.result, layout, tile, sign), scene.source, layout)

@@ -23,7 +23,7 @@ from .places import found_places
 from .profile import Profile, profile_of
 from .register import registered, spread_blocks
 from .report import TILE_TONE, TOLERANCE, FidelityReport, Place, TileRow
-from .tile_steps import LEAST_STEP, tile_steps
+from .tile_steps import tile_steps
 
 LEAST_CELLS = 2
 MOST_TONE = 15.0  # Delta-E 2000: networks that repaint move the tone of the whole by less
@@ -122,7 +122,7 @@ def _check_one(
         what = f"tone of the whole moved by Delta-E {profile.tone[0]:.1f}"
         places.append(Place(picture, (0, 0, height, width), (height // 2, width // 2), TONE, profile.tone[0] / MOST_TONE, what, True))
     tiles = [] if layout is None else _tiles(picture, sums, layout, grid.size, maps, tolerance)
-    places += [_place_of(tile, layout, grid.size) for tile in tiles if tile.step is not None and abs(tile.step) / LEAST_STEP > tolerance]
+    places += [_place_of(tile, layout, grid.size) for tile in tiles if tile.by_step > tolerance]
     return places, tiles, profile, maps, grid.size
 
 
@@ -146,9 +146,9 @@ def _tiles(
         cells = (slice(y // CELL, max((y + height) // CELL, y // CELL + 1)), slice(x // CELL, max((x + width) // CELL, x // CELL + 1)))
         parts = [maps[name][cells] for name in (TONE, STRUCTURE_NAME, FINE_NAME, SHIFT)]
         severities = tuple(float(part.max()) if part.numel() else 0.0 for part in parts)
-        step = steps.get(index)
-        severity = max(*severities, 0.0 if step is None else abs(step) / LEAST_STEP)
-        rows.append(TileRow(picture, index, severities, step, severity, severity > tolerance))
+        by_step = steps.severity(index)
+        severity = max(*severities, by_step)
+        rows.append(TileRow(picture, index, severities, steps.steps.get(index), by_step, severity, severity > tolerance))
     return rows
 
 
@@ -165,4 +165,4 @@ def _place_of(tile: TileRow, layout: GridLayout, size: tuple[int, int]) -> Place
     box = _box(layout, tile.tile, size)
     what = f"tile {tile.tile} {'lighter' if tile.step > 0 else 'darker'} than its neighbours by {abs(tile.step):.1f} levels"
     peak = (box[0] + box[2] // 2, box[1] + box[3] // 2)
-    return Place(tile.picture, box, peak, TILE_TONE, abs(tile.step) / LEAST_STEP, what, True)
+    return Place(tile.picture, box, peak, TILE_TONE, tile.by_step, what, True)

@@ -18,6 +18,7 @@ KINDS = ("faint texture", "detail", "edges")
 ANOTHER_PICTURE = 0.5  # likeness of edges below which the two show different things
 _FAITHFUL_LIKENESS = 0.97
 _FAITHFUL_TONE = 1.0  # Delta-E
+_FAITHFUL_KEPT = (0.6, 0.8, 0.8)  # of fine detail; faint texture may be grain that a file's compression took
 _QUIET = 0.05  # px
 
 
@@ -48,8 +49,9 @@ class Profile:
 
     @property
     def repaints(self) -> bool:
-        """Whether the result is more than an enlargement: it draws anew, or moves tone."""
-        return min(self.likeness[1:]) < _FAITHFUL_LIKENESS or self.tone[0] > _FAITHFUL_TONE
+        """Whether the result is more than an enlargement: it draws anew, flattens or softens, or moves tone."""
+        flat = any(kept < least for kept, least in zip(self.kept, _FAITHFUL_KEPT, strict=True))
+        return flat or min(self.likeness[1:]) < _FAITHFUL_LIKENESS or self.tone[0] > _FAITHFUL_TONE
 
     @property
     def another_picture(self) -> bool:
@@ -62,7 +64,9 @@ class Profile:
             return "too small to say"
         if self.another_picture:
             return f"the two pictures have little in common (likeness of edges {self.likeness[2]:.2f}): is this the right reference?"
-        parts = ["repaints, single places are judged against that" if self.repaints else "a faithful result"]
+        parts = [
+            "repaints or softens: single places are judged against what it does to all of them" if self.repaints else "a faithful result"
+        ]
         parts.append(
             "of fine detail it keeps "
             + ", ".join(f"{kept:.0%} of {kind}" for kept, kind in zip(self.kept, KINDS, strict=True))

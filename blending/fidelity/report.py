@@ -66,6 +66,7 @@ class TileRow:
         tile: as the layout numbers them.
         severities: the largest of tone, structure, fine detail and shift inside the tile.
         step: its tone against its neighbours in levels, None where it has no side that can be judged.
+        by_step: the step's severity.
         severity: the largest of all, the step's included.
         fails: whether that exceeds the tolerance.
     """
@@ -74,6 +75,7 @@ class TileRow:
     tile: int
     severities: tuple[float, float, float, float]
     step: float | None
+    by_step: float
     severity: float
     fails: bool
 

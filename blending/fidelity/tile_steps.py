@@ -7,6 +7,8 @@ side. What is left on one side of an overlap and not on the other is a step.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from ..layout.grid_layout import GridLayout
@@ -18,11 +20,28 @@ _DEEP = 2  # cells beside an overlap that are looked at
 _LEAST_CELLS = 4  # along a side
 _NOTHING = 0.05
 _PRIOR = 0.1
+_SCATTERS = 1.0  # deviations of all sides of a result; a tile whose step is no larger is one of many
 LEAST_STEP = 1.0  # levels: from where a tile's tone counts
 
 
-def tile_steps(sums: CellSums, layout: GridLayout, size: tuple[int, int]) -> dict[int, float]:
-    """The tone of each tile against its neighbours, in levels; tiles without a side that can be judged are left out.
+class TileSteps(NamedTuple):
+    """The tones of tiles against their neighbours.
+
+    Attributes:
+        steps: tile -> levels; tiles without a side that can be judged are left out.
+        least: levels from where a step counts: what can be seen, and more than sides of this result differ by anyway.
+    """
+
+    steps: dict[int, float]
+    least: float
+
+    def severity(self, tile: int) -> float:
+        """1 from where the step of a tile counts; 0 for a tile that cannot be judged."""
+        return abs(self.steps.get(tile, 0.0)) / self.least
+
+
+def tile_steps(sums: CellSums, layout: GridLayout, size: tuple[int, int]) -> TileSteps:
+    """The tone of each tile against its neighbours.
 
     Args:
         sums: of both pictures.
@@ -30,8 +49,8 @@ def tile_steps(sums: CellSums, layout: GridLayout, size: tuple[int, int]) -> dic
         size: (height, width) of the grid.
 
     Returns:
-        tile -> median of the steps over its sides, of two in the middle the smaller one, so that a step counts for the tile
-        that has it on most sides and not for its neighbour.
+        of each tile the median of the steps over its sides, of two in the middle the smaller one, so that a step counts for the
+        tile that has it on most sides and not for its neighbour.
 
     Raises:
         ValueError: where the grid is not the layout's canvas at one scale.
@@ -49,7 +68,9 @@ def tile_steps(sums: CellSums, layout: GridLayout, size: tuple[int, int]) -> dic
             first, second = boundary.tiles
             sides.setdefault(first, []).append(-step)
             sides.setdefault(second, []).append(step)
-    return {tile: _median(steps) for tile, steps in sorted(sides.items())}
+    every = torch.tensor([abs(step) for steps in sides.values() for step in steps] or [0.0], dtype=torch.float64)
+    least = max(LEAST_STEP, _SCATTERS * 1.4826 * float(every.median()))
+    return TileSteps({tile: _median(steps) for tile, steps in sorted(sides.items())}, least)
 
 
 def _content(sums: CellSums) -> torch.Tensor:
