@@ -102,8 +102,8 @@ def merge_changes(
         step: told the parts of the work that are done, and of how many, over all pictures.
 
     Returns:
-        the merged pictures. Beside inputs and outputs at most four planes of one picture are held, and what is compared and
-        put in at a time.
+        the merged pictures. Beside inputs and outputs about two planes of one picture are held, and what is compared and put
+        in at a time; where what has changed reaches over most of a large picture, about ten.
 
     Raises:
         ValueError: for what does not fit, in words for the user.
