@@ -39,8 +39,7 @@ class Choices:
 
     def _at(self, row: int, column: int, beside: bool) -> str | None:
         """What was chosen for the tile that lies at (row, column) of the mosaic."""
-        ys, xs = self.mosaic.sources
-        return self.chosen.get((ys[row] * self.columns + xs[column], beside))
+        return self.chosen.get((self.mosaic.number(row, column), beside))
 
     def cut_x(self, row: int, column: int) -> bool:
         """Whether the tile at (row, column) is cut against its left neighbour."""

@@ -157,8 +157,7 @@ def _under(
 ) -> list[str]:
     """Give the base back outside of the mask, in place; what a person should know."""
     if mask is None:
-        hidden = whole and base is not None and not (isinstance(layout, RegionLayout) and not layout.grid_tiles)
-        return ["base is not seen: all tiles are here and no mask limits them"] if hidden else []
+        return ["base is not seen: all tiles are here and no mask limits them"] if whole and base is not None else []
     below = _fitted_base(base, layout, image.shape[0], 0)
     if below.shape[1:] != image.shape[1:]:
         what = "bring base to their size" if below.shape[1:3] != image.shape[1:3] else "bring both to the same channels"
