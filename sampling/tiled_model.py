@@ -19,6 +19,7 @@ from ..blending.fusion.views import RectView
 from ..host.progress import check_cancelled
 from .conditions.patch_contents import search
 from .conditions.patches import tile_patches
+from .patch_order import TILES, put_wrapper
 from .positions import at_place
 from .run_state import CanvasTiles, SamplingRun, step_of
 from .sequential import sample_tiles
@@ -26,9 +27,9 @@ from .settings import TileSettings
 from .step_caches import check_caches
 from .tile_batches import join
 from .tile_identities import told_apart
+from .tile_place import PLACE, WHOLE, TilePlace
 from .wrap_around import across_the_border, check_wrapping, without_seamless
 
-KEY = "tilework"
 RUN = "tilework_run"
 
 
@@ -43,8 +44,7 @@ def tiled(model: Any, settings: TileSettings) -> Any:
         (WrappersMP.SAMPLER_SAMPLE, _sampler_sample),
         (WrappersMP.CALC_COND_BATCH, _calc_cond_batch),
     ):
-        patched.remove_wrappers_with_key(kind, KEY)
-        patched.add_wrapper_with_key(kind, KEY, partial(wrapper, settings))
+        put_wrapper(patched, kind, TILES, partial(wrapper, settings))
     return patched
 
 
@@ -117,6 +117,8 @@ def _sampler_sample(
 
 def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_options):
     """One prediction of the whole canvas, tile by tile."""
+    if model_options.get(WHOLE):
+        return executor(model, conds, x_in, timestep, model_options)
     run = model_options.get(RUN)
     if run is None:
         # Somebody predicts outside of a sampler.
@@ -206,7 +208,10 @@ class Step:
 
     def _ask(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict) -> list[torch.Tensor | None]:
         check_cancelled()
-        conds = told_apart(conds, [view.rect for view in views], self.turn)
+        rects = [view.rect for view in views]
+        conds = told_apart(conds, rects, self.turn)
+        place = TilePlace(tuple(rects), tuple(self.tiles.cropper.canvas[-2:]), tuple(view.index for view in views), len(self.tiles.layout))
+        options = {**options, PLACE: place}
         if self.moves:
             options = at_place(options, views[0].rect, self.tiles.patch, self.run.settings.reference_latents == "whole")
         times = self.timestep

@@ -1,0 +1,1 @@
+"""Tiles that become one picture: guidance of the whole canvas, statistics that tiles share."""

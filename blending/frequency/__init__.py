@@ -1,0 +1,1 @@
+"""What is coarse and what is fine in a picture or a latent."""

@@ -1,0 +1,39 @@
+"""What patches inside of the tiles are told of where they are, and how the tiles are passed by.
+
+Tiled Sampling calls the model with tiles. A patch that stands inside of it finds the tiles' places in the model options; one
+that stands outside may ask the model about a small view of the whole canvas instead, which no tiles are cut of.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..blending.layout.grid import Rect
+
+PLACE, WHOLE = "tilework_place", "tilework_whole"
+
+
+class TilePlace(NamedTuple):
+    """Where the pictures of one call lie.
+
+    Attributes:
+        rects: of the tiles along the batch, in cells; the first pictures are of the first tile.
+        canvas: (height, width) of the canvas in cells.
+        indices: the tiles' numbers, row by row.
+        count: tiles of the canvas.
+    """
+
+    rects: tuple[Rect, ...]
+    canvas: tuple[int, int]
+    indices: tuple[int, ...]
+    count: int
+
+
+def place_of(model_options: dict[str, Any]) -> TilePlace | None:
+    """Where this call's tiles lie; None where the model is called with the whole canvas, or a view of it."""
+    return None if model_options.get(WHOLE) else model_options.get(PLACE)
+
+
+def as_whole(model_options: dict[str, Any]) -> dict[str, Any]:
+    """Options for a call that is passed by the tiles: its latent is a small view of the whole canvas."""
+    return {**model_options, WHOLE: True}

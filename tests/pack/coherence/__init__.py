@@ -1,0 +1,1 @@
+"""Scenes of which it can be counted whether a picture is one picture, and two small diffusion models that were trained on them."""
