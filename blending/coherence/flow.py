@@ -1,7 +1,8 @@
 """Flow guidance: a large run follows the way that a small one took (HiFlow, arXiv 2504.06232, Bujiazi/HiFlow).
 
 The reference moves with the run: at every noise level it is what the small run predicted there, enlarged. Direction leads the
-coarse of the prediction to the reference's; acceleration leads its change from step to step to the reference's change.
+coarse of the prediction to the reference's, which is structure guidance by it; acceleration leads the prediction's change from
+step to step to the reference's change.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-
-from .structure import guide_structure
 
 ACCELERATION = 0.5
 
@@ -36,13 +35,6 @@ def direction_weight(factor: float) -> float:
         (1.0, 0.25)
     """
     return min(1.0, (2 / factor) ** 2)
-
-
-def guide_direction(
-    x0: torch.Tensor, reference: torch.Tensor, reference_low: torch.Tensor, strength: float, kind: str, factor: float, wrap=(False, False)
-) -> torch.Tensor:
-    """x0 + strength (LP(reference) - LP(x0)): structure guidance by a reference that moves."""
-    return guide_structure(x0, reference_low, strength, kind, factor, wrap)
 
 
 def guide_acceleration(
