@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 Wrap = tuple[bool, bool]
 # Cells of the small one that are put on behind a border that goes on at the other side.
@@ -22,8 +22,8 @@ def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str =
         shape = (*shape[:2], 1, *shape[2:])
     if len(shape) != len(canvas) or shape[1:-2] != canvas[1:-2]:
         raise ValueError(
-            f"{what} is a latent of shape {shape}, and what is sampled has {canvas}: connect a latent of the same model family, with as many "
-            "frames"
+            f"{what} is a latent of shape {shape}, and what is sampled has {canvas}: connect a latent of the same model family, "
+            "with as many frames"
         )
     if shape[0] not in (1, canvas[0]):
         raise ValueError(f"{what} has {shape[0]} pictures, and {canvas[0]} are sampled: connect one, or as many")
@@ -66,8 +66,8 @@ def enlarged(small: torch.Tensor, canvas: tuple[int, ...], wrap: Wrap = (False, 
         for wraps, side, large in zip(wrap, (rows, columns), (height, width), strict=True)
     )
     if down or across:
-        planes = F.pad(planes, (across, across, down, down), mode="circular")
+        planes = functional.pad(planes, (across, across, down, down), mode="circular")
     top, left = down * height // rows, across * width // columns
     size = (height + 2 * top, width + 2 * left)
-    large = F.interpolate(planes, size=size, mode="bicubic", align_corners=False)[..., top : top + height, left : left + width]
+    large = functional.interpolate(planes, size=size, mode="bicubic", align_corners=False)[..., top : top + height, left : left + width]
     return large.reshape(*small.shape[:-2], height, width)
