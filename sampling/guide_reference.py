@@ -12,8 +12,8 @@ Wrap = tuple[bool, bool]
 REACH = 2
 
 
-def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference") -> tuple[int, ...]:
-    """The shape that a latent is to be taken as, for a canvas [B, C, ..., H, W].
+def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference", whole: str = "the canvas") -> tuple[int, ...]:
+    """The shape that a latent is to be taken as, for a canvas [B, C, ..., H, W]; `what` and `whole` are their names for a message.
 
     Raises:
         ValueError: in words, where it cannot be brought to the canvas.
@@ -22,21 +22,21 @@ def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str =
         shape = (*shape[:2], 1, *shape[2:])
     if len(shape) != len(canvas) or shape[1:-2] != canvas[1:-2]:
         raise ValueError(
-            f"{what} is a latent of shape {shape}, and what is sampled has {canvas}: connect a latent of the same model family, "
-            "with as many frames"
+            f"{what} is a latent of shape {shape} and {whole} one of {canvas}: connect a latent of the same model family, with as many "
+            "frames"
         )
     if shape[0] not in (1, canvas[0]):
-        raise ValueError(f"{what} has {shape[0]} pictures, and {canvas[0]} are sampled: connect one, or as many")
+        raise ValueError(f"{what} has {shape[0]} pictures and {whole} {canvas[0]}: connect one, or as many")
     (rows, columns), (height, width) = shape[-2:], canvas[-2:]
     if rows > height or columns > width:
         raise ValueError(
-            f"{what} is {columns} x {rows} cells and the canvas {width} x {height}: connect a latent of the canvas' size or a smaller one, or "
-            "sample a larger canvas"
+            f"{what} is {columns} x {rows} cells and {whole} {width} x {height}: connect a latent of that size or a smaller one, or make "
+            f"{whole} larger"
         )
     # A cell of the small one is the most that rounding can take.
     if abs(height * columns - width * rows) > max(height, width):
         raise ValueError(
-            f"{what} is {columns} x {rows} cells and the canvas {width} x {height}, which has other proportions: crop or pad one of them, so "
+            f"{what} is {columns} x {rows} cells and {whole} {width} x {height}, which has other proportions: crop or pad one of them, so "
             "that they are alike"
         )
     return shape

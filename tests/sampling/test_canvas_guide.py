@@ -1,6 +1,7 @@
 """Canvas Guide and Record Run on whole runs of the host's own samplers, in its process."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -122,10 +123,8 @@ def test_at_the_beginning_skip_residual_is_the_noised_reference_to_the_bit(make)
 
 def test_the_order_of_nodes_and_of_methods_makes_no_difference():
     settings, base, spare = TileSettings(**TILES), patcher_of(make_model()), Trajectory()
-    patches = [
-        lambda model: tiled(model, settings), *(lambda model, one=guide(method, strength=0.7): guided(model, one) for method in METHODS),
-        lambda model: recorded(model, spare),
-    ]  # fmt: skip
+    guides = [guide(method, strength=0.7) for method in METHODS]
+    patches = [partial(tiled, settings=settings), *(partial(guided, guide=one) for one in guides), partial(recorded, trajectory=spare)]
     made = []
     for order in (patches, patches[::-1], [*patches, *patches]):
         model = base
