@@ -22,7 +22,7 @@ from ..blending.coherence.trajectory import Trajectory
 from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
-from .guide_reference import Wrap, check_reference, enlarged, prepared
+from .guide_reference import Wrap, fitting_shape, enlarged, prepared
 from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
@@ -125,12 +125,12 @@ class GuidedRun:
         if SKIP_RESIDUAL in guides:
             check_sampler(sampler)
         for guide in guides.values():
-            check_reference(tuple(guide.reference.shape), canvas)
+            fitting_shape(tuple(guide.reference.shape), canvas)
             if not guide.reference.any():
                 raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
         self.trajectory = None if FLOW not in guides else recorded_run(guides[FLOW].trajectory, guides[FLOW].reference)
         if self.trajectory is not None:
-            check_reference(self.trajectory.shape, canvas, "the recorded run")
+            fitting_shape(self.trajectory.shape, canvas, "the recorded run")
             if not self.one_call:
                 logging.info("Canvas Guide: flow leads the direction alone, for this sampler calls the model several times in a step")
 
