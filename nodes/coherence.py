@@ -214,7 +214,7 @@ class LatentFrequencyMix(io.ComfyNode):
         from ..blending.frequency.low_pass import factor_of
         from ..blending.frequency.mix import mix
         from ..blending.pixels.picture import check_finite
-        from ..sampling.guide_reference import fitting_shape, enlarged
+        from ..sampling.guide_reference import enlarged, fitting_shape
 
         shape = fitting_shape(tuple(coarse.shape), tuple(fine.shape), "structure", "detail")
         for name, samples in (("detail", fine), ("structure", coarse)):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..blending.coherence.flow import ACCELERATION, FlowStep, direction_weight, guide_acceleration
+from ..blending.coherence.flow import ACCELERATION, FlowStep, guide_acceleration
 from ..blending.coherence.schedules import linear
 from ..blending.coherence.skip_residual import draw_to, skip_weight
 from ..blending.coherence.structure import guide_structure
@@ -22,7 +22,7 @@ from ..blending.coherence.trajectory import Trajectory
 from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
-from .guide_reference import Wrap, fitting_shape, enlarged, prepared
+from .guide_reference import Wrap, enlarged, fitting_shape, prepared
 from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
@@ -173,10 +173,8 @@ class GuidedRun:
         reference = _part(enlarged(self.trajectory.at(sigma).to(x0.device), self.canvas, wrap), options)
         step, steps = step_of(torch.tensor(sigma), options), len(options["transformer_options"]["sample_sigmas"]) - 1
         strength = guide.strength * linear(step, steps)
-        small = self.trajectory.shape
-        larger = math.sqrt(self.canvas[-2] * self.canvas[-1] / (small[-2] * small[-1]))
         low = low_pass(reference, guide.kind, self.factor(guide), wrap)
-        x0 = guide_structure(x0, low, strength * direction_weight(larger), guide.kind, self.factor(guide), wrap)
+        x0 = guide_structure(x0, low, strength, guide.kind, self.factor(guide), wrap)
         if self.one_call:
             x0, self._before = guide_acceleration(x, x0, reference, sigma, step, self._before, strength * ACCELERATION)
         return x0
