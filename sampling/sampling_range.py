@@ -14,7 +14,7 @@ def time_of(model_sampling: Any, sigma: torch.Tensor | float) -> float:
     """The time of a noise level: 1 where sampling begins with pure noise, 0 at the clean picture.
 
     The share of the timesteps that a discrete model was trained on; for flow models the noise level itself, as it is in force
-    (after a shift).
+    (after a shift); for those that count no steps (EDM, Stable Cascade) the share of the sampling range that is left.
 
     Args:
         model_sampling: the model's.
@@ -23,7 +23,20 @@ def time_of(model_sampling: Any, sigma: torch.Tensor | float) -> float:
     level = float(sigma.flatten()[0]) if isinstance(sigma, torch.Tensor) else float(sigma)
     if is_flow(model_sampling):
         return level
+    if level >= float(model_sampling.sigma_max):
+        return 1.0
+    if abs(float(model_sampling.timestep(torch.as_tensor(model_sampling.sigma_max).view(1))[0]) - _TIMESTEPS) > 1:
+        return _share_left(model_sampling, level)
     return min(max(float(model_sampling.timestep(torch.tensor([level]))[0]) / _TIMESTEPS, 0.0), 1.0)
+
+
+def _share_left(model_sampling: Any, level: float) -> float:
+    """By halving: `percent_to_sigma` falls, and has no inverse in the host."""
+    low, high = 0.0, 1.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(model_sampling.percent_to_sigma(middle)) > level else (low, middle)
+    return 1 - low
 
 
 def is_flow(model_sampling: Any) -> bool:

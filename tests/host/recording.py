@@ -31,6 +31,7 @@ def _import_host() -> None:
 
 _import_host()
 
+import comfy.context_windows  # noqa: E402
 import comfy.controlnet  # noqa: E402
 import comfy.latent_formats  # noqa: E402
 import comfy.model_base  # noqa: E402

@@ -24,7 +24,7 @@ def wave(length, periods):
     return torch.cos(2 * torch.pi * periods * (torch.arange(length) + 0.5) / length).expand(1, 1, length, length)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(sizes, sizes, factors, kinds, wraps)
 def test_of_any_size_it_is_linear_and_leaves_one_tone_alone(height, width, factor, kind, wrap):
     one, other = noise(2, 3, height, width), noise(2, 3, height, width, seed=1)
@@ -35,7 +35,7 @@ def test_of_any_size_it_is_linear_and_leaves_one_tone_alone(height, width, facto
     assert gap(low_pass(torch.full_like(one, 0.7), kind, factor, wrap), torch.full_like(one, 0.7)) < 1e-5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(sizes, sizes, factors)
 def test_haar_twice_is_haar_once_and_keeps_the_mean_of_every_cell(height, width, factor):
     low = low_pass(noise(1, 2, height, width), "haar", factor)
