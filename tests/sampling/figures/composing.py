@@ -50,8 +50,7 @@ def composing():
         "reserved": reserved,
         "slot": len(slot),
         "wrappers": [
-            len(patched.get_wrappers(kind, TILES))
-            for kind in (Wrappers.OUTER_SAMPLE, Wrappers.PREPARE_SAMPLING, Wrappers.CALC_COND_BATCH)
+            len(patched.get_wrappers(kind, TILES)) for kind in (Wrappers.OUTER_SAMPLE, Wrappers.PREPARE_SAMPLING, Wrappers.CALC_COND_BATCH)
         ],
     }
 
