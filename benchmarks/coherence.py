@@ -173,9 +173,7 @@ def table(kind: str, scale: int, names: list[str], count: int, seed: int) -> Non
     bed, figures, models = (test_pack(module) for module in ("bed", "figures", "models"))
     subject = Subject(models.scene_model(kind), bed.Job(kind=kind, scale=scale, count=count, seed=seed))
     print(f"\n#### {kind}, {scale} times its size, {count} scenes\n")
-    print(
-        "| method | one sun | one house | suns | houses | horizons too many | drift | sharpness | time over plain |\n|---|---|---|---|---|---|---|---|---|"
-    )
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     texture = bed.native_texture()
     small = figures.mean_figures(native(subject), 1)
     print(bed.told("its own pictures, native size", small, texture, 1.0, float("nan")), flush=True)

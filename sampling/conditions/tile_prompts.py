@@ -86,13 +86,31 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:
         return None
     # Transient, one prompt at a time, and only for prompts that this tile sees something of.
-    mask = torch.zeros((1, *cropper.canvas[-2:]))
-    mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
+    frames = [1] * (len(cropper.canvas) - 2)
+    mask = torch.zeros((1, *frames, *cropper.canvas[-2:]))
+    mask[..., y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
     mask = mask.to(cropper.device)
     own_mask = cond.get("mask")
     # A mask of the prompt's own goes on counting within its tile; the window has no strength of its own.
     cond["mask"] = mask if own_mask is None else mask * own_mask.to(mask)
     return cond
+
+
+def with_frames(conds: dict[str, list[Cond]]) -> None:
+    """Make the areas of Tile Prompts' conditions fit latents with frames; the lists' entries are replaced, not changed.
+
+    A node does not know the model's latents, and gives an area of (height, width, y, x). The host wants one of (frames, height,
+    width, first frame, y, x) where a latent has frames, and finds no such numbers.
+
+    Args:
+        conds: a guider's, one list per prompt, of one run.
+    """
+    for entry in conds.values():
+        for index, cond in enumerate(entry):
+            area = cond.get("area")
+            if TILE_KEY in cond and area is not None and area[0] == "percentage" and len(area) == 5:
+                height, width, y, x = area[1:]
+                entry[index] = {**cond, "area": ("percentage", 1.0, height, width, 0.0, y, x)}
 
 
 def is_a_repetition(cond: Cond, entry: Sequence[Cond]) -> bool:
