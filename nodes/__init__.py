@@ -6,6 +6,7 @@ from ..host.own_pixels import serve
 from .align import AlignTiles
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
+from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
@@ -52,6 +53,9 @@ class Tilework(ComfyExtension):
             MergeDetections,
             MergeMasks,
             FidelityCheck,
+            CanvasGuide,
+            RecordRun,
+            LatentFrequencyMix,
         ]
 
 
