@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from ..blending.fusion.dilated import StridedView, blur_width, exchanged, restated, stride_for, strided_views, views_weight
+from ..blending.coherence.schedules import cosine
+from ..blending.fusion.dilated import StridedView, exchanged, restated, stride_for, strided_views
 from ..blending.fusion.fuse import fuse
 from ..host.latents import cells_per_patch, pixels_per_cell
 from ..models.native_size import native_size
@@ -26,6 +27,8 @@ from .whole_canvas import check_views, whole_canvas
 
 # Below this the views are not asked any more: they cost as much as ever.
 LEAST_WEIGHT = 0.01
+# Cells, the standard deviation of the blur at the beginning; a hundredth of it at the end.
+BLUR = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _outer_sample(executor, *args, **more):
 def _calc_cond_batch(settings: ViewSettings, executor, model, conds, x_in, timestep, model_options):
     """One prediction of the whole canvas, with that of its views mixed in."""
     views = [] if model_options.get(WHOLE) or is_alone(model_options) else _views(settings, model, x_in, model_options)
-    weight = settings.strength * views_weight(time_of(model.model_sampling, timestep))
+    weight = settings.strength * cosine(time_of(model.model_sampling, timestep))
     if not views or weight < LEAST_WEIGHT or not settings.at_work.holds(model.model_sampling, timestep):
         return executor(model, conds, x_in, timestep, model_options)
     # Before the tiles: what patches remember of the model's last call is to be the canvas'.
@@ -113,7 +116,7 @@ def _predicted(
     """What the model says of all views, put together to a canvas; None where nothing was asked."""
     canvas = whole_canvas(DILATED, model, x, options)
     stride, shape = views[0].stride, x.shape
-    soft = restated(x, stride, blur_width(time_of(model.model_sampling, timestep)))
+    soft = restated(x, stride, BLUR * (0.99 * cosine(time_of(model.model_sampling, timestep)) + 0.01))
     seen, taken = soft, None
     if settings.interaction:
         memory = memory_of(options)

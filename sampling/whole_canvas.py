@@ -95,9 +95,18 @@ def whole_canvas(key: str, model: Any, x: torch.Tensor, options: dict[str, Any])
 
 
 def check_views(options: dict[str, Any]) -> None:
-    """Refuse what remembers the model's last call and cannot tell a view of the whole picture from the picture.
+    """`check_parts` for a patch that looks at the whole picture in small."""
+    check_parts(options, "views of the whole picture")
+
+
+def check_parts(options: dict[str, Any], parts: str) -> None:
+    """Refuse what remembers the model's last call and cannot tell one picture from another.
+
+    Args:
+        options: the model's.
+        parts: what it will be called with, for the message.
 
     Raises:
         ValueError: for such a patch, by its name.
     """
-    check_caches(options, search(tile_patches(options)), False, False, "views of the whole picture")
+    check_caches(options, search(tile_patches(options)), False, False, parts)

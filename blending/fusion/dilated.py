@@ -15,24 +15,6 @@ import torch
 from ..pixels.taps import mirrored
 
 
-def views_weight(time: float, power: float = 1.0) -> float:
-    """How much the views count at a time of the run: DemoFusion's cosine, 1 at time 1 (pure noise), 0 at time 0.
-
-        >>> views_weight(1.0), round(views_weight(0.5), 7), views_weight(0.0)
-        (1.0, 0.5, 0.0)
-
-    Args:
-        time: 0 to 1.
-        power: DemoFusion's alpha 2.
-    """
-    return ((1 + math.cos(math.pi * (1 - time))) / 2) ** power
-
-
-def blur_width(time: float) -> float:
-    """The standard deviation in cells of the blur that the views are taken from, at a time of the run: 1 at first, 0.01 at last."""
-    return 0.99 * views_weight(time) + 0.01
-
-
 def stride_for(canvas: tuple[int, int], native: tuple[int, int]) -> int:
     """How far apart the cells of a view lie: the whole number for which the views' area comes nearest, in ratio, to the native one.
 

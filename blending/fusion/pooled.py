@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import interpolate
 
 from .dilated import view_shape
 
@@ -42,12 +41,6 @@ class PooledView:
                 total += part
             pixels = total / self.stride
         return pixels
-
-    def enlarged(self, view: torch.Tensor) -> torch.Tensor:
-        """A view [B, ..., *shape] at the canvas' size, bicubic."""
-        flat = view.reshape(-1, 1, *view.shape[-2:]).float()
-        large = interpolate(flat, size=self.canvas, mode="bicubic", align_corners=False)
-        return large.reshape(*view.shape[:-2], *self.canvas).to(view.dtype)
 
 
 def pooled_view(canvas: tuple[int, int], stride: int, lattice: int = 1) -> PooledView:

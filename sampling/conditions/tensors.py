@@ -87,6 +87,10 @@ class Tile:
         """What belongs to the tile of a plane [..., h, w] that stands for the canvas at any scale."""
         return cut_scaled(plane, self.view, self.canvas, self.wrap)
 
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
+        """The same of a reference picture."""
+        return self.of(plane)
+
 
 @dataclass(frozen=True)
 class SmallWhole(Tile):
@@ -109,11 +113,20 @@ class SmallWhole(Tile):
         wanted = tuple(max(1, round(seen * side / whole)) for seen, side, whole in zip(self.small.shape, size, cells, strict=True))
         return _shrunk(plane, wanted)
 
-    def reference(self, plane: torch.Tensor) -> torch.Tensor:
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
         """A reference picture: of the canvas' size seen as the canvas is, else no larger than the view."""
         if is_canvas(plane, self.canvas):
             return self.small.gather(plane)
         return _shrunk(plane, self.small.shape) if plane.shape[-2] * plane.shape[-1] > self.small.shape[0] * self.small.shape[1] else plane
+
+
+@dataclass(frozen=True)
+class PaddedTile(Tile):
+    """All of the canvas and some cells around it, mirrored: the view begins before the canvas and ends behind it."""
+
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
+        """A reference of the canvas' size, padded alike; any other has tokens of its own, and is given as it is."""
+        return self.of(plane) if is_canvas(plane, self.canvas) else plane
 
 
 def _shrunk(plane: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -198,8 +211,8 @@ def _reference(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
         if shown.what == TILE:
             return cut_scaled(plane, within(tile.view, tile.own.frame), tuple(tile.own.frame[2:]))
     if (tile.own is not None and shown.what == CANVAS) or has_proportions(plane, tile.canvas):
-        return tile.reference(plane) if isinstance(tile, SmallWhole) else tile.of(plane)
-    if isinstance(tile, SmallWhole):
+        return tile.of_reference(plane)
+    if isinstance(tile, SmallWhole | PaddedTile):
         return plane
     tile.notices.warn(
         f"reference {tuple(plane.shape)}",
@@ -233,11 +246,12 @@ def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.
     words = mask.shape[-1] - rows * columns
     prompt = conds.get("c_crossattn")
     known = mask.shape[-1] == mask.shape[-2] and prompt is not None and prompt.cond.shape[1] == words
-    if known and isinstance(tile, SmallWhole):
+    if known and isinstance(tile, SmallWhole | PaddedTile):
         # The picture's tokens that lie where the view's do; what the mask says changes from prompt to picture, not within it.
+        size = tile.small.shape if isinstance(tile, SmallWhole) else tile.view[2:]
         y, x = (
             torch.arange(-(-seen // FLUX_PATCH)) * count // -(-seen // FLUX_PATCH)
-            for seen, count in zip(tile.small.shape, (rows, columns), strict=True)
+            for seen, count in zip(size, (rows, columns), strict=True)
         )
         return _of_tokens(mask, words, (y.unsqueeze(1) * columns + x).flatten())
     if not known or tile.view.y % FLUX_PATCH or tile.view.x % FLUX_PATCH:
