@@ -6,6 +6,7 @@ from ..host.own_pixels import serve
 from .align import AlignTiles
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
+from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
@@ -59,6 +60,9 @@ class Tilework(ComfyExtension):
             ShiftSigmas,
             MatchLatents,
             FewStepRefine,
+            CanvasGuide,
+            RecordRun,
+            LatentFrequencyMix,
         ]
 
 

@@ -45,8 +45,8 @@ class Guide:
         method: one of METHODS but pyramid, which has a file of its own.
         reference: `samples` of a LATENT [B, C, ..., h, w], of the canvas' size or smaller.
         native: side of the picture that the model was made for, in image pixels.
-        strength: 0 to 1.
         where: in the sampling range.
+        strength: 0 to 1.
         kind, cutoff: of the low pass, see `blending.frequency.low_pass`.
         trajectory: for flow, of the run that made the reference.
 
@@ -57,8 +57,8 @@ class Guide:
     method: str
     reference: torch.Tensor
     native: int
+    where: SamplingRange
     strength: float = 1.0
-    where: SamplingRange = SamplingRange(0.0, 0.8)
     kind: str = FILTERS[0]
     cutoff: float = 0.0
     trajectory: Trajectory | None = None
@@ -114,7 +114,8 @@ class GuidedRun:
     def __init__(self, guides: dict[str, Guide], model: Any, canvas: tuple[int, ...], sampler: Any) -> None:
         if len(canvas) not in (4, 5):
             raise ValueError(
-                f"the latent has {len(canvas)} dimensions and no plane to guide: sample it without Canvas Guide, or give it a latent of pictures"
+                f"the latent has {len(canvas)} dimensions and no plane to guide: sample it without Canvas Guide, or give "
+                "it a latent of pictures"
             )
         self.guides, self.model, self.canvas = guides, model, canvas
         self.one_call = calls_once(sampler)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 Wrap = tuple[bool, bool]
 # Cells of the small one that are put on behind a border that goes on at the other side.
 REACH = 2
 
 
-def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference") -> tuple[int, ...]:
-    """The shape that a latent is to be taken as, for a canvas [B, C, ..., H, W].
+def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference", whole: str = "the canvas") -> tuple[int, ...]:
+    """The shape that a latent is to be taken as, for a canvas [B, C, ..., H, W]; `what` and `whole` are their names for a message.
 
     Raises:
         ValueError: in words, where it cannot be brought to the canvas.
@@ -22,21 +22,21 @@ def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str =
         shape = (*shape[:2], 1, *shape[2:])
     if len(shape) != len(canvas) or shape[1:-2] != canvas[1:-2]:
         raise ValueError(
-            f"{what} is a latent of shape {shape}, and what is sampled has {canvas}: connect a latent of the same model family, with as many "
+            f"{what} is a latent of shape {shape} and {whole} one of {canvas}: connect a latent of the same model family, with as many "
             "frames"
         )
     if shape[0] not in (1, canvas[0]):
-        raise ValueError(f"{what} has {shape[0]} pictures, and {canvas[0]} are sampled: connect one, or as many")
+        raise ValueError(f"{what} has {shape[0]} pictures and {whole} {canvas[0]}: connect one, or as many")
     (rows, columns), (height, width) = shape[-2:], canvas[-2:]
     if rows > height or columns > width:
         raise ValueError(
-            f"{what} is {columns} x {rows} cells and the canvas {width} x {height}: connect a latent of the canvas' size or a smaller one, or "
-            "sample a larger canvas"
+            f"{what} is {columns} x {rows} cells and {whole} {width} x {height}: connect a latent of that size or a smaller one, or make "
+            f"{whole} larger"
         )
     # A cell of the small one is the most that rounding can take.
     if abs(height * columns - width * rows) > max(height, width):
         raise ValueError(
-            f"{what} is {columns} x {rows} cells and the canvas {width} x {height}, which has other proportions: crop or pad one of them, so "
+            f"{what} is {columns} x {rows} cells and {whole} {width} x {height}, which has other proportions: crop or pad one of them, so "
             "that they are alike"
         )
     return shape
@@ -66,8 +66,8 @@ def enlarged(small: torch.Tensor, canvas: tuple[int, ...], wrap: Wrap = (False, 
         for wraps, side, large in zip(wrap, (rows, columns), (height, width), strict=True)
     )
     if down or across:
-        planes = F.pad(planes, (across, across, down, down), mode="circular")
+        planes = functional.pad(planes, (across, across, down, down), mode="circular")
     top, left = down * height // rows, across * width // columns
     size = (height + 2 * top, width + 2 * left)
-    large = F.interpolate(planes, size=size, mode="bicubic", align_corners=False)[..., top : top + height, left : left + width]
+    large = functional.interpolate(planes, size=size, mode="bicubic", align_corners=False)[..., top : top + height, left : left + width]
     return large.reshape(*small.shape[:-2], height, width)

@@ -46,10 +46,10 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
     if (found := _finished.get(_digest(samples))) is not None:
         return found
     if not len(trajectory) or not trajectory.done:
+        state = "did not come to its end" if len(trajectory) else "is empty"
         raise ValueError(
-            f"the recorded run {'is empty' if not len(trajectory) else 'did not come to its end'}: sample the small picture with the model "
-            "that comes out of Record Run, and connect the LATENT of that very sampler to reference; if it was sampled long ago, change its "
-            "seed, so that it runs again"
+            f"the recorded run {state}: sample the small picture with the model that comes out of Record Run, and connect the LATENT of "
+            "that very sampler to reference; if it was sampled long ago, change its seed, so that it runs again"
         )
     return trajectory.snapshot()
 
@@ -82,8 +82,8 @@ def _predict_noise(trajectory, executor, x, timestep, model_options=None, seed=N
         return x0
     if x0.shape != shape:
         raise ValueError(
-            "Record Run needs predictions of the whole picture, and order sequential makes them tile by tile: use order fused, or take Record "
-            "Run out"
+            "Record Run needs predictions of the whole picture, and order sequential makes them tile by tile: use order fused, or take "
+            "Record Run out"
         )
     # Outside of a noise mask the picture is what it was, whatever the model said.
     trajectory.record(float(timestep.flatten()[0]), x0 if mask is None else x0 * mask + latent * (1 - mask))

@@ -31,8 +31,8 @@ class FlowStep(NamedTuple):
 def direction_weight(factor: float) -> float:
     """How strong the direction is for a canvas so many times larger: 1 at twice the size, 0.25 at four times, as published.
 
-        >>> direction_weight(2), direction_weight(4)
-        (1.0, 0.25)
+    >>> direction_weight(2), direction_weight(4)
+    (1.0, 0.25)
     """
     return min(1.0, (2 / factor) ** 2)
 

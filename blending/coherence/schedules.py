@@ -8,8 +8,8 @@ import math
 def cosine(time: float, power: float = 1.0) -> float:
     """DemoFusion's c(t)^power = ((1 + cos(pi (1 - t))) / 2)^power (PRIS-CV/DemoFusion, CVPR 2024).
 
-        >>> cosine(1.0), round(cosine(0.5), 7), cosine(0.0)
-        (1.0, 0.5, 0.0)
+    >>> cosine(1.0), round(cosine(0.5), 7), cosine(0.0)
+    (1.0, 0.5, 0.0)
     """
     return ((1 + math.cos(math.pi * (1 - time))) / 2) ** power
 

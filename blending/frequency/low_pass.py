@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 FILTERS = ("resize", "haar", "butterworth")
 ORDER = 4
@@ -74,17 +74,19 @@ def _resized(planes: torch.Tensor, factor: float, wrap: tuple[bool, bool]) -> to
     height, width = planes.shape[-2:]
     rows, columns = (min(math.ceil(REACH * factor), side) if wraps else 0 for wraps, side in zip(wrap, (height, width), strict=True))
     if rows or columns:
-        planes = F.pad(planes, (columns, columns, rows, rows), mode="circular")
+        planes = functional.pad(planes, (columns, columns, rows, rows), mode="circular")
     size = tuple(planes.shape[-2:])
     small = tuple(max(int(side / factor + 1e-6), 1) for side in size)
-    low = F.interpolate(planes, size=small, mode="bilinear", antialias=True, align_corners=False)
-    return F.interpolate(low, size=size, mode="bilinear", align_corners=False)[..., rows : rows + height, columns : columns + width]
+    low = functional.interpolate(planes, size=small, mode="bilinear", antialias=True, align_corners=False)
+    return functional.interpolate(low, size=size, mode="bilinear", align_corners=False)[
+        ..., rows : rows + height, columns : columns + width
+    ]
 
 
 def _cell_means(planes: torch.Tensor, factor: float, wrap: tuple[bool, bool]) -> torch.Tensor:
     cell = 2 ** round(math.log2(factor))
     height, width = planes.shape[-2:]
-    means = F.avg_pool2d(planes, cell, ceil_mode=True, count_include_pad=False)
+    means = functional.avg_pool2d(planes, cell, ceil_mode=True, count_include_pad=False)
     return means.repeat_interleave(cell, -2)[..., :height, :].repeat_interleave(cell, -1)[..., :width]
 
 
