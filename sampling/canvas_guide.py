@@ -126,6 +126,8 @@ class GuidedRun:
             check_sampler(sampler)
         for guide in guides.values():
             check_reference(tuple(guide.reference.shape), canvas)
+            if not guide.reference.any():
+                raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
         self.trajectory = None if FLOW not in guides else recorded_run(guides[FLOW].trajectory, guides[FLOW].reference)
         if self.trajectory is not None:
             check_reference(self.trajectory.shape, canvas, "the recorded run")

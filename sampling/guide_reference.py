@@ -46,11 +46,9 @@ def prepared(samples: torch.Tensor, canvas: tuple[int, ...], model: Any, wrap: W
     """The `samples` of a LATENT as what a BaseModel's sampler works with, enlarged to a canvas; float32, batch as it came.
 
     Raises:
-        ValueError: see `check_reference`; and where it is empty.
+        ValueError: see `check_reference`.
     """
     shape = check_reference(tuple(samples.shape), canvas)
-    if not samples.any():
-        raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
     return enlarged(model.process_latent_in(samples.float().reshape(shape)), canvas, wrap)
 
 
