@@ -20,7 +20,7 @@ CHART = (PANEL, 240)
 LINES = ((1.0, "model's own size", (150, 150, 150)), (2.0, "2 x", (110, 180, 255)), (4.0, "4 x", (255, 170, 80)))
 
 
-def views(folder: Path, photo: torch.Tensor) -> None:
+def whole_canvas_views(photo: torch.Tensor, folder: Path) -> None:
     """All of them."""
     _whole_canvas(folder, photo)
     _patches(folder, photo)
@@ -79,20 +79,20 @@ def _noise(side: int, seed: int) -> torch.Tensor:
 
 
 def _grey(latent: torch.Tensor) -> torch.Tensor:
-    return (latent[0, 0] * 0.2 + 0.5).clamp(0, 1).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    return (latent[0, 0] * 0.2 + 0.5).clamp(0, 1).repeat_interleave(8, 0).repeat_interleave(8, 1)
 
 
 def _statistics(folder: Path) -> None:
-    small = _noise(42, 1) * torch.linspace(0.5, 1.5, 42)
+    small = _noise(24, 1) * torch.linspace(0.5, 1.5, 24)
     large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
-    spreads = (f"spread {float(one.std()):.2f}" for one in (small, large, match_tiles(large, small, 28)))
+    spreads = (f"spread {float(one.std()):.2f}" for one in (small, large, match_tiles(large, small, 16)))
     names = ("A small latent", "Enlarged", "Matched")
     titles = [f"{name}: {spread}" for name, spread in zip(names, spreads, strict=True)]
-    write(folder, "TileworkMatchLatents", list(zip(titles, map(_grey, (small, large, match_tiles(large, small, 28))), strict=True)))
+    write(folder, "TileworkMatchLatents", list(zip(titles, map(_grey, (small, large, match_tiles(large, small, 16))), strict=True)))
 
 
 def _mixed_noise(folder: Path) -> None:
-    random, found = _noise(84, 2), _noise(84, 3)
+    random, found = _noise(48, 2), _noise(48, 3)
     straight, arc = 0.5 * (random + found), slerp(random, found, 0.5)
     titles = (f"Two noises, mixed straight: spread {float(straight.std()):.2f}", f"Along the arc: spread {float(arc.std()):.2f}")
     write(folder, "TileworkFewStepRefine", list(zip(titles, map(_grey, (straight, arc)), strict=True)))
