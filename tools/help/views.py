@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import torch
@@ -12,9 +13,11 @@ from blending.coherence.match_statistics import match_tiles
 from blending.coherence.size_schedule import shifted_sigmas
 from blending.fusion.dilated import strided_views
 
+from .composition import LARGER, SEED, bed
 from .sheet import PANEL, apart, write
 
 STRIDE = 3
+PATCHES = ("canvas_guide", "dilated_views", "sampling_range")
 BLOCK, PATCH, ZOOM = (240, 180), 12, 24
 CHART = (PANEL, 240)
 LINES = ((1.0, "model's own size", (150, 150, 150)), (2.0, "2 x", (110, 180, 255)), (4.0, "4 x", (255, 170, 80)))
@@ -27,6 +30,22 @@ def whole_canvas_views(photo: torch.Tensor, folder: Path) -> None:
     _schedules(folder)
     _statistics(folder)
     _mixed_noise(folder)
+
+
+def demofusion() -> torch.Tensor:
+    """The test bed's scene, three times larger: held by skip residual, and seen whole; [1, h, w, 3]."""
+    made = bed()
+    coherence = "tilework_test.coherence"
+    scenes, models, guide, dilated, ranges = (
+        importlib.import_module(name)
+        for name in (f"{coherence}.scenes", f"{coherence}.models", *(f"tilework.sampling.{one}" for one in PATCHES))
+    )
+    model = models.scene_model("dit")
+    small, large = (made.Job(scale=scale, count=1, seed=SEED, steps=8) for scale in (1, LARGER))
+    side = scenes.NATIVE * made.PIXELS
+    held = guide.Guide("skip residual", made.sample(model, small), side, ranges.SamplingRange(0.0, 1.0))
+    patched = dilated.with_dilated_views(guide.guided(model, held), side, side, 1.0, 1.0, False)
+    return scenes.rgb(made.sample(made.in_tiles(patched, large), large)).movedim(1, -1)
 
 
 def _whole_canvas(folder: Path, photo: torch.Tensor) -> None:
