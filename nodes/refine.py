@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..blending.coherence.match_statistics import PER, match_channels, match_tiles
+from ..blending.coherence.match_statistics import PER, match_channel_statistics, match_tile_statistics
 from ..blending.coherence.size_schedule import SHIFTS, shifted_sigmas
 from ..blending.pixels.picture import check_finite
 from .menu import SAMPLING
@@ -129,7 +129,7 @@ class MatchLatents(io.ComfyNode):
         unit = downscale_ratio(samples, 0)
         if size < unit:
             raise ValueError(f"size {size} is smaller than one latent cell of {unit} image pixels: use {8 * unit} or more, for example 512")
-        matched = match_channels(tensor, wanted) if per == "channel" else match_tiles(tensor, wanted, max(size // unit, 1))
+        matched = match_channel_statistics(tensor, wanted) if per == "channel" else match_tile_statistics(tensor, wanted, max(size // unit, 1))
         return io.NodeOutput({**samples, "samples": torch.lerp(tensor, matched.to(tensor), strength)})
 
 

@@ -18,7 +18,7 @@ ROUNDS = 2
 FLAT = 1e-6
 
 
-def match_channels(samples: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+def match_channel_statistics(samples: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Every channel of every picture with the mean and the standard deviation that it has in the reference.
 
     Args:
@@ -34,7 +34,7 @@ def match_channels(samples: torch.Tensor, reference: torch.Tensor) -> torch.Tens
     return _stretched(samples, mean, spread, mean_to, spread_to).to(samples.dtype)
 
 
-def match_tiles(samples: torch.Tensor, reference: torch.Tensor, cells: int) -> torch.Tensor:
+def match_tile_statistics(samples: torch.Tensor, reference: torch.Tensor, cells: int) -> torch.Tensor:
     """The same for tiles of `cells` x `cells`, as near as maps without an edge come to it.
 
     The picture is divided evenly, into the whole number of tiles that is nearest.

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from blending.coherence.few_steps import slerp
-from blending.coherence.match_statistics import match_tiles
+from blending.coherence.match_statistics import match_tile_statistics
 from blending.coherence.size_schedule import shifted_sigmas
 from blending.fusion.dilated import strided_views
 
@@ -104,10 +104,10 @@ def _grey(latent: torch.Tensor) -> torch.Tensor:
 def _statistics(folder: Path) -> None:
     small = _noise(24, 1) * torch.linspace(0.5, 1.5, 24)
     large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
-    spreads = (f"spread {float(one.std()):.2f}" for one in (small, large, match_tiles(large, small, 16)))
+    spreads = (f"spread {float(one.std()):.2f}" for one in (small, large, match_tile_statistics(large, small, 16)))
     names = ("A small latent", "Enlarged", "Matched")
     titles = [f"{name}: {spread}" for name, spread in zip(names, spreads, strict=True)]
-    write(folder, "TileworkMatchLatents", list(zip(titles, map(_grey, (small, large, match_tiles(large, small, 16))), strict=True)))
+    write(folder, "TileworkMatchLatents", list(zip(titles, map(_grey, (small, large, match_tile_statistics(large, small, 16))), strict=True)))
 
 
 def _mixed_noise(folder: Path) -> None:
