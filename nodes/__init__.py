@@ -14,12 +14,14 @@ from .fidelity import FidelityCheck
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
+from .refine import FewStepRefine, MatchLatents, ShiftSigmas
 from .regions import MaskTiles, ObjectTiles, SelectTiles
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
+from .views import DilatedViews, PatchShift
 
 
 class Tilework(ComfyExtension):
@@ -53,6 +55,11 @@ class Tilework(ComfyExtension):
             MergeDetections,
             MergeMasks,
             FidelityCheck,
+            DilatedViews,
+            PatchShift,
+            ShiftSigmas,
+            MatchLatents,
+            FewStepRefine,
             CanvasGuide,
             RecordRun,
             LatentFrequencyMix,

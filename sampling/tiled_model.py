@@ -28,10 +28,8 @@ from .settings import TileSettings
 from .step_caches import check_caches
 from .tile_batches import join
 from .tile_identities import told_apart
-from .tile_place import PLACE, WHOLE, TilePlace
+from .tile_place import PLACE, RUN, WHOLE, TilePlace
 from .wrap_around import across_the_border, check_wrapping, without_seamless
-
-RUN = "tilework_run"
 
 
 def tiled(model: Any, settings: TileSettings) -> Any:

@@ -51,7 +51,7 @@ from tilework.sampling import (  # noqa: E402
     sequential,  # noqa: F401
 )
 from tilework.sampling import recording as runs  # noqa: E402, F401
-from tilework.sampling.conditions import cropping  # noqa: E402
+from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
 from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401

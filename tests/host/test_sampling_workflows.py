@@ -108,3 +108,24 @@ def test_the_composition_is_kept_twice(server, object_info, run_entry):
     assert structure.shape == (256, 256, 3) and structure.std() > 1
     # The small picture is not sampled again: ComfyUI has it still, and the recording with it.
     assert not np.array_equal(made("flow"), structure)
+    assert np.abs(made("flow") - structure).max() > 1
+
+
+def test_demofusion_with_any_model(server, object_info, run_entry):
+    """Every size an eighth of what is saved; the views are taken, and change the picture."""
+    prompt = with_test_models(convert(FOLDER / "23 DemoFusion, with any model.json", object_info))
+    for part in prompt.values():
+        for name in ("width", "height", "tile_width", "tile_height", "overlap"):
+            if part["inputs"].get(name, 0) > 0 and not isinstance(part["inputs"][name], list) and "mode" not in part["inputs"]:
+                part["inputs"][name] //= 8
+    (views,) = (part["inputs"] for part in prompt.values() if part["class_type"] == "TileworkDilatedViews")
+    views.update(native_width=128, native_height=128)
+
+    def made(strength):
+        views["strength"] = strength
+        written = images(run_entry(prompt))
+        return np.asarray(Image.open(io.BytesIO(fetch(server.url, written[-1]))).convert("RGB"), dtype=np.float32)
+
+    with_views = made(1.0)
+    assert with_views.shape == (384, 384, 3) and with_views.std() > 1
+    assert np.abs(made(0.0) - with_views).max() > 1

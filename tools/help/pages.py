@@ -24,6 +24,7 @@ from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
+from .views import whole_canvas_views
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
 STRIPES = (128, 176)
@@ -178,6 +179,7 @@ def main() -> int:
         detected,
         fidelity,
         composition,
+        whole_canvas_views,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

@@ -22,6 +22,7 @@ from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
 from .pages import drifted
 from .sequence import tile_after_tile
+from .views import demofusion
 
 FOLDER = REPOSITORY / "example_workflows"
 SIDE, HALF, CASE, GAP = 512, 400, 256, 8
@@ -170,6 +171,15 @@ def kept_composition() -> Image.Image:
     return both
 
 
+def demofusion_halves() -> Image.Image:
+    """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(((runs()["plain"], "every tile its own scene"), (demofusion(), "DemoFusion"))):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -187,6 +197,7 @@ def main() -> int:
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
         "22 Keep the composition at four times the size": kept_composition(),
+        "23 DemoFusion, with any model": demofusion_halves(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
