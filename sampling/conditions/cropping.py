@@ -133,7 +133,7 @@ class ConditionCropper:
         """Warn, once, of model patches that hold a mask or a picture of their own that cannot be cut."""
         self.patches.name_the_rest(model_options)
 
-    def _handled(self, cond: Cond, view: Rect) -> Cond | None:
+    def handled(self, cond: Cond, view: Rect) -> Cond | None:
         """A copy of a condition, of which the handlers have made what it is for a tile."""
         cond = cond.copy()
         for key, handle in HANDLERS.items():
@@ -145,7 +145,7 @@ class ConditionCropper:
 
     def _roll_one(self, cond: Cond, turn: tuple[int, int]) -> Cond | None:
         all_of_it = whole(self.canvas)
-        cond = self._handled(cond, all_of_it)
+        cond = self.handled(cond, all_of_it)
         if cond is None:
             return None
         for key, what in (("control", "a ControlNet"), ("gligen", "GLIGEN boxes")):
@@ -175,7 +175,7 @@ class ConditionCropper:
             )
 
     def _crop_one(self, cond: Cond, view: Rect) -> Cond | None:
-        cond = self._handled(cond, view)
+        cond = self.handled(cond, view)
         if cond is None:
             return None
         own = cond.pop(OWN_KEY, None)

@@ -41,7 +41,7 @@ import comfy.samplers  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
 from tilework.sampling import positions, sequential  # noqa: E402, F401 - for tests, which may import them only from here
-from tilework.sampling.conditions import cropping  # noqa: E402
+from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
 from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401
