@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 
+from ...blending.fusion.dilated import StridedView, stride_for, view_shape
 from ...host.latents import cells_per_patch, pixels_per_cell
+from ...host.progress import check_cancelled
+from ..conditions.whole_views import WholeViews
 from ..patch_order import GLOBAL_TOKENS
 from ..run_memory import memory_of
 from ..tile_place import WHOLE, as_whole
@@ -28,44 +31,40 @@ def show_canvas_first(settings: AttentionSettings, executor, model, conds, x_in,
     idle = settings.idle or settings.method != WITH_CANVAS or not settings.span.holds(model.model_sampling, timestep)
     if idle or model_options.get(WHOLE):
         return executor(model, conds, x_in, timestep, model_options)
-    view = _native_view(settings, model, x_in)
-    run = model_options.get(RUN)
+    memory = memory_of(model_options)
+    kept = {} if memory is None else memory.kept.setdefault(GLOBAL_TOKENS, {})
+    run, view = model_options.get(RUN), _native_view(model, x_in.shape, native_cells(model, settings))
     if run is None or view is None:
-        reason = "there are no tiles that could see it (add Tiled Sampling)" if run is None else "it is not larger than the native size"
-        _tell(model_options, f"no tokens of the whole canvas are used: {reason}")
+        if "told" not in kept:
+            reason = "there are no tiles that could see it (add Tiled Sampling)" if run is None else "it is not larger than the native size"
+            logging.info("Tilework: Tiled Attention: no tokens of the whole picture are used: %s", reason)
+        kept["told"] = True
         return executor(model, conds, x_in, timestep, model_options)
     if run.alone is not None:
         raise ValueError(
             "Tiled Attention with global tokens shows the whole picture to every tile at every step, and order sequential paints tile "
             "after tile: use order fused, or another method"
         )
+    if x_in.shape not in kept:
+        # What a ControlNet has made of its hint is kept for the next step.
+        kept[x_in.shape] = WholeViews(x_in.shape[2:], pixels_per_cell(model), x_in.device)
+    check_cancelled()
     canvas = CanvasMemory()
     options = {**model_options, CANVAS: canvas}
-    executor(model, _without_places(conds), view, timestep, as_whole(options))
+    executor(model, kept[x_in.shape].conds(conds, view), view.gather(x_in).contiguous(), timestep, as_whole(options))
     canvas.recording = False
     return executor(model, conds, x_in, timestep, options)
 
 
-def _native_view(settings: AttentionSettings, model: Any, canvas: torch.Tensor) -> torch.Tensor | None:
-    unit, patch = pixels_per_cell(model), cells_per_patch(model)
-    steps = [-(-cells // max(side // unit, 1)) for cells, side in zip(canvas.shape[-2:], settings.native, strict=True)]
-    if max(steps) == 1:
+def native_cells(model: Any, settings: AttentionSettings) -> tuple[int, int]:
+    """(height, width) of the native size of a BaseModel, in cells; at least one."""
+    return tuple(max(side // pixels_per_cell(model), 1) for side in settings.native)
+
+
+def _native_view(model: Any, shape: torch.Size, native: tuple[int, int]) -> StridedView | None:
+    """The middle one of the views of the canvas whose size comes nearest to the native one; None where that is the canvas."""
+    canvas = tuple(shape[-2:])
+    stride = stride_for(canvas, native)
+    if stride == 1:
         return None
-    down, across = steps
-    view = canvas[..., down // 2 :: down, across // 2 :: across]
-    height, width = (max(side // patch * patch, min(side, patch)) for side in view.shape[-2:])
-    return view[..., :height, :width].contiguous()
-
-
-def _without_places(conds):
-    return [
-        None if entry is None else [{k: v for k, v in c.items() if k not in ("area", "mask", "control")} for c in entry] for entry in conds
-    ]
-
-
-def _tell(model_options: dict[str, Any], message: str) -> None:
-    memory = memory_of(model_options)
-    told = set() if memory is None else memory.kept.setdefault(GLOBAL_TOKENS, set())
-    if message not in told:
-        told.add(message)
-        logging.info("Tilework: Tiled Attention: %s", message)
+    return StridedView(0, (stride // 2, stride // 2), stride, canvas, view_shape(canvas, stride, cells_per_patch(model)))

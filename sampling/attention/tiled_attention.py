@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...host.latents import pixels_per_cell
 from ..patch_order import ATTENTION, GLOBAL_TOKENS, put_wrapper
 from ..run_memory import memory_of, with_memory
 from ..run_state import step_of
 from ..tile_place import WHOLE, place_of
 from .canvas_memory import CanvasMemory
-from .canvas_views import CANVAS, show_canvas_first
+from .canvas_views import CANVAS, native_cells, show_canvas_first
 from .picture_attention import OVERRIDE, PictureAttention, StepAttention
 from .settings import GLOBAL_TOKENS as WITH_CANVAS
 from .settings import AttentionSettings
@@ -34,11 +33,6 @@ def with_tiled_attention(model: Any, settings: AttentionSettings) -> Any:
     put_wrapper(patched, WrappersMP.CALC_COND_BATCH, ATTENTION, partial(_calc_cond_batch, settings))
     put_wrapper(patched, WrappersMP.APPLY_MODEL, ATTENTION, _apply_model)
     return patched
-
-
-def native_cells(model: Any, settings: AttentionSettings) -> tuple[int, int]:
-    """(height, width) of the native size of a BaseModel, in cells; at least one."""
-    return tuple(max(side // pixels_per_cell(model), 1) for side in settings.native)
 
 
 def _calc_cond_batch(settings: AttentionSettings, executor, model, conds, x_in, timestep, model_options):
