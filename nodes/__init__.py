@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
 from .align import AlignTiles
+from .attention import TiledAttention
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
 from .color import ColorMatch
@@ -52,6 +53,7 @@ class Tilework(ComfyExtension):
             MergeDetections,
             MergeMasks,
             FidelityCheck,
+            TiledAttention,
         ]
 
 

@@ -31,20 +31,21 @@ def show_canvas_first(settings: AttentionSettings, executor, model, conds, x_in,
     idle = settings.idle or settings.method != WITH_CANVAS or not settings.span.holds(model.model_sampling, timestep)
     if idle or model_options.get(WHOLE):
         return executor(model, conds, x_in, timestep, model_options)
+    run = model_options.get(RUN)
+    if run is not None and run.alone is not None:
+        raise ValueError(
+            "Tiled Attention with global tokens shows the whole picture to every tile at every step, and order sequential paints tile "
+            "after tile: use order fused, or another method"
+        )
     memory = memory_of(model_options)
     kept = {} if memory is None else memory.kept.setdefault(GLOBAL_TOKENS, {})
-    run, view = model_options.get(RUN), _native_view(model, x_in.shape, native_cells(model, settings))
+    view = _native_view(model, x_in.shape, native_cells(model, settings))
     if run is None or view is None:
         if "told" not in kept:
             reason = "there are no tiles that could see it (add Tiled Sampling)" if run is None else "it is not larger than the native size"
             logging.info("Tilework: Tiled Attention: no tokens of the whole picture are used: %s", reason)
         kept["told"] = True
         return executor(model, conds, x_in, timestep, model_options)
-    if run.alone is not None:
-        raise ValueError(
-            "Tiled Attention with global tokens shows the whole picture to every tile at every step, and order sequential paints tile "
-            "after tile: use order fused, or another method"
-        )
     if x_in.shape not in kept:
         # What a ControlNet has made of its hint is kept for the next step.
         kept[x_in.shape] = WholeViews(x_in.shape[2:], pixels_per_cell(model), x_in.device)

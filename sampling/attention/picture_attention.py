@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...blending.attention.chunks import Chunks, WindowAttention
+from ...blending.attention.chunks import KEYS, Chunks, WindowAttention
 from ...blending.attention.neighbourhood import neighbourhood_attention
 from ...blending.attention.scale_fusion import scale_fused_attention
 from ...blending.attention.windows import half_windows
@@ -73,7 +73,7 @@ class PictureAttention:
         self.layout = TokenLayout(model, shape, text, step.native)
         self.asked_of = tuple(options.get("cond_or_uncond") or ())
         self.calls = 0
-        self.chunks = Chunks(between=check_cancelled, too_much=is_out_of_memory)
+        self.chunks = Chunks(KEYS, between=check_cancelled, too_much=is_out_of_memory)
         if self.layout.unknown:
             step.tell(f"attention is left as it is: {self.layout.unknown}")
 
