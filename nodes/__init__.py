@@ -7,6 +7,7 @@ from .align import AlignTiles
 from .attention import TiledAttention
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
+from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
@@ -53,6 +54,9 @@ class Tilework(ComfyExtension):
             MergeDetections,
             MergeMasks,
             FidelityCheck,
+            CanvasGuide,
+            RecordRun,
+            LatentFrequencyMix,
             TiledAttention,
         ]
 

@@ -91,6 +91,13 @@ WORDS = {
     "compare with original": "Fidelity Check",
     "invented detail": "Fidelity Check",
     "hallucination": "Fidelity Check",
+    "demofusion": "Keep Composition",
+    "scalediff": "Keep Composition",
+    "duplicate objects": "Keep Composition",
+    "trajectory": "Record Run",
+    "record sampling": "Record Run",
+    "frequency mix": "Latent Frequency Mix",
+    "latent blend": "Latent Frequency Mix",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -40,7 +40,17 @@ import comfy.sampler_helpers  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
-from tilework.sampling import positions, sequential  # noqa: E402, F401 - for tests, which may import them only from here
+
+# For tests, which may import them only from here.
+from tilework.sampling import (  # noqa: E402
+    canvas_guide,  # noqa: F401
+    guide_reference,  # noqa: F401
+    positions,  # noqa: F401
+    sampler_states,  # noqa: F401
+    sampling_range,  # noqa: F401
+    sequential,  # noqa: F401
+)
+from tilework.sampling import recording as runs  # noqa: E402, F401
 from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
 from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401

@@ -18,6 +18,7 @@ from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .attention import attention
 from .changes import only_changes
+from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
@@ -167,7 +168,19 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected, fidelity, attention):
+    for make in (
+        split_and_blend,
+        latent,
+        decoder_and_encoder,
+        regions,
+        one_by_one,
+        alignment,
+        only_changes,
+        detected,
+        fidelity,
+        composition,
+        attention,
+    ):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

@@ -16,6 +16,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .changes import edited
+from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
@@ -160,6 +161,15 @@ def second_eyes(photo: torch.Tensor) -> Image.Image:
     return captioned(sheet, "\u201ca step of tone between the marks\u201d", 26)
 
 
+def kept_composition() -> Image.Image:
+    """Left plain tiles, each with a sun of its own; right the same noise, kept to a small picture."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (name, words) in enumerate((("plain", "every tile its own scene"), ("kept", "one composition"))):
+        half = picture(runs()[name][0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -176,6 +186,7 @@ def main() -> int:
         "16 Merge only what an edit changed": only_changes(photo),
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
+        "22 Keep the composition at four times the size": kept_composition(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

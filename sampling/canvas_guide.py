@@ -1,0 +1,271 @@
+"""Canvas Guide: a large run keeps the composition of a small picture.
+
+Structure and flow change what the model predicts, after guidance and on the whole canvas, when its tiles are fused. Skip
+residual changes what the sampler holds. All settings of a model lie in its options, one for each method, and one function and
+two wrappers serve them all: the order in which the nodes were applied makes no difference.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..blending.coherence.flow import ACCELERATION, FlowStep, direction_weight, guide_acceleration
+from ..blending.coherence.schedules import linear
+from ..blending.coherence.skip_residual import draw_to, skip_weight
+from ..blending.coherence.structure import guide_structure
+from ..blending.coherence.trajectory import Trajectory
+from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
+from ..blending.layout.cutting import crop
+from ..host.latents import pixels_per_cell
+from .guide_reference import Wrap, check_reference, enlarged, prepared
+from .patch_order import STATE, put_wrapper
+from .recording import recorded_run
+from .run_memory import memory_of, with_memory
+from .run_state import step_of
+from .sampler_states import calls_once, check_sampler, with_changed_state
+from .sampling_range import SamplingRange, is_flow, time_of
+from .tiled_model import RUN
+
+STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID = "structure", "skip residual", "flow", "pyramid"
+METHODS = (STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID)
+GUIDES = "tilework_guides"
+PLANE = (-2, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What one method was asked for. Immutable, for clones of a model share it.
+
+    Attributes:
+        method: one of METHODS but pyramid, which has a file of its own.
+        reference: `samples` of a LATENT [B, C, ..., h, w], of the canvas' size or smaller.
+        native: side of the picture that the model was made for, in image pixels.
+        where: in the sampling range.
+        strength: 0 to 1.
+        kind, cutoff: of the low pass, see `blending.frequency.low_pass`.
+        trajectory: for flow, of the run that made the reference.
+
+    Raises:
+        ValueError: in words for the user.
+    """
+
+    method: str
+    reference: torch.Tensor
+    native: int
+    where: SamplingRange
+    strength: float = 1.0
+    kind: str = FILTERS[0]
+    cutoff: float = 0.0
+    trajectory: Trajectory | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS or self.method == PYRAMID:
+            raise ValueError(f"method {self.method!r} is not known: use one of {', '.join(METHODS)}")
+        check_strength(self.strength)
+        if self.kind not in FILTERS:
+            raise ValueError(f"filter {self.kind!r} is not known: use one of {', '.join(FILTERS)}")
+        factor_of(self.cutoff, 1, 1)
+        if self.method == FLOW and self.trajectory is None:
+            raise ValueError("method flow follows the way of a small run: connect the trajectory of Record Run, or use method structure")
+
+
+def check_strength(strength: float) -> None:
+    """Refuse what is no share, in words."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength {strength} is no share: use 0 (off) to 1 (in full)")
+
+
+def guided(model: Any, guide: Guide) -> Any:
+    """A clone of a MODEL that keeps to a guide. One method given twice: the last counts; several are all at work."""
+    from comfy.patcher_extension import WrappersMP
+
+    patched = model.clone()
+    others = {method: one for method, one in patched.model_options.get(GUIDES, {}).items() if method != guide.method}
+    nothing = guide.strength == 0 or guide.where.empty
+    patched.model_options[GUIDES] = others if nothing else {**others, guide.method: guide}
+    if nothing:
+        return patched
+    with_memory(patched)
+    put_wrapper(patched, WrappersMP.OUTER_SAMPLE, STATE, _outer_sample)
+    put_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, STATE, _sampler_sample)
+    if _after_guidance not in patched.model_options.get("sampler_post_cfg_function", []):
+        patched.set_model_sampler_post_cfg_function(_after_guidance)
+    return patched
+
+
+class GuidedRun:
+    """One run of a sampler under guides: the references as the run needs them, and what flow remembers of the last step.
+
+    Args:
+        guides: by their methods.
+        model: the BaseModel.
+        canvas: shape of what is sampled, [B, C, ..., H, W].
+        sampler: the SAMPLER.
+
+    Raises:
+        ValueError: in words, before anything runs, where it cannot be done.
+    """
+
+    def __init__(self, guides: dict[str, Guide], model: Any, canvas: tuple[int, ...], sampler: Any) -> None:
+        if len(canvas) not in (4, 5):
+            raise ValueError(
+                f"the latent has {len(canvas)} dimensions and no plane to guide: sample it without Canvas Guide, or give "
+                "it a latent of pictures"
+            )
+        self.guides, self.model, self.canvas = guides, model, canvas
+        self.one_call = calls_once(sampler)
+        self._large: dict[str, torch.Tensor] = {}
+        self._low: dict[tuple, torch.Tensor] = {}
+        self._before: FlowStep | None = None
+        if SKIP_RESIDUAL in guides:
+            check_sampler(sampler)
+        for guide in guides.values():
+            check_reference(tuple(guide.reference.shape), canvas)
+            if not guide.reference.any():
+                raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
+        self.trajectory = None if FLOW not in guides else recorded_run(guides[FLOW].trajectory, guides[FLOW].reference)
+        if self.trajectory is not None:
+            check_reference(self.trajectory.shape, canvas, "the recorded run")
+            if not self.one_call:
+                logging.info("Canvas Guide: flow leads the direction alone, for this sampler calls the model several times in a step")
+
+    def factor(self, guide: Guide) -> float:
+        """Of a guide's low pass."""
+        side = math.sqrt(self.canvas[-2] * self.canvas[-1]) * pixels_per_cell(self.model)
+        return factor_of(guide.cutoff, side, guide.native)
+
+    def reference(self, guide: Guide, like: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """A guide's, for the canvas, or for the tile that is sampled by itself; on the device of `like`."""
+        if guide.method not in self._large:
+            self._large[guide.method] = prepared(guide.reference, self.canvas, self.model, _wrap(options)).to(like.device)
+        return _part(self._large[guide.method], options)
+
+    def guide(self, x0: torch.Tensor, args: dict[str, Any]) -> torch.Tensor:
+        """A prediction of the whole canvas (or of a tile that is sampled by itself) after guidance, as the host's `args` tell of it."""
+        options, sigma, sampling = args["model_options"], args["sigma"], args["model"].model_sampling
+        if tuple(x0.shape[-2:]) != _cells(self.canvas, options):
+            return x0  # somebody asks about something else
+        at_work = {method: one for method, one in self.guides.items() if one.where.holds(sampling, sigma)}
+        if FLOW in at_work:
+            x0 = self._follow(at_work[FLOW], x0, args["input"], float(sigma.flatten()[0]), options)
+        if STRUCTURE in at_work:
+            one = at_work[STRUCTURE]
+            x0 = guide_structure(x0, self._low_of(one, x0, options), one.strength, one.kind, self.factor(one), _wrap(options))
+        return x0
+
+    def _low_of(self, guide: Guide, x0: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        alone = _alone(options)
+        key = (guide.method, None if alone is None else alone.index)
+        if key not in self._low:
+            self._low.clear()
+            self._low[key] = low_pass(self.reference(guide, x0, options), guide.kind, self.factor(guide), _wrap(options))
+            if alone is None:
+                del self._large[guide.method]
+        return self._low[key]
+
+    def _follow(self, guide: Guide, x0: torch.Tensor, x: torch.Tensor, sigma: float, options: dict[str, Any]) -> torch.Tensor:
+        wrap = _wrap(options)
+        reference = _part(enlarged(self.trajectory.at(sigma).to(x0.device), self.canvas, wrap), options)
+        step, steps = step_of(torch.tensor(sigma), options), len(options["transformer_options"]["sample_sigmas"]) - 1
+        strength = guide.strength * linear(step, steps)
+        small = self.trajectory.shape
+        larger = math.sqrt(self.canvas[-2] * self.canvas[-1] / (small[-2] * small[-1]))
+        low = low_pass(reference, guide.kind, self.factor(guide), wrap)
+        x0 = guide_structure(x0, low, strength * direction_weight(larger), guide.kind, self.factor(guide), wrap)
+        if self.one_call:
+            x0, self._before = guide_acceleration(x, x0, reference, sigma, step, self._before, strength * ACCELERATION)
+        return x0
+
+    def end(self) -> None:
+        """Let go of everything."""
+        self._large.clear()
+        self._low.clear()
+        self._before = self.trajectory = None
+
+
+def _outer_sample(executor, noise, latent_image, sampler, *args, **more):
+    """One run: it is looked through before the model is loaded."""
+    guider = executor.class_obj
+    guides, memory = guider.model_options.get(GUIDES), memory_of(guider.model_options)
+    if not guides or memory is None:
+        return executor(noise, latent_image, sampler, *args, **more)
+    run = memory.kept[STATE] = GuidedRun(guides, guider.model_patcher.model, tuple(noise.shape), sampler)
+    try:
+        return executor(noise, latent_image, sampler, *args, **more)
+    finally:
+        run.end()
+
+
+def _sampler_sample(executor, guider, sigmas, extra_args, *args, **more):
+    """The sampler itself: with skip residual, a copy of it whose state is drawn to the reference."""
+    run = _run_of(extra_args["model_options"])
+    guide = None if run is None else run.guides.get(SKIP_RESIDUAL)
+    if guide is not None:
+        # This run's own executor: whatever wrapper stands between here and the sampler is called as ever.
+        executor.original = _drawn(executor.class_obj, run, guide)
+    return executor(guider, sigmas, extra_args, *args, **more)
+
+
+def _drawn(sampler: Any, run: GuidedRun, guide: Guide):
+    """A sampler's `sample`, called with the whole canvas, or tile by tile."""
+
+    def sample(guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+        sampling = guider.inner_model.model_sampling
+        reference = run.reference(guide, noise, extra_args["model_options"])
+        own = _own_noise(noise, extra_args.get("seed"))
+
+        def draw(held: torch.Tensor, sigma: torch.Tensor) -> None:
+            if not guide.where.holds(sampling, sigma):
+                return
+            weight = skip_weight(time_of(sampling, sigma), guide.strength)
+            if weight > 0:
+                draw_to(held, sampling.noise_scaling(sigma, own, reference), weight)
+
+        changed = with_changed_state(sampler, draw, is_flow(sampling))
+        return changed.sample(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+
+    return sample
+
+
+def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
+    """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
+    if noise.any():
+        return noise
+    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed or 0))
+    return drawn.to(noise.device, noise.dtype)
+
+
+def _after_guidance(args: dict[str, Any]) -> torch.Tensor:
+    run = _run_of(args["model_options"])
+    return args["denoised"] if run is None else run.guide(args["denoised"], args)
+
+
+def _run_of(options: dict[str, Any]) -> GuidedRun | None:
+    memory = memory_of(options)
+    return None if memory is None else memory.kept.get(STATE)
+
+
+def _alone(options: dict[str, Any]):
+    """The tile that is sampled by itself just now, or None."""
+    return getattr(options.get(RUN), "alone", None)
+
+
+def _part(large: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    alone = _alone(options)
+    return large if alone is None else crop(large, alone.rect, PLANE)
+
+
+def _cells(canvas: tuple[int, ...], options: dict[str, Any]) -> tuple[int, int]:
+    alone = _alone(options)
+    return tuple(canvas[-2:]) if alone is None else alone.shape
+
+
+def _wrap(options: dict[str, Any]) -> Wrap:
+    """Where the canvas is joined to itself, (y, x)."""
+    layout = getattr(getattr(options.get(RUN), "settings", None), "layout", None)
+    return (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)
