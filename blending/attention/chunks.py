@@ -13,8 +13,9 @@ from .windows import Patch
 
 # (queries [b, heads, n, d], keys [b, key heads, m, d], values [b, key heads, m, e], mask or None) -> [b, n, heads * e].
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-# (text's queries or keys [b, heads, text, d], (row, column) where a window begins) -> the same, as if that were the origin.
-Turn = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
+# (text's queries or keys [b, heads, text, d], (row, column) where each of w windows begins) -> [w, b, heads, text, d]: the same,
+# as if that were the origin.
+Turn = Callable[[torch.Tensor, Sequence[tuple[int, int]]], torch.Tensor]
 KEYS = 4096
 
 
@@ -122,9 +123,9 @@ class WindowAttention:
         area = _area(patches[0].rows, patches[0].columns)
         queries = self.q.new_empty(len(patches), batch, self.q.shape[1], text + area, self.q.shape[-1])
         image = self.grid.image(self.q, 2)
+        if text:
+            queries[:, :, :, :text] = self.turn(self.q[:, :, :first], _origins(patches))
         for to, patch in zip(queries, patches, strict=True):
-            if text:
-                to[:, :, :text] = self.turn(self.q[:, :, :first], _origin(patch))
             part = image[:, :, slice(*patch.rows), slice(*patch.columns)]
             to[:, :, text:].unflatten(2, patch.shape).copy_(part)
         found = self.attend(queries.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), self._masks(patches))
@@ -136,12 +137,12 @@ class WindowAttention:
         area = _area(patches[0].key_rows, patches[0].key_columns)
         behind = tokens.shape[2] - end
         joined = tokens.new_empty(len(patches), *tokens.shape[:2], first + area + behind, tokens.shape[-1])
+        before = tokens[:, :, :first]
+        joined[:, :, :, :first] = self.turn(before, _origins(patches)) if turned and self.turn and first else before
+        joined[:, :, :, first + area :] = tokens[:, :, end:]
         for to, patch in zip(joined, patches, strict=True):
-            before = tokens[:, :, :first]
-            to[:, :, :first] = self.turn(before, _origin(patch)) if turned and self.turn and first else before
             window = image[:, :, slice(*patch.key_rows), slice(*patch.key_columns)]
             to[:, :, first : first + area].unflatten(2, window.shape[2:4]).copy_(window)
-            to[:, :, first + area :] = tokens[:, :, end:]
         return joined
 
     def _masks(self, patches: Sequence[Patch]) -> torch.Tensor | None:
@@ -160,5 +161,5 @@ class WindowAttention:
         return torch.cat(found)
 
 
-def _origin(patch: Patch) -> tuple[int, int]:
-    return patch.key_rows[0], patch.key_columns[0]
+def _origins(patches: Sequence[Patch]) -> list[tuple[int, int]]:
+    return [(patch.key_rows[0], patch.key_columns[0]) for patch in patches]

@@ -6,7 +6,7 @@ the window's first token. What text and picture say of one another is then what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,17 +37,15 @@ def text_turn(network: Any, options: Mapping[str, Any]) -> Turn | None:
         return None
     rope = options.get("rope_options") or {}
     scales = rope.get("scale_y", 1.0), rope.get("scale_x", 1.0)
-    made: dict[tuple[int, int], torch.Tensor] = {}
 
-    def turn(text: torch.Tensor, origin: tuple[int, int]) -> torch.Tensor:
+    def turn(text: torch.Tensor, origins: Sequence[tuple[int, int]]) -> torch.Tensor:
         from comfy.ldm.flux.math import apply_rope1
 
-        if origin == (0, 0):
-            return text
-        if origin not in made:
-            place = torch.zeros(1, 1, len(embedder.axes_dim), device=text.device)
-            place[..., 1:3] = torch.tensor([scale * start for scale, start in zip(scales, origin, strict=True)], device=text.device)
-            made[origin] = embedder(place)
-        return apply_rope1(text, made[origin].expand(-1, -1, text.shape[2], -1, -1, -1))
+        place = torch.zeros(len(origins), 1, len(embedder.axes_dim), device=text.device)
+        place[:, 0, 1:3] = torch.tensor(origins, device=text.device) * torch.tensor(scales, device=text.device)
+        # One position for all tokens of a window; the host's function wants one for each.
+        turns = embedder(place).expand(-1, -1, text.shape[2], -1, -1, -1)
+        turned = apply_rope1(text.flatten(0, 1).expand(len(origins), -1, -1, -1), turns)
+        return turned.unflatten(1, text.shape[:2])
 
     return turn

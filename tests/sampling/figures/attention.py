@@ -140,7 +140,7 @@ def turned_text():
         pictured = comfy.ldm.flux.math.apply_rope1(k, network.pe_embedder(ids).expand(-1, -1, 5, -1, -1, -1))
         return text_turned(text) @ pictured.mT
 
-    far = scores(q, (10.5 + 2, 8 + 1), lambda text: turn(text, (21, 8)))
+    far = scores(q, (10.5 + 2, 8 + 1), lambda text: turn(text, [(3, 3), (21, 8)])[1])
     near = scores(q, (2, 1), lambda text: text)
     unturned = scores(q, (10.5 + 2, 8 + 1), lambda text: text)
     return {"turned": off(far, near), "unturned": off(unturned, near)}
