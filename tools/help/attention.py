@@ -1,11 +1,14 @@
-"""The picture of Tiled Attention: what three patches of a picture see."""
+"""The pictures of Tiled Attention: what three patches of a picture see; a run of the test bed in one piece."""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from pathlib import Path
 
 import torch
 
+from .composition import LARGER, SEED, bed
 from .sheet import UPPER, Panels, write
 
 TOKEN = 8  # pixels of the photograph
@@ -47,3 +50,20 @@ def attention(photo: torch.Tensor, folder: Path) -> None:
         ("the next attention: all has moved", windows_over(photo, (6, 4), places)),
     ]
     write(folder, "TileworkTiledAttention", panels)
+
+
+@functools.cache
+def in_one_piece() -> tuple[torch.Tensor, torch.Tensor]:
+    """A small picture, and one 3 times larger by attention in windows that keeps to it; [h, w, 3] each."""
+    made = bed()
+    model = importlib.import_module("tilework_test.coherence.models").scene_model("dit")
+    guide, tiled, settings, ranges = (
+        importlib.import_module(f"tilework.sampling.{name}")
+        for name in ("canvas_guide", "attention.tiled_attention", "attention.settings", "sampling_range")
+    )
+    small, large = (made.Job(scale=scale, count=1, seed=SEED, steps=8) for scale in (1, LARGER))
+    first = made.sample(model, small)
+    kept = guide.guided(model, guide.Guide("structure", first, 256, ranges.SamplingRange(0.0, 0.8), cutoff=1 / LARGER))
+    whole = made.sample(tiled.with_tiled_attention(kept, settings.AttentionSettings((256, 256))), large)
+    rgb = importlib.import_module("tilework_test.coherence.scenes").rgb
+    return tuple(rgb(latents).movedim(1, -1)[0] for latents in (first, whole))

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
+from .attention import in_one_piece
 from .changes import edited
 from .composition import runs
 from .detected import detect_and_segment
@@ -170,6 +171,15 @@ def kept_composition() -> Image.Image:
     return both
 
 
+def one_piece() -> Image.Image:
+    """Left the small picture, right one that is 3 times larger and was never in tiles."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(in_one_piece(), ("a small picture", "larger, in one piece"), strict=True)):
+        way = Image.Resampling.LANCZOS if index else Image.Resampling.BICUBIC
+        both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -187,6 +197,7 @@ def main() -> int:
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
         "22 Keep the composition at four times the size": kept_composition(),
+        "24 ScaleDiff, with any model": one_piece(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
