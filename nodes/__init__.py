@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
 from .align import AlignTiles
+from .attention import TiledAttention
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
 from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
@@ -63,6 +64,7 @@ class Tilework(ComfyExtension):
             CanvasGuide,
             RecordRun,
             LatentFrequencyMix,
+            TiledAttention,
         ]
 
 

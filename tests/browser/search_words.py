@@ -109,6 +109,9 @@ WORDS = {
     "record sampling": "Record Run",
     "frequency mix": "Latent Frequency Mix",
     "latent blend": "Latent Frequency Mix",
+    "freescale": "Tiled Attention",
+    "sliding tile attention": "Tiled Attention",
+    "neighborhood attention": "Tiled Attention",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

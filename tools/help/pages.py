@@ -16,6 +16,7 @@ import torch
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
+from .attention import attention
 from .changes import only_changes
 from .composition import composition
 from .detected import detected
@@ -180,6 +181,7 @@ def main() -> int:
         fidelity,
         composition,
         whole_canvas_views,
+        attention,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
+from .attention import in_one_piece
 from .changes import edited
 from .composition import runs
 from .detected import detect_and_segment
@@ -177,6 +178,12 @@ def demofusion_halves() -> Image.Image:
     for index, (pixels, words) in enumerate(((runs()["plain"], "every tile its own scene"), (demofusion(), "DemoFusion"))):
         half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
         both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+def one_piece() -> Image.Image:
+    """Left the small picture, right one that is 3 times larger and was never in tiles."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(in_one_piece(), ("a small picture", "larger, in one piece"), strict=True)):
+        way = Image.Resampling.LANCZOS if index else Image.Resampling.BICUBIC
+        both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
     return both
 
 
@@ -198,6 +205,7 @@ def main() -> int:
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
         "22 Keep the composition at four times the size": kept_composition(),
         "23 DemoFusion, with any model": demofusion_halves(),
+        "24 ScaleDiff, with any model": one_piece(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
