@@ -17,8 +17,10 @@ from .regions import MaskTiles, ObjectTiles, SelectTiles
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
+from .words import TileWords
 
 
 class Tilework(ComfyExtension):
@@ -52,6 +54,9 @@ class Tilework(ComfyExtension):
             MergeDetections,
             MergeMasks,
             FidelityCheck,
+            TileWords,
+            SyncTiles,
+            TileContext,
         ]
 
 
