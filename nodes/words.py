@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 
 from ..blending.pixels.picture import check_finite
@@ -88,7 +87,7 @@ class TileWords(io.ComfyNode):
         from ..sampling.tile_words import captioned, tile_words  # here, because it is most of what this file would load
 
         plan = check_grid(_only_one(layout, "layout"), "Auto Prompts per Tile", wraps=True).in_pixels()
-        words_of, encoder = _only_one(model, "model"), _only_one(clip, "clip")
+        asked, encoder = _only_one(model, "model"), _only_one(clip, "clip")
         samples = latent_samples(_only_one(latent, "latent"), "latent")
         check_finite(samples, "latent", mend="encode the picture again")
         if encoder is None:
@@ -96,8 +95,7 @@ class TileWords(io.ComfyNode):
         if len(text) > 1:
             made = captioned(encoder, text, plan)
         else:
-            with torch.inference_mode():
-                made = tile_words(words_of, encoder, text[0], samples, plan, _only_one(threshold, "threshold"), _only_one(sigma, "sigma"))
+            made = tile_words(asked, encoder, text[0], samples, plan, _only_one(threshold, "threshold"), _only_one(sigma, "sigma"))
         return io.NodeOutput(made.conditioning, made.texts)
 
 

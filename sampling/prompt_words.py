@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 WORD_END, WORD_BEGINS = "</w>", ("\u2581", "\u0120")
+OPENING = "([{<"
 MEND = "write the prompts of the tiles yourself, or caption the tiles, and connect them to Tile Prompts"
 
 
@@ -50,7 +51,8 @@ def prompt_words(clip: Any, text: str, length: int) -> list[PromptWord]:
         return []
     pieces = [piece for _, piece in tokenizer.untokenize([(token.number, token.weight) for token in said])]
     return [
-        PromptWord(_printed(tokenizer, group), tuple(token.place + offset for token in group)) for group in _grouped(said, pieces, text)
+        PromptWord(_printed(tokenizer, word), tuple(token.place + offset for tokens in word for token in tokens))
+        for word in _grouped(said, pieces, text)
     ]
 
 
@@ -99,33 +101,35 @@ def _without_frame(said: list[_Token], empty: list[int]) -> list[_Token]:
     return said[before : len(said) - behind]
 
 
-def _grouped(said: list[_Token], pieces: list[str], text: str) -> list[list[_Token]]:
-    """Tokens by word; what holds no letter and no figure goes with the word before it."""
+def _grouped(said: list[_Token], pieces: list[str], text: str) -> list[list[list[_Token]]]:
+    """Tokens by word, and in each word by sign: what holds no letter and no figure goes with its neighbour."""
     ends = any(piece.endswith(WORD_END) for piece in pieces)
     if not ends and not any(piece.startswith(WORD_BEGINS) for piece in pieces) and len(text.split()) > 1:
         raise ValueError(f"the tokens of this text encoder do not tell where words begin: {MEND}")
-    groups: list[list[_Token]] = []
-    letters: list[bool] = []
+    parts: list[tuple[list[_Token], str]] = []
     fresh = True
     for token, piece in zip(said, pieces, strict=True):
-        fresh = fresh or (not ends and piece.startswith(WORD_BEGINS))
-        if fresh:
-            groups.append([])
-            letters.append(False)
-        groups[-1].append(token)
-        letters[-1] = letters[-1] or any(sign.isalnum() for sign in piece.removesuffix(WORD_END))
+        if fresh or (not ends and piece.startswith(WORD_BEGINS)):
+            parts.append(([], ""))
+        tokens, spelled = parts[-1]
+        parts[-1] = [*tokens, token], spelled + piece.removesuffix(WORD_END).strip("".join(WORD_BEGINS))
         fresh = ends and piece.endswith(WORD_END)
-    joined: list[list[_Token]] = []
-    for group, has_letters in zip(groups, letters, strict=True):
-        if joined and not has_letters:
-            joined[-1] = joined[-1] + group
+    words: list[list[list[_Token]]] = []
+    waiting: list[list[_Token]] = []  # signs that belong to the word behind them
+    for tokens, spelled in parts:
+        lettered, follows = any(sign.isalnum() for sign in spelled), bool(words) and words[-1][0][0].weight == tokens[0].weight
+        if lettered:
+            words.append([*waiting, tokens])
+            waiting = []
+        elif follows and not waiting and spelled not in OPENING:
+            words[-1].append(tokens)
         else:
-            joined.append(group)
-    return joined
+            waiting.append(tokens)
+    return words if not waiting else [*words, waiting]
 
 
-def _printed(tokenizer: Any, group: list[_Token]) -> str:
-    word = tokenizer.decode([token.number for token in group]).strip()
-    word = word.replace("(", "\\(").replace(")", "\\)")
-    weight = group[0].weight
-    return word if weight == 1 else f"({word}:{weight:g})"
+def _printed(tokenizer: Any, word: list[list[_Token]]) -> str:
+    spelled = "".join(tokenizer.decode([token.number for token in tokens]).strip() for tokens in word)
+    spelled = spelled.replace("(", "\\(").replace(")", "\\)")
+    weight = word[-1][0].weight
+    return spelled if weight == 1 else f"({spelled}:{weight:g})"

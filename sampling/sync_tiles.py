@@ -28,6 +28,7 @@ from .run_state import step_of
 from .sampling_range import SamplingRange, is_flow
 from .style_gradients import GradientRequest, asked_for, check_differentiable, normal_weights
 from .tiled_model import RUN
+from .wrap_around import without_seamless
 
 SYNC_METHODS = ("statistics", "gradient")
 NAME = "Unify Tile Style"
@@ -187,6 +188,11 @@ class _SyncedRun:
     def _gradients(
         self, model: Callable, x: torch.Tensor, sigma: torch.Tensor, extra: dict[str, Any], style: TileStyle
     ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        if without_seamless(extra["model_options"])[0] is not None:
+            raise ValueError(
+                "Seamless Tiling asks the model about a rolled canvas, and method gradient asks about its tiles: use method statistics, or "
+                "in place of Seamless Tiling a Tile Split that wraps"
+            )
         request = GradientRequest(style, getattr(self.guider, "cfg", 1.0))
         asked = {**extra, "model_options": request.in_options(extra["model_options"])}
         with normal_weights(self.guider.inner_model.diffusion_model):

@@ -20,21 +20,21 @@ KEPT = 0.5  # a scan keeps this share of what it saw from one tile to the next
 GAINS = (0.5, 2.0)  # a deviation is never changed more than by these factors
 
 
-class Moments(NamedTuple):
+class TileMoments(NamedTuple):
     """Means and deviations, both [tiles, B, C]."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def mixed(self, other: Moments, share: float) -> Moments:
+    def mixed(self, other: TileMoments, share: float) -> TileMoments:
         """A share of the other's, the rest of these."""
-        return Moments(*(one.lerp(two, share) for one, two in zip(self, other, strict=True)))
+        return TileMoments(*(one.lerp(two, share) for one, two in zip(self, other, strict=True)))
 
 
-def moments_of(tiles: Sequence[torch.Tensor]) -> Moments:
+def moments_of(tiles: Sequence[torch.Tensor]) -> TileMoments:
     """Of tiles [B, C, ..., h, w]."""
     flat = [tile.float().flatten(2) for tile in tiles]
-    return Moments(torch.stack([tile.mean(2) for tile in flat]), torch.stack([tile.std(2, correction=0) for tile in flat]))
+    return TileMoments(torch.stack([tile.mean(2) for tile in flat]), torch.stack([tile.std(2, correction=0) for tile in flat]))
 
 
 def _bell(middle: float, reach: float, size: int, wraps: bool, device: torch.device) -> torch.Tensor:
@@ -46,7 +46,7 @@ def _bell(middle: float, reach: float, size: int, wraps: bool, device: torch.dev
     return weights / weights.sum()
 
 
-def surroundings(canvas: torch.Tensor, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)) -> Moments:
+def surroundings(canvas: torch.Tensor, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)) -> TileMoments:
     """Of the canvas around each tile, cells counting by a bell around the tile's middle, as wide as the tile on either side.
 
     Args:
@@ -65,10 +65,10 @@ def surroundings(canvas: torch.Tensor, rects: Sequence[Rect], wrap: tuple[bool, 
     means, deviations = [], []
     for rect in rects:
         bell = _bell((rect.y + rect.height / 2) % size[0], REACH * rect.height, size[0], wrap[0], canvas.device)
-        mean, square = ((line @ bell).flatten(2).mean(2) for line in found[rect.x, rect.width])
+        mean, square = ((line @ bell).reshape(*canvas.shape[:2], -1).mean(2) for line in found[rect.x, rect.width])
         means.append(mean)
         deviations.append((square - mean.square()).clamp_min(0).sqrt())
-    return Moments(torch.stack(means), torch.stack(deviations))
+    return TileMoments(torch.stack(means), torch.stack(deviations))
 
 
 def _grid(rects: Sequence[Rect]) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def _grid(rects: Sequence[Rect]) -> tuple[int, int]:
     return rows, len(rects) // rows
 
 
-def running(own: Moments, rects: Sequence[Rect]) -> Moments:
+def running(own: TileMoments, rects: Sequence[Rect]) -> TileMoments:
     """An exponential mean over the tiles in order, to and fro along the rows; the first tile keeps its own.
 
     Each tile's part is 1 - exp(-distance / tile) where the distance is that of its middle to the one before.
@@ -101,10 +101,10 @@ def running(own: Moments, rects: Sequence[Rect]) -> Moments:
             state = [old.lerp(part[tile], 1 - 2.718281828459045**-away) for old, part in zip(state, own, strict=True)]
         for part, value in zip(made, state, strict=True):
             part[tile] = value
-    return Moments(*made)
+    return TileMoments(*made)
 
 
-def scanned(own: Moments, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)) -> Moments:
+def scanned(own: TileMoments, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)) -> TileMoments:
     """The mean of four scans: along every row and every column, forward and backward, each keeping half of what it saw.
 
     Along a direction that wraps, a scan goes round twice, and its beginning is forgotten.
@@ -116,7 +116,7 @@ def scanned(own: Moments, rects: Sequence[Rect], wrap: tuple[bool, bool] = (Fals
         scans = [_scan(grid.flip(dim) if back else grid, dim, wrap[dim]) for dim in (0, 1) for back in (False, True)]
         turned = [scan.flip(index // 2) if index % 2 else scan for index, scan in enumerate(scans)]
         made.append((sum(turned) / 4).flatten(0, 1))
-    return Moments(*made)
+    return TileMoments(*made)
 
 
 def _scan(grid: torch.Tensor, dim: int, wraps: bool) -> torch.Tensor:
@@ -128,7 +128,9 @@ def _scan(grid: torch.Tensor, dim: int, wraps: bool) -> torch.Tensor:
     return torch.stack(seen[-len(lines) :], dim)
 
 
-def neighbours(method: str, canvas: torch.Tensor, own: Moments, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)) -> Moments:
+def neighbours(
+    method: str, canvas: torch.Tensor, own: TileMoments, rects: Sequence[Rect], wrap: tuple[bool, bool] = (False, False)
+) -> TileMoments:
     """What the tiles are pulled towards.
 
     Args:
