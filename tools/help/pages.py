@@ -17,6 +17,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .changes import only_changes
+from .coherent_tiles import coherent
 from .detected import detected
 from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
@@ -166,7 +167,7 @@ def latent(photo: torch.Tensor, folder: Path) -> None:
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
-    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected, fidelity):
+    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected, fidelity, coherent):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

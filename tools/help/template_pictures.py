@@ -16,6 +16,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .changes import edited
+from .coherent_tiles import one_light, words_per_tile
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
@@ -175,6 +176,8 @@ def main() -> int:
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
         "16 Merge only what an edit changed": only_changes(photo),
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
+        "25 One style over a panorama": captioned(one_light(), "each in its own light, and in one"),
+        "26 Words that belong to each tile": words_per_tile(),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
     }
     for name, drawn in made.items():
