@@ -91,6 +91,12 @@ WORDS = {
     "compare with original": "Fidelity Check",
     "invented detail": "Fidelity Check",
     "hallucination": "Fidelity Check",
+    "accdiffusion": "Auto Prompts per Tile",
+    "words per tile": "Auto Prompts per Tile",
+    "syncdiffusion": "Unify Tile Style",
+    "sync tiles": "Unify Tile Style",
+    "tile context": "Neighbour Context",
+    "tile statistics": "Neighbour Context",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

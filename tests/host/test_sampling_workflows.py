@@ -11,7 +11,8 @@ from tilework.tools.server.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 
-# Which output of the test model stands for which output of a loader.
+# Which output of the test model stands for which output of a loader, and where a text encoder comes out.
+CLIPS = {"CheckpointLoaderSimple": 1, "CLIPLoader": 0, "DualCLIPLoader": 0}
 LOADERS = {
     "CheckpointLoaderSimple": ("unet", {0: 0, 2: 3}),
     "UNETLoader": ("dit", {0: 0}),
@@ -37,9 +38,12 @@ def with_test_models(prompt):
             out[key] = node("TileworkTestSegment", **{name: part["inputs"][name] for name in ("image", "individual_masks")})
         elif kind not in ("CLIPLoader", "DualCLIPLoader"):
             out[key] = {"class_type": kind, "inputs": dict(part["inputs"])}
-    for part in out.values():
+    for part in list(out.values()):
         for name, value in part["inputs"].items():
-            if isinstance(value, list) and value[0] in outputs:
+            if isinstance(value, list) and value[0] in prompt and CLIPS.get(prompt[value[0]]["class_type"]) == value[1]:
+                out["clip"] = node("TileworkTestClip")
+                part["inputs"][name] = ["clip", 0]
+            elif isinstance(value, list) and value[0] in outputs:
                 part["inputs"][name] = [value[0], outputs[value[0]][value[1]]]
         if "steps" in part["inputs"]:
             part["inputs"]["steps"] = 2
