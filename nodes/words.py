@@ -32,6 +32,7 @@ class TileWords(io.ComfyNode):
                 "prompt per tile",
                 "repeated objects",
                 "cross attention map",
+                "daam",
                 "regional prompt",
                 "caption per tile",
             ],
@@ -67,6 +68,13 @@ class TileWords(io.ComfyNode):
                     advanced=True,
                     tooltip="How much noise the small picture is given before the model looks at it, as a share of the sampling range: 0.2 sees small things, 0.8 only the composition.",
                 ),
+                io.Combo.Input(
+                    "method",
+                    options=["auto", "attention", "left out"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="How it is found out where a word is. attention: where the model looks for it, in one call; for SD 1.5, SDXL, SD3, Flux.1 and Chroma. left out: where the model sees something else when the word is left out, one call per word; for every model and text encoder. auto: attention where it can be read, else left out.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -82,7 +90,7 @@ class TileWords(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, clip, text, latent, layout, threshold, sigma) -> io.NodeOutput:
+    def execute(cls, model, clip, text, latent, layout, threshold, sigma, method) -> io.NodeOutput:
         """Look, choose, encode."""
         from ..sampling.tile_words import captioned, tile_words  # here, because it is most of what this file would load
 
@@ -95,7 +103,8 @@ class TileWords(io.ComfyNode):
         if len(text) > 1:
             made = captioned(encoder, text, plan)
         else:
-            made = tile_words(asked, encoder, text[0], samples, plan, _only_one(threshold, "threshold"), _only_one(sigma, "sigma"))
+            chosen = (_only_one(values, name) for values, name in ((threshold, "threshold"), (sigma, "sigma"), (method, "method")))
+            made = tile_words(asked, encoder, text[0], samples, plan, *chosen)
         return io.NodeOutput(made.conditioning, made.texts)
 
 

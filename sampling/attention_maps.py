@@ -12,6 +12,7 @@ import torch
 
 from ..host.latents import cells_per_patch
 from .patch_order import ORDER
+from .prompt_words import UnreadableWordsError
 
 OVERRIDE = "optimized_attention_override"
 # Networks whose joint attention has the text's tokens before the picture's.
@@ -95,12 +96,12 @@ class AttentionMaps:
         Where a network attends at several sizes, those of at most 32 x 32 places; where all are of one size, the middle third.
 
         Raises:
-            ValueError: in words for the user, where nothing was seen.
+            UnreadableWordsError: where nothing was seen.
         """
         if not self.seen:
-            raise ValueError(
+            raise UnreadableWordsError(
                 "this model does not show where on the picture it looks for a word: its attention goes past ComfyUI's hook, or it is not "
-                "known which of its tokens are text. Write the tiles' prompts yourself, or caption the tiles"
+                "known which of its tokens are text"
             )
         sizes = [one[0].numel() for one in self.seen]
         if len(set(sizes)) == 1:
@@ -128,6 +129,31 @@ def attention_maps(model: Any, conditioning: list, latent: torch.Tensor, words: 
         [words, h', w'], mean over the pictures.
 
     Raises:
+        UnreadableWordsError: where the model does not show it.
+        ValueError: in words for the user.
+    """
+    alone = without_tiles(model)
+    network = alone.get_model_object("diffusion_model")
+    options = alone.model_options.setdefault("transformer_options", {})
+    first = type(network).__module__ in TEXT_FIRST
+    maps = AttentionMaps(
+        words, conditioning[0][0].shape[1], tuple(latent.shape[-2:]), cells_per_patch(alone.model), first, options.get(OVERRIDE)
+    )
+    alone.model_options["transformer_options"] = {**options, OVERRIDE: maps}
+    predicted(alone, conditioning, latent, share)
+    return maps.mean()
+
+
+def predicted(model: Any, conditioning: list, latent: torch.Tensor, share: float) -> torch.Tensor:
+    """What a model makes of a picture in one call: the clean latent that it sees in the picture with some noise, the same each time.
+
+    Args:
+        model: a MODEL.
+        conditioning: of the prompt.
+        latent: the picture [B, C, h, w].
+        share: of the sampling range that the noise belongs to.
+
+    Raises:
         ValueError: in words for the user.
     """
     import comfy.sample
@@ -137,23 +163,13 @@ def attention_maps(model: Any, conditioning: list, latent: torch.Tensor, words: 
         raise ValueError(f"sigma {share} is no share of the sampling range: use more than 0 (no noise) up to 1 (nothing but noise)")
     if latent.ndim == 5 and latent.shape[2] > 1:
         raise ValueError(f"the latent is a video of {latent.shape[2]} frames: give one picture, for instance its first frame")
-    alone = _without_patches(model)
-    network = alone.get_model_object("diffusion_model")
-    options = alone.model_options.setdefault("transformer_options", {})
-    first = type(network).__module__ in TEXT_FIRST
-    maps = AttentionMaps(
-        words, conditioning[0][0].shape[1], tuple(latent.shape[-2:]), cells_per_patch(alone.model), first, options.get(OVERRIDE)
-    )
-    alone.model_options["transformer_options"] = {**options, OVERRIDE: maps}
-    sampling = alone.get_model_object("model_sampling")
-    sigmas = torch.tensor([float(sampling.percent_to_sigma(1 - share)), 0.0])
+    sigmas = torch.tensor([float(model.get_model_object("model_sampling").percent_to_sigma(1 - share)), 0.0])
     if not sigmas[0] > 0:
         raise ValueError(f"sigma {share} is too near to the end of the sampling range: use 0.05 or more")
-    comfy.sample.sample_custom(
-        alone, comfy.sample.prepare_noise(latent, 0), 1.0, comfy.samplers.KSAMPLER(_one_call), sigmas, conditioning, conditioning, latent,
+    return comfy.sample.sample_custom(
+        model, comfy.sample.prepare_noise(latent, 0), 1.0, comfy.samplers.KSAMPLER(_one_call), sigmas, conditioning, conditioning, latent,
         disable_pbar=True, seed=0,
     )  # fmt: skip
-    return maps.mean()
 
 
 def _one_call(model: Any, x: torch.Tensor, sigmas: torch.Tensor, extra_args: dict | None = None, **_: Any) -> torch.Tensor:
@@ -161,7 +177,8 @@ def _one_call(model: Any, x: torch.Tensor, sigmas: torch.Tensor, extra_args: dic
     return model(x, sigmas[0] * x.new_ones(x.shape[0]), **(extra_args or {}))
 
 
-def _without_patches(model: Any) -> Any:
+def without_tiles(model: Any) -> Any:
+    """A clone of a MODEL without any of our wrappers."""
     alone = model.clone()
     for kind, wrappers in list(alone.wrappers.items()):
         for key in [name for name in wrappers if name in ORDER]:

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 WORD_END, WORD_BEGINS = "</w>", ("\u2581", "\u0120")
 OPENING = "([{<"
-MEND = "write the prompts of the tiles yourself, or caption the tiles, and connect them to Tile Prompts"
+
+
+class UnreadableWordsError(ValueError):
+    """A text encoder or a model does not tell what belongs to which word; method left out needs neither."""
 
 
 class PromptWord(NamedTuple):
@@ -41,7 +44,8 @@ def prompt_words(clip: Any, text: str, length: int) -> list[PromptWord]:
         length: how many text tokens the model is given for it.
 
     Raises:
-        ValueError: in words for the user, where this text encoder does not tell.
+        UnreadableWordsError: where this text encoder does not tell.
+        ValueError: for an embedding in the text.
     """
     name, offset = _part(clip.tokenize(text, return_word_ids=True), length)
     tokenizer = _tokenizer(clip.tokenizer, name)
@@ -67,9 +71,9 @@ def _part(tokens: dict[str, list], length: int) -> tuple[str, int]:
         if name != "t5xxl" and before + lengths.get("t5xxl", 0) == length:
             return "t5xxl", before
     said = ", ".join(f"{own} of {name}" for name, own in lengths.items())
-    raise ValueError(
+    raise UnreadableWordsError(
         f"this text encoder gives the model {length} tokens and its tokenizer tells of others ({said}), so it is not known which token is "
-        f"which word: {MEND}"
+        "which word"
     )
 
 
@@ -78,7 +82,7 @@ def _tokenizer(whole: Any, name: str) -> Any:
         part = getattr(whole, attribute, None) if isinstance(attribute, str) and attribute else None
         if part is not None and hasattr(part, "untokenize") and hasattr(part, "decode"):
             return part
-    raise ValueError(f"the tokenizer of this text encoder ({type(whole).__name__}) does not tell what its tokens say: {MEND}")
+    raise UnreadableWordsError(f"the tokenizer of this text encoder ({type(whole).__name__}) does not tell what its tokens say")
 
 
 def _text_tokens(batches: list[list[tuple]]) -> list[_Token]:
@@ -105,7 +109,7 @@ def _grouped(said: list[_Token], pieces: list[str], text: str) -> list[list[list
     """Tokens by word, and in each word by sign: what holds no letter and no figure goes with its neighbour."""
     ends = any(piece.endswith(WORD_END) for piece in pieces)
     if not ends and not any(piece.startswith(WORD_BEGINS) for piece in pieces) and len(text.split()) > 1:
-        raise ValueError(f"the tokens of this text encoder do not tell where words begin: {MEND}")
+        raise UnreadableWordsError("the tokens of this text encoder do not tell where words begin")
     parts: list[tuple[list[_Token], str]] = []
     fresh = True
     for token, piece in zip(said, pieces, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,10 @@ from ..blending.layout.grid_layout import GridLayout
 from ..blending.pixels.counted import counted
 from ..host.progress import check_cancelled
 from .attention_maps import attention_maps
-from .prompt_words import prompt_words
+from .left_out_words import left_out_maps, spaced_words
+from .prompt_words import UnreadableWordsError, prompt_words
+
+WORD_METHODS = ("auto", "attention", "left out")
 
 
 class TileTexts(NamedTuple):
@@ -27,7 +31,9 @@ def encoded(clip: Any, text: str) -> list:
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def tile_words(model: Any, clip: Any, text: str, latent: torch.Tensor, layout: GridLayout, threshold: float, share: float) -> TileTexts:
+def tile_words(
+    model: Any, clip: Any, text: str, latent: torch.Tensor, layout: GridLayout, threshold: float, share: float, method: str = "auto"
+) -> TileTexts:
     """The words of each tile, encoded.
 
     Args:
@@ -37,19 +43,38 @@ def tile_words(model: Any, clip: Any, text: str, latent: torch.Tensor, layout: G
         layout: of the large picture, of the same proportions.
         threshold: of `words_of_tiles`.
         share: of the sampling range, see `attention_maps`.
+        method: one of WORD_METHODS.
 
     Raises:
         ValueError: in words for the user.
     """
+    if method not in WORD_METHODS:
+        raise ValueError(f"method {method!r} is not known: use one of {', '.join(WORD_METHODS)}")
     _check_picture(latent, layout)
     base = encoded(clip, text)
-    words = prompt_words(clip, text, base[0][0].shape[1])
-    if not words:
+    words, maps = _looked_for(model, clip, text, base, latent, share, method)
+    if len(words) < 2:
         return TileTexts([text] * len(layout), [base] * len(layout))
-    maps = attention_maps(model, base, latent, [word.tokens for word in words], share)
     kept = words_of_tiles(maps, layout, threshold)
-    texts = [" ".join(words[number].text for number in numbers) if 0 < len(numbers) < len(words) else text for numbers in kept]
+    texts = [" ".join(words[number] for number in numbers) if 0 < len(numbers) < len(words) else text for numbers in kept]
     return encoded_texts(clip, texts, {text: base})
+
+
+def _looked_for(
+    model: Any, clip: Any, text: str, base: list, latent: torch.Tensor, share: float, method: str
+) -> tuple[list[str], torch.Tensor | None]:
+    """The prompt's words, and where on the picture each of them is."""
+    if method != "left out":
+        try:
+            words = prompt_words(clip, text, base[0][0].shape[1])
+            maps = attention_maps(model, base, latent, [word.tokens for word in words], share) if len(words) > 1 else None
+            return [word.text for word in words], maps
+        except UnreadableWordsError as why:
+            if method == "attention":
+                raise ValueError(f"{why}: use method left out, or caption the tiles") from why
+            logging.info("Tilework: %s; Auto Prompts per Tile leaves each word out once instead", why)
+    words = spaced_words(text)
+    return words, left_out_maps(model, lambda part: encoded(clip, part), words, latent, share) if len(words) > 1 else None
 
 
 def encoded_texts(clip: Any, texts: Sequence[str], known: dict[str, list] | None = None) -> TileTexts:

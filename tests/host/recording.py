@@ -44,6 +44,7 @@ from tilework.sampling import positions, sequential  # noqa: E402, F401 - for te
 from tilework.sampling.attention_maps import AttentionMaps, attention_maps  # noqa: E402, F401
 from tilework.sampling.conditions import cropping  # noqa: E402
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
+from tilework.sampling.left_out_words import left_out_maps, spaced_words  # noqa: E402, F401
 from tilework.sampling.prompt_words import prompt_words  # noqa: E402, F401
 from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401

@@ -118,7 +118,7 @@ def test_words_are_refused_in_words(run_prompt):
     prompt = {
         "1": node("TileworkTestModel", kind="unet"), "2": node("TileworkTestClip"), "3": node("EmptyLatentImage", width=256, height=256, batch_size=1),
         "4": source(512, 512), "5": node("TileworkTileSplit", image=["4", 0], tile_width=256, tile_height=256, overlap=32, multiple_of=8),
-        "6": node("TileworkTileWords", model=["1", 0], clip=["2", 0], text="a day scene", latent=["3", 0], layout=["5", 1], threshold=0.3, sigma=0.4),
+        "6": node("TileworkTileWords", model=["1", 0], clip=["2", 0], text="a day scene", latent=["3", 0], layout=["5", 1], threshold=0.3, sigma=0.4, method="auto"),
         "7": node("PreviewAny", source=["6", 1]),
     }  # fmt: skip
     with pytest.raises(HostRunError, match="the latent is empty, and there is nothing to look at"):

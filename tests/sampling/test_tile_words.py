@@ -2,11 +2,25 @@
 
 import pytest
 import torch
+from tilework.blending.coherence.word_coverage import words_of_tiles
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.pack import models
+from tilework.tests.pack.coherence import scenes
+from tilework.tests.pack.coherence.bed import HELD_OUT
+from tilework.tests.pack.coherence.models import scene_model
 from tilework.tests.pack.words import WordClip
 
-from ..host.recording import AttentionMaps, TileSettings, attention_maps, captioned, noise, prompt_words, tile_words
+from ..host.recording import (
+    AttentionMaps,
+    TileSettings,
+    attention_maps,
+    captioned,
+    left_out_maps,
+    noise,
+    prompt_words,
+    spaced_words,
+    tile_words,
+)
 from ..host.recording import tiled_model as tiled
 
 LAYOUT = TileLayout.grid(512, 512, 256, 256, 0)
@@ -129,6 +143,52 @@ def test_a_prompt_per_tile_and_the_whole_one_where_no_word_is(monkeypatch):
     assert captioned(clip, captions, LAYOUT).texts == captions, "captions stay as they are"
 
 
+def test_words_are_left_out_where_the_model_shows_nothing(monkeypatch):
+    """A model that puts each word in a place of its own, and one whose attention cannot be read."""
+    assert spaced_words("a (red sun:1.3), over \\(old\\) hills") == ["a", "(red sun:1.3),", "over", "\\(old\\)", "hills"]
+    places = {"sky": (slice(0, 16), slice(0, 32)), "sun": (slice(0, 10), slice(20, 30)), "lake": (slice(24, 32), slice(0, 32))}
+
+    def seen(model, conditioning, latent, share):
+        picture = torch.zeros(1, 4, 32, 32)
+        for word, (rows, columns) in places.items():
+            picture[..., rows, columns] += 0.5 * (word in conditioning.split())
+        return picture
+
+    model = models.conv_denoiser(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tilework.sampling.left_out_words.predicted", seen)
+        maps = left_out_maps(model, str, ["sky", "sun", "lake"], noise(1, 4, 32, 32), 0.4)
+    assert maps.shape == (3, 16, 16)
+    for one, (rows, columns) in zip(maps, places.values(), strict=True):
+        there = torch.zeros(32, 32)
+        there[rows, columns] = 0.5
+        assert torch.allclose(one, torch.nn.functional.avg_pool2d(there[None], 2)[0])
+    latent, text = noise(1, 4, 32, 32), "a day scene b"
+    auto, left = (tile_words(model, WordClip(), text, latent, LAYOUT, 0.3, 0.4, method) for method in ("auto", "left out"))
+    assert auto.texts == left.texts and len(auto.texts) == 4
+
+
+def test_tiles_without_the_sun_lose_its_word():
+    """The trained transformer on drawn scenes: "day" is what tells it of a sun. Its attention does not show where, leaving the word out does."""
+    model, clip, layout = scene_model("dit"), WordClip(), TileLayout.grid(768, 768, 256, 256, 64)
+    kept = {True: [], False: []}
+    for picture in scenes.drawn(6, 90 + HELD_OUT):
+        red, green, blue = scenes.rgb(picture[None])[0]
+        sun = ((red > 0.72) & (green > 0.55) & (red - blue > 0.33))[:14]  # above the ground: a yellow door is none
+        sun = torch.nn.functional.pad(sun.float(), (0, 0, 0, 18)).repeat_interleave(24, 0).repeat_interleave(24, 1)
+        with torch.inference_mode():
+            maps = left_out_maps(
+                model, lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text)), ["a", "day", "scene", "b"], picture[None], 0.8
+            )
+        for rect, words in zip(layout.tiles, words_of_tiles(maps, layout, 0.3), strict=True):
+            kept[bool(sun[rect.y : rect.y + 256, rect.x : rect.x + 256].mean() > 0.02)].append(1 in words)
+    there, elsewhere = (sum(kept[has]) / len(kept[has]) for has in (True, False))
+    print(
+        f"the sun's word is kept in {there:.0%} of {len(kept[True])} tiles that show it and in {elsewhere:.0%} of {len(kept[False])} others"
+    )
+    assert there >= 0.8 and elsewhere <= 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -137,13 +197,14 @@ def test_a_prompt_per_tile_and_the_whole_one_where_no_word_is(monkeypatch):
         ({"threshold": 1.5}, "threshold 1.5 is no share of a tile"),
         ({"share": 0.0}, "sigma 0.0 is no share of the sampling range"),
         ({"latent": noise(1, 4, 3, 32, 32)}, "the latent is a video of 3 frames"),
-        ({"model": models.conv_denoiser}, "does not show where on the picture it looks for a word"),
+        ({"model": models.conv_denoiser, "method": "attention"}, "does not show where .* use method left out, or caption the tiles"),
+        ({"method": "vlm"}, "use one of auto, attention, left out"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_words(change, words):
-    given = {"model": models.tiny_unet, "latent": noise(1, 4, 32, 32), "threshold": 0.3, "share": 0.4, **change}
+    given = {"model": models.tiny_unet, "latent": noise(1, 4, 32, 32), "threshold": 0.3, "share": 0.4, "method": "auto", **change}
     model = given["model"](0)
     with pytest.raises(ValueError, match=words):
-        tile_words(model, WordClip(), "a day scene b", given["latent"], LAYOUT, given["threshold"], given["share"])
+        tile_words(model, WordClip(), "a day scene b", given["latent"], LAYOUT, given["threshold"], given["share"], given["method"])
     with pytest.raises(ValueError, match="2 texts came for 4 tiles"):
         captioned(WordClip(), ["one", "two"], LAYOUT)
