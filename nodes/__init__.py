@@ -20,9 +20,11 @@ from .regions import MaskTiles, ObjectTiles, SelectTiles
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 from .views import DilatedViews, PatchShift
+from .words import TileWords
 
 
 class Tilework(ComfyExtension):
@@ -65,6 +67,9 @@ class Tilework(ComfyExtension):
             RecordRun,
             LatentFrequencyMix,
             TiledAttention,
+            TileWords,
+            SyncTiles,
+            TileContext,
         ]
 
 

@@ -112,6 +112,12 @@ WORDS = {
     "freescale": "Tiled Attention",
     "sliding tile attention": "Tiled Attention",
     "neighborhood attention": "Tiled Attention",
+    "accdiffusion": "Auto Prompts per Tile",
+    "words per tile": "Auto Prompts per Tile",
+    "syncdiffusion": "Unify Tile Style",
+    "sync tiles": "Unify Tile Style",
+    "tile context": "Neighbour Context",
+    "tile statistics": "Neighbour Context",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

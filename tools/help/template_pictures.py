@@ -18,6 +18,7 @@ from .aligned import aligned_halves
 from .attention import in_one_piece
 from .changes import edited
 from .composition import runs
+from .coherent_tiles import one_light, words_per_tile
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
@@ -202,6 +203,8 @@ def main() -> int:
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
         "16 Merge only what an edit changed": only_changes(photo),
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
+        "25 One style over a panorama": captioned(one_light(), "each in its own light, and in one"),
+        "26 Words that belong to each tile": words_per_tile(),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
         "22 Keep the composition at four times the size": kept_composition(),
         "23 DemoFusion, with any model": demofusion_halves(),
