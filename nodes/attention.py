@@ -7,7 +7,7 @@ from math import isfinite
 from comfy_api.latest import io
 
 from ..sampling.attention.settings import METHODS
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Least
 
 ALIASES = [
@@ -33,7 +33,7 @@ class TiledAttention(io.ComfyNode):
         return io.Schema(
             node_id="TileworkTiledAttention",
             display_name="Tiled Attention",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Lets a model paint a picture larger than it was made for in one piece: every part of the picture attends to as many "
                 "neighbours as the model is used to. It does not know what belongs where on a large picture, so give it a guide "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..blending.coherence.tile_moments import CONTEXT_METHODS
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Least
 
 
@@ -22,7 +22,7 @@ class SyncTiles(io.ComfyNode):
         return io.Schema(
             node_id="TileworkSyncTiles",
             display_name="Unify Tile Style",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Pulls all tiles of Tiled Sampling towards one of them in the first steps, so that a panorama has one light and one palette "
                 "from end to end. For pictures whose tiles show the same kind of thing; after SyncDiffusion."
@@ -81,7 +81,7 @@ class TileContext(io.ComfyNode):
         return io.Schema(
             node_id="TileworkTileContext",
             display_name="Neighbour Context",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Pulls each tile's brightness, colour and contrast towards its neighbours' while Tiled Sampling runs. An honest stand-in, "
                 "without training, for networks that carry context from tile to tile: it smooths statistics and knows nothing of content."

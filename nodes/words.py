@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..blending.pixels.picture import check_finite
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Layout, Least, check_grid, latent_samples
 
 
@@ -20,7 +20,7 @@ class TileWords(io.ComfyNode):
         return io.Schema(
             node_id="TileworkTileWords",
             display_name="Auto Prompts per Tile",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Gives every tile those words of your prompt that belong to it: the model looks at the small picture once, and a word is "
                 "kept where the model looks for it. A tile of sky is then not asked for a castle. No captioner is needed."

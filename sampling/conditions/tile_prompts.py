@@ -93,14 +93,11 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     frames = [1] * (len(cropper.canvas) - 2)
     mask = torch.zeros((1, *frames, *cropper.canvas[-2:]))
     mask[..., y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
-    mask = mask.to(cropper.device)
-    mask = torch.zeros((1, *cropper.canvas[-2:]))
-    mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
     return _counting(cond, mask, cropper)
 
 
 def _wrapped_window(layout: GridLayout, index: int, cropper: Any) -> torch.Tensor:
-    """How much a tile counts on a canvas that is joined to itself, float32 [1, H, W]."""
+    """How much a tile counts on a canvas that is joined to itself, float32 [1, (1,) H, W], with frames where the canvas has some."""
     plan = layout.fit(*cropper.canvas[-2:], 1, cropper.downscale)
     lines = []
     for axis, size, at in zip(plan.axes, cropper.canvas[-2:], divmod(index, len(plan.axes[1].origins)), strict=True):
@@ -109,7 +106,7 @@ def _wrapped_window(layout: GridLayout, index: int, cropper: Any) -> torch.Tenso
         line = torch.zeros(size)
         line[torch.arange(start, start + len(weight)) % size] = weight
         lines.append(line)
-    return (lines[0][:, None] * lines[1]).unsqueeze(0)
+    return (lines[0][:, None] * lines[1]).reshape(1, *[1] * (len(cropper.canvas) - 2), *cropper.canvas[-2:])
 
 
 def _counting(cond: Cond, window: torch.Tensor, cropper: Any) -> Cond:

@@ -112,7 +112,6 @@ WORDS = {
     "freescale": "Tiled Attention",
     "sliding tile attention": "Tiled Attention",
     "neighborhood attention": "Tiled Attention",
-    "accdiffusion": "Auto Prompts per Tile",
     "words per tile": "Auto Prompts per Tile",
     "syncdiffusion": "Unify Tile Style",
     "sync tiles": "Unify Tile Style",

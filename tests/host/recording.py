@@ -51,10 +51,8 @@ from tilework.sampling import (  # noqa: E402
     sequential,  # noqa: F401
 )
 from tilework.sampling import recording as runs  # noqa: E402, F401
-from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
-from tilework.sampling import positions, sequential  # noqa: E402, F401 - for tests, which may import them only from here
 from tilework.sampling.attention_maps import AttentionMaps, attention_maps  # noqa: E402, F401
-from tilework.sampling.conditions import cropping  # noqa: E402
+from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
 from tilework.sampling.left_out_words import left_out_maps, spaced_words  # noqa: E402, F401
 from tilework.sampling.prompt_words import prompt_words  # noqa: E402, F401

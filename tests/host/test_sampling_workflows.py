@@ -135,6 +135,8 @@ def test_demofusion_with_any_model(server, object_info, run_entry):
     with_views = made(1.0)
     assert with_views.shape == (384, 384, 3) and with_views.std() > 1
     assert np.abs(made(0.0) - with_views).max() > 1
+
+
 def test_a_panorama_in_one_style(server, object_info, run_entry):
     """It wraps, is pulled to one tile, and is another picture without that."""
     prompt = with_test_models(convert(FOLDER / "25 One style over a panorama.json", object_info))

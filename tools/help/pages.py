@@ -18,8 +18,8 @@ from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .attention import attention
 from .changes import only_changes
-from .composition import composition
 from .coherent_tiles import coherent
+from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
@@ -183,8 +183,8 @@ def main() -> int:
         composition,
         whole_canvas_views,
         attention,
+        coherent,
     ):
-    for make in (split_and_blend, latent, decoder_and_encoder, regions, one_by_one, alignment, only_changes, detected, fidelity, coherent):
         make(photo, folder)
     for make in (solar, sampling, budget):
         make(folder)

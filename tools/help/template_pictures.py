@@ -17,8 +17,8 @@ from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .attention import in_one_piece
 from .changes import edited
-from .composition import runs
 from .coherent_tiles import one_light, words_per_tile
+from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials
@@ -179,6 +179,8 @@ def demofusion_halves() -> Image.Image:
     for index, (pixels, words) in enumerate(((runs()["plain"], "every tile its own scene"), (demofusion(), "DemoFusion"))):
         half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
         both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+
+
 def one_piece() -> Image.Image:
     """Left the small picture, right one that is 3 times larger and was never in tiles."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
