@@ -19,6 +19,7 @@ TEXT_FIRST = frozenset(
         "flux.model.Flux", "chroma.model.Chroma", "qwen_image.model.QwenImageTransformer2DModel", "lumina.model.NextDiT",
         "modules.diffusionmodules.mmdit.MMDiT", "aura.mmdit.MMDiT", "krea2.model.SingleStreamDiT",
         "mage_flow.model.MageFlowTransformer2DModel", "hunyuan_video.model.HunyuanVideo", "pixeldit.model.PixDiT_T2I",
+        "wan.model.WanModel",
     )
 )  # fmt: skip
 # ... the picture last of all, behind text and references ...
