@@ -117,6 +117,20 @@ def test_the_composition_is_kept_twice(server, object_info, run_entry):
     assert np.abs(made("flow") - structure).max() > 1
 
 
+def test_an_edit_is_carried_to_the_full_size(server, object_info, run_entry):
+    """Painted anew where the edit is, and the photograph's own pixels everywhere else, bit for bit."""
+    prompt = with_test_models(convert(FOLDER / "27 An edit done small, at full size.json", object_info))
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+    (written,) = images(run_entry(prompt))
+    made = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+    assert made.shape == original.shape
+    changed = np.abs(made - original).max(2) > 0
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    print(f"changed: rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}, {changed.mean():.1%}")
+    # The small copy hangs from (32, 24) to (186, 178), with what is grown and faded around it.
+    assert rows[0] >= 0 and rows[-1] < 240 and columns[-1] < 240 and changed[60:150, 60:150].mean() > 0.95
+
+
 def test_demofusion_with_any_model(server, object_info, run_entry):
     """Every size an eighth of what is saved; the views are taken, and change the picture."""
     prompt = with_test_models(convert(FOLDER / "23 DemoFusion, with any model.json", object_info))

@@ -21,7 +21,7 @@ from .coherent_tiles import one_light, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
-from .models import CELL, field_of, materials
+from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .sequence import tile_after_tile
 from .views import demofusion
@@ -179,6 +179,7 @@ def demofusion_halves() -> Image.Image:
     for index, (pixels, words) in enumerate(((runs()["plain"], "every tile its own scene"), (demofusion(), "DemoFusion"))):
         half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
         both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
 
 
 def one_piece() -> Image.Image:
@@ -187,6 +188,22 @@ def one_piece() -> Image.Image:
     for index, (pixels, words) in enumerate(zip(in_one_piece(), ("a small picture", "larger, in one piece"), strict=True)):
         way = Image.Resampling.LANCZOS if index else Image.Resampling.BICUBIC
         both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
+def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
+    """Left an edit that was made at half the size, as it is merged; right painted anew where it is, here by an upscale model."""
+    from blending.changes.merge import merge_changes
+
+    small = edited(torch.nn.functional.avg_pool2d(photo.movedim(-1, 1), 2).movedim(1, -1))
+    merged = merge_changes(photo, small)
+    with torch.inference_mode():
+        painted = spandrels(upscaler)(small.movedim(-1, 1)).movedim(1, -1).clamp(0, 1)
+    painted = merge_changes(photo, painted).image
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(((merged.image, "an edit, done small"), (painted, "at full size"))):
+        half = picture(pixels[0, :240, :240]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
     return both
 
 
@@ -211,6 +228,7 @@ def main() -> int:
         "22 Keep the composition at four times the size": kept_composition(),
         "23 DemoFusion, with any model": demofusion_halves(),
         "24 ScaleDiff, with any model": one_piece(),
+        "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
