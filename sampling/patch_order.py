@@ -16,7 +16,8 @@ RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
 )
 TILES = "tilework"
 CONTEXT, PATCH_SHIFT, ATTENTION, MEMORY = (f"tilework.{name}" for name in ("context", "patch_shift", "attention", "memory"))
-ORDER = (MEMORY, RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS, TILES, CONTEXT, PATCH_SHIFT, ATTENTION)
+SYNC_GRADIENT = "tilework.sync_gradient"
+ORDER = (MEMORY, RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS, CONTEXT, TILES, SYNC_GRADIENT, PATCH_SHIFT, ATTENTION)
 
 
 def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
@@ -35,3 +36,14 @@ def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
     ordered = {name: wrappers[name] for name in ((next(ours) if one in ORDER else one) for one in list(wrappers))}
     wrappers.clear()
     wrappers.update(ordered)
+
+
+def take_off(patched: Any, key: str) -> None:
+    """Take our wrappers of one key off a MODEL's clone, of whatever kind they are.
+
+    Args:
+        patched: the clone; it is changed.
+        key: one of ORDER.
+    """
+    for kind in list(patched.wrappers):
+        patched.remove_wrappers_with_key(kind, key)

@@ -17,7 +17,7 @@ CACHES = re.compile(r"teacache|magcache|dicache|fb_?cache|first_?block_?cache|de
 KEPT_REFERENCES = "KV_Attn_Input"
 
 
-def check_caches(model_options: dict[str, Any], tiles: Contents, sequential: bool, cut_references: bool) -> None:
+def check_caches(model_options: dict[str, Any], tiles: Contents, sequential: bool, cut_references: bool, parts: str = "tiles") -> None:
     """Refuse step caches that know one picture only: they would hand one tile's memory to the next.
 
     Args:
@@ -25,6 +25,7 @@ def check_caches(model_options: dict[str, Any], tiles: Contents, sequential: boo
         tiles: of the patches that are called with tiles.
         sequential: whether the sampler runs once for each tile.
         cut_references: whether there are reference pictures of which every tile sees another part.
+        parts: what it is called with, for the message.
 
     Raises:
         ValueError: for such a cache, by its name.
@@ -34,7 +35,7 @@ def check_caches(model_options: dict[str, Any], tiles: Contents, sequential: boo
         raise ValueError("LazyCache remembers one run and order sequential makes one per tile: take it out, or use order fused")
     if type(cache).__name__ == "EasyCacheHolder":
         raise ValueError(
-            "EasyCache remembers one picture and cannot tell tiles apart: take it out, or use LazyCache, which caches the whole canvas"
+            f"EasyCache remembers one picture and cannot tell {parts} apart: take it out, or use LazyCache, which caches the whole canvas"
         )
     for origin in filter(None, map(origin_of, tiles.looked_at)):
         module, name = origin
@@ -45,6 +46,6 @@ def check_caches(model_options: dict[str, Any], tiles: Contents, sequential: boo
             )
         if CACHES.search(f"{module}.{name}"):
             raise ValueError(
-                f"{name.split('.')[0]} ({module}) remembers what the model made of one picture and cannot tell tiles apart: take it out, "
-                "or use LazyCache, which caches the whole canvas"
+                f"{name.split('.')[0]} ({module}) remembers what the model made of one picture and cannot tell {parts} apart: take it "
+                "out, or use LazyCache, which caches the whole canvas"
             )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..blending.layout.grid import Rect
 
-PLACE, WHOLE = "tilework_place", "tilework_whole"
+PLACE, WHOLE, RUN = "tilework_place", "tilework_whole", "tilework_run"
 
 
 class TilePlace(NamedTuple):
@@ -37,3 +37,8 @@ def place_of(model_options: dict[str, Any]) -> TilePlace | None:
 def as_whole(model_options: dict[str, Any]) -> dict[str, Any]:
     """Options for a call that is passed by the tiles: its latent is a small view of the whole canvas."""
     return {**model_options, WHOLE: True}
+
+
+def is_alone(model_options: dict[str, Any]) -> bool:
+    """Whether a sampler of its own runs on a single tile just now (order sequential), so that no canvas is there to look at."""
+    return getattr(model_options.get(RUN), "alone", None) is not None

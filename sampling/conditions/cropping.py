@@ -22,7 +22,7 @@ from .notices import Notices
 from .patches import PatchCropper
 from .planes import ENDS, Wrap, whole, within
 from .stacking import stack_conds
-from .tensors import RolledCanvas, Tile, cut_tensors
+from .tensors import PaddedTile, RolledCanvas, Tile, cut_tensors
 from .tile_prompts import OWN_KEY, TILE_KEY, for_tile, is_a_repetition
 
 REFERENCE_MODES = ("crop", "whole")
@@ -96,13 +96,25 @@ class ConditionCropper:
         """
         if not (0 <= view.y < self.canvas[-2] and 0 <= view.x < self.canvas[-1] and min(view[2:]) > 0):
             raise ValueError(f"tile {tuple(view)} (y, x, h, w) does not begin on the latent of {self.canvas[-1]} x {self.canvas[-2]} cells")
+        return self._crop(conds, view, Tile)
+
+    def pad(self, conds: list[list[Cond] | None], view: Rect) -> list[list[Cond] | None]:
+        """The conditions of the canvas with some cells around it, mirrored. What was given is not changed.
+
+        Args:
+            conds: as CALC_COND_BATCH gets them; an entry may be None.
+            view: what is seen, in cells; it begins before the canvas and ends behind it.
+        """
+        return self._crop(conds, view, PaddedTile)
+
+    def _crop(self, conds: list[list[Cond] | None], view: Rect, kind: type[Tile]) -> list[list[Cond] | None]:
         self._controls.begin()
         cropped = []
         for entry in conds:
             if entry is None:
                 cropped.append(None)
                 continue
-            ones = (self._crop_one(cond, view) for cond in entry if not is_a_repetition(cond, entry))
+            ones = (self._crop_one(cond, view, kind) for cond in entry if not is_a_repetition(cond, entry))
             cropped.append([one for one in ones if one is not None])
         return cropped
 
@@ -133,7 +145,7 @@ class ConditionCropper:
         """Warn, once, of model patches that hold a mask or a picture of their own that cannot be cut."""
         self.patches.name_the_rest(model_options)
 
-    def _handled(self, cond: Cond, view: Rect) -> Cond | None:
+    def handled(self, cond: Cond, view: Rect) -> Cond | None:
         """A copy of a condition, of which the handlers have made what it is for a tile."""
         cond = cond.copy()
         for key, handle in HANDLERS.items():
@@ -145,7 +157,7 @@ class ConditionCropper:
 
     def _roll_one(self, cond: Cond, turn: tuple[int, int]) -> Cond | None:
         all_of_it = whole(self.canvas)
-        cond = self._handled(cond, all_of_it)
+        cond = self.handled(cond, all_of_it)
         if cond is None:
             return None
         for key, what in (("control", "a ControlNet"), ("gligen", "GLIGEN boxes")):
@@ -174,8 +186,8 @@ class ConditionCropper:
                 "it out"
             )
 
-    def _crop_one(self, cond: Cond, view: Rect) -> Cond | None:
-        cond = self._handled(cond, view)
+    def _crop_one(self, cond: Cond, view: Rect, kind: type[Tile]) -> Cond | None:
+        cond = self.handled(cond, view)
         if cond is None:
             return None
         own = cond.pop(OWN_KEY, None)
@@ -191,7 +203,7 @@ class ConditionCropper:
         cond.pop("area", None)
         if mask is not None:
             cond["mask"] = mask
-        cond["model_conds"] = cut_tensors(cond["model_conds"], Tile(self.canvas, view, self._crop_references, self.notices, own, self.wrap))
+        cond["model_conds"] = cut_tensors(cond["model_conds"], kind(self.canvas, view, self._crop_references, self.notices, own, self.wrap))
         self._check_joint(cond, view, frame)
         if cond.get("control") is not None:
             cond["control"] = self._controls.crop(cond["control"], view, frame, own)

@@ -80,9 +80,61 @@ class Tile:
     own: OwnTile | None = None
     wrap: Wrap = ENDS
 
+    # For messages: what cannot be done with it, to whom it is given instead, and what else can be done.
+    MADE, EACH, INSTEAD = "cut into tiles", "every tile", "sample without tiles"
+
     def of(self, plane: torch.Tensor) -> torch.Tensor:
         """What belongs to the tile of a plane [..., h, w] that stands for the canvas at any scale."""
         return cut_scaled(plane, self.view, self.canvas, self.wrap)
+
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
+        """The same of a reference picture."""
+        return self.of(plane)
+
+
+@dataclass(frozen=True)
+class SmallWhole(Tile):
+    """A small view of all of the canvas, see `whole_views`.
+
+    Attributes:
+        small: gathers the view of a plane of the canvas' size, and has a shape (h, w).
+    """
+
+    small: Any = None
+
+    MADE, EACH = "shown in a small view of the whole picture", "every view of the whole picture"
+    INSTEAD = "take out the node that looks at the whole picture in small"
+
+    def of(self, plane: torch.Tensor) -> torch.Tensor:
+        """The view of a plane; one at another scale is brought to the view's size at that scale, and never enlarged."""
+        size, cells = tuple(plane.shape[-2:]), self.canvas[-2:]
+        if size == tuple(cells):
+            return self.small.gather(plane)
+        wanted = tuple(max(1, round(seen * side / whole)) for seen, side, whole in zip(self.small.shape, size, cells, strict=True))
+        return _shrunk(plane, wanted)
+
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
+        """A reference picture: of the canvas' size seen as the canvas is, else no larger than the view."""
+        if is_canvas(plane, self.canvas):
+            return self.small.gather(plane)
+        return _shrunk(plane, self.small.shape) if plane.shape[-2] * plane.shape[-1] > self.small.shape[0] * self.small.shape[1] else plane
+
+
+@dataclass(frozen=True)
+class PaddedTile(Tile):
+    """All of the canvas and some cells around it, mirrored: the view begins before the canvas and ends behind it."""
+
+    def of_reference(self, plane: torch.Tensor) -> torch.Tensor:
+        """A reference of the canvas' size, padded alike; any other has tokens of its own, and is given as it is."""
+        return self.of(plane) if is_canvas(plane, self.canvas) else plane
+
+
+def _shrunk(plane: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A plane [..., h, w] at `size`, as means over areas."""
+    if tuple(plane.shape[-2:]) == tuple(size):
+        return plane
+    flat = plane.reshape(1, -1, *plane.shape[-2:]).float()
+    return torch.nn.functional.interpolate(flat, size=tuple(size), mode="area").reshape(*plane.shape[:-2], *size).to(plane.dtype)
 
 
 @dataclass(frozen=True)
@@ -103,18 +155,18 @@ def cut_tensors(conds: dict[str, Any], tile: Tile) -> dict[str, Any]:
     Raises:
         ValueError: for what was made for the whole canvas and cannot be cut.
     """
-    _check(conds)
+    _check(conds, tile)
     return {name: _cut_one(name, value, conds, tile) for name, value in conds.items()}
 
 
-def _check(conds: dict[str, Any]) -> None:
+def _check(conds: dict[str, Any], tile: Tile) -> None:
     for name, what in UNCUTTABLE.items():
         if name in conds:
-            raise ValueError(f"condition {name!r} cannot be cut into tiles: {what}; remove it or sample without tiles")
+            raise ValueError(f"condition {name!r} cannot be {tile.MADE}: {what}; remove it or {tile.INSTEAD}")
     shapes = conds.get("latent_shapes")
     if shapes is not None and len(shapes.cond) > 1:
         raise ValueError(
-            f"this model packs {len(shapes.cond)} latents into one, which has no plane to cut into tiles: sample without tiles"
+            f"this model packs {len(shapes.cond)} latents into one, which has no plane and cannot be {tile.MADE}: {tile.INSTEAD}"
         )
 
 
@@ -138,12 +190,14 @@ def _cut_one(name: str, value: Any, conds: dict[str, Any], tile: Tile) -> Any:
 
 def _plane(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
     # A prior of Stable Cascade is stretched over the latent whatever its proportions.
+    if name == "effnet" and isinstance(tile, SmallWhole):
+        return plane
     if is_canvas(plane, tile.canvas) or has_proportions(plane, tile.canvas) or name == "effnet":
         return tile.of(plane)
     tile.notices.warn(
         f"plane {name}",
         f"condition {name!r} is {plane.shape[-1]} x {plane.shape[-2]} and the latent {tile.canvas[-1]} x {tile.canvas[-2]}: it "
-        "does not lie on it and every tile is given all of it",
+        f"does not lie on it and {tile.EACH} is given all of it",
     )
     return plane
 
@@ -157,7 +211,9 @@ def _reference(name: str, plane: torch.Tensor, tile: Tile) -> torch.Tensor:
         if shown.what == TILE:
             return cut_scaled(plane, within(tile.view, tile.own.frame), tuple(tile.own.frame[2:]))
     if (tile.own is not None and shown.what == CANVAS) or has_proportions(plane, tile.canvas):
-        return tile.of(plane)
+        return tile.of_reference(plane)
+    if isinstance(tile, SmallWhole | PaddedTile):
+        return plane
     tile.notices.warn(
         f"reference {tuple(plane.shape)}",
         f"a reference of {plane.shape[-1]} x {plane.shape[-2]} cells has not the proportions of the latent ({tile.canvas[-1]} x "
@@ -171,8 +227,8 @@ def _mention_pictures(name: str, content: Any, tile: Tile) -> None:
         if isinstance(tensor, torch.Tensor) and tensor.ndim > 3 and is_canvas(tensor, tile.canvas) and name not in PLACELESS:
             tile.notices.warn(
                 f"unknown {name}",
-                f"condition {name!r} of shape {tuple(tensor.shape)} may lie on the latent, but Tilework does not know it: every "
-                "tile is given all of it",
+                f"condition {name!r} of shape {tuple(tensor.shape)} may lie on the latent, but Tilework does not know it: "
+                f"{tile.EACH} is given all of it",
             )
 
 
@@ -190,6 +246,14 @@ def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.
     words = mask.shape[-1] - rows * columns
     prompt = conds.get("c_crossattn")
     known = mask.shape[-1] == mask.shape[-2] and prompt is not None and prompt.cond.shape[1] == words
+    if known and isinstance(tile, SmallWhole | PaddedTile):
+        # The picture's tokens that lie where the view's do; what the mask says changes from prompt to picture, not within it.
+        size = tile.small.shape if isinstance(tile, SmallWhole) else tile.view[2:]
+        y, x = (
+            torch.arange(-(-seen // FLUX_PATCH)) * count // -(-seen // FLUX_PATCH)
+            for seen, count in zip(size, (rows, columns), strict=True)
+        )
+        return _of_tokens(mask, words, (y.unsqueeze(1) * columns + x).flatten())
     if not known or tile.view.y % FLUX_PATCH or tile.view.x % FLUX_PATCH:
         raise ValueError(
             f"the attention mask of {mask.shape[-1]} tokens cannot be cut for a tile at x {tile.view.x}, y {tile.view.y} of a "
@@ -198,6 +262,9 @@ def _token_mask(mask: torch.Tensor, conds: dict[str, Any], tile: Tile) -> torch.
         )
     y = _tokens(tile.view.y, tile.view.height, tile.canvas[-2], tile.wrap[0])
     x = _tokens(tile.view.x, tile.view.width, tile.canvas[-1], tile.wrap[1])
-    picture = (y.unsqueeze(1) * columns + x).flatten()
+    return _of_tokens(mask, words, (y.unsqueeze(1) * columns + x).flatten())
+
+
+def _of_tokens(mask: torch.Tensor, words: int, picture: torch.Tensor) -> torch.Tensor:
     at = torch.cat([torch.arange(words), words + picture]).to(mask.device)
     return mask.index_select(-2, at).index_select(-1, at)

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ...blending.fusion.fuse import fusion_windows
 from ...blending.layout.grid import Axis, Rect
 from ...blending.layout.grid_layout import GridLayout
 from ...blending.layout.windows import AxisWindow, axis_windows
 from .own_pictures import OwnTile
+from .planes import whole
 
 TILE_KEY = "tilework_tile"
 # Where the handler leaves an `OwnTile` for those who cut what the prompt brought along.
@@ -77,6 +79,8 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     painted = places.indices.get(view)
     if painted is not None:
         return cond if painted == index else None
+    if any(layout.wrap) and view == whole(cropper.canvas):
+        return _counting(cond, _wrapped_window(layout, index, cropper), cropper)
     if any(layout.wrap):
         raise ValueError(
             "Tile Prompts has a layout that wraps around, and the sampler other tiles: connect the same layout to both, with grid fixed"
@@ -86,13 +90,49 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:
         return None
     # Transient, one prompt at a time, and only for prompts that this tile sees something of.
-    mask = torch.zeros((1, *cropper.canvas[-2:]))
-    mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
-    mask = mask.to(cropper.device)
+    frames = [1] * (len(cropper.canvas) - 2)
+    mask = torch.zeros((1, *frames, *cropper.canvas[-2:]))
+    mask[..., y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
+    return _counting(cond, mask, cropper)
+
+
+def _wrapped_window(layout: GridLayout, index: int, cropper: Any) -> torch.Tensor:
+    """How much a tile counts on a canvas that is joined to itself, float32 [1, (1,) H, W], with frames where the canvas has some."""
+    plan = layout.fit(*cropper.canvas[-2:], 1, cropper.downscale)
+    lines = []
+    for axis, size, at in zip(plan.axes, cropper.canvas[-2:], divmod(index, len(plan.axes[1].origins)), strict=True):
+        cells = Axis(size, min(axis.tile // cropper.downscale, size), tuple(o // cropper.downscale for o in axis.origins), axis.wraps)
+        start, weight = fusion_windows(cells, "hann")[at]
+        line = torch.zeros(size)
+        line[torch.arange(start, start + len(weight)) % size] = weight
+        lines.append(line)
+    return (lines[0][:, None] * lines[1]).reshape(1, *[1] * (len(cropper.canvas) - 2), *cropper.canvas[-2:])
+
+
+def _counting(cond: Cond, window: torch.Tensor, cropper: Any) -> Cond:
+    """The condition, counting by its tile's window [1, H, W]."""
+    mask = window.to(cropper.device)
     own_mask = cond.get("mask")
     # A mask of the prompt's own goes on counting within its tile; the window has no strength of its own.
     cond["mask"] = mask if own_mask is None else mask * own_mask.to(mask)
     return cond
+
+
+def with_frames(conds: dict[str, list[Cond]]) -> None:
+    """Make the areas of Tile Prompts' conditions fit latents with frames; the lists' entries are replaced, not changed.
+
+    A node does not know the model's latents, and gives an area of (height, width, y, x). The host wants one of (frames, height,
+    width, first frame, y, x) where a latent has frames, and finds no such numbers.
+
+    Args:
+        conds: a guider's, one list per prompt, of one run.
+    """
+    for entry in conds.values():
+        for index, cond in enumerate(entry):
+            area = cond.get("area")
+            if TILE_KEY in cond and area is not None and area[0] == "percentage" and len(area) == 5:
+                height, width, y, x = area[1:]
+                entry[index] = {**cond, "area": ("percentage", 1.0, height, width, 0.0, y, x)}
 
 
 def is_a_repetition(cond: Cond, entry: Sequence[Cond]) -> bool:

@@ -30,7 +30,7 @@ BELOW = {
     "blending/changes": {PIXELS, LAYOUT, COMPOSITION, "blending/color", "blending/registration"},
     "blending/detection": {PIXELS, LAYOUT, COMPOSITION},
     "blending/fidelity": {PIXELS, LAYOUT, "blending/registration", "blending/seam_check"},
-    "blending/fusion": {LAYOUT},
+    "blending/fusion": {PIXELS, LAYOUT},
     "blending/frequency": {PIXELS},
     "blending/coherence": {PIXELS, LAYOUT, "blending/frequency"},
     "blending/attention": {LAYOUT},
@@ -44,8 +44,9 @@ BELOW = {
     "host": set(),
     "models": {"blending", "host"},
     "models/vae": {"blending", "host", "models"},
-    "sampling": {"blending", "host", "sampling/conditions"},
+    "sampling": {"blending", "host", "models", "sampling/conditions"},
     "sampling/conditions": {"blending", "host"},
+    "sampling/attention": {"blending", "host", "sampling", "sampling/conditions"},
     "nodes": {"blending", "host", "models", "sampling", "pictures"},
 }
 

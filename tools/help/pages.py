@@ -16,7 +16,9 @@ import torch
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
+from .attention import attention
 from .changes import only_changes
+from .coherent_tiles import coherent
 from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
@@ -24,6 +26,7 @@ from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
+from .views import whole_canvas_views
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
 STRIPES = (128, 176)
@@ -178,6 +181,9 @@ def main() -> int:
         detected,
         fidelity,
         composition,
+        whole_canvas_views,
+        attention,
+        coherent,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):
