@@ -214,9 +214,9 @@ class LatentFrequencyMix(io.ComfyNode):
         from ..blending.frequency.low_pass import factor_of
         from ..blending.frequency.mix import mix
         from ..blending.pixels.picture import check_finite
-        from ..sampling.guide_reference import check_reference, enlarged
+        from ..sampling.guide_reference import enlarged, fitting_shape
 
-        shape = check_reference(tuple(coarse.shape), tuple(fine.shape), "structure", "detail")
+        shape = fitting_shape(tuple(coarse.shape), tuple(fine.shape), "structure", "detail")
         for name, samples in (("detail", fine), ("structure", coarse)):
             check_finite(samples, name, mend="sample it again")
         larger = sqrt(fine.shape[-2] * fine.shape[-1] / (shape[-2] * shape[-1]))

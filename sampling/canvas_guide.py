@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..blending.coherence.flow import ACCELERATION, FlowStep, direction_weight, guide_acceleration
+from ..blending.coherence.flow import ACCELERATION, FlowStep, guide_acceleration
 from ..blending.coherence.schedules import linear
 from ..blending.coherence.skip_residual import draw_to, skip_weight
 from ..blending.coherence.structure import guide_structure
@@ -22,7 +22,7 @@ from ..blending.coherence.trajectory import Trajectory
 from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
-from .guide_reference import Wrap, check_reference, enlarged, prepared
+from .guide_reference import Wrap, enlarged, fitting_shape, prepared
 from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
@@ -125,12 +125,12 @@ class GuidedRun:
         if SKIP_RESIDUAL in guides:
             check_sampler(sampler)
         for guide in guides.values():
-            check_reference(tuple(guide.reference.shape), canvas)
+            fitting_shape(tuple(guide.reference.shape), canvas)
             if not guide.reference.any():
                 raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
         self.trajectory = None if FLOW not in guides else recorded_run(guides[FLOW].trajectory, guides[FLOW].reference)
         if self.trajectory is not None:
-            check_reference(self.trajectory.shape, canvas, "the recorded run")
+            fitting_shape(self.trajectory.shape, canvas, "the recorded run")
             if not self.one_call:
                 logging.info("Canvas Guide: flow leads the direction alone, for this sampler calls the model several times in a step")
 
@@ -173,10 +173,8 @@ class GuidedRun:
         reference = _part(enlarged(self.trajectory.at(sigma).to(x0.device), self.canvas, wrap), options)
         step, steps = step_of(torch.tensor(sigma), options), len(options["transformer_options"]["sample_sigmas"]) - 1
         strength = guide.strength * linear(step, steps)
-        small = self.trajectory.shape
-        larger = math.sqrt(self.canvas[-2] * self.canvas[-1] / (small[-2] * small[-1]))
         low = low_pass(reference, guide.kind, self.factor(guide), wrap)
-        x0 = guide_structure(x0, low, strength * direction_weight(larger), guide.kind, self.factor(guide), wrap)
+        x0 = guide_structure(x0, low, strength, guide.kind, self.factor(guide), wrap)
         if self.one_call:
             x0, self._before = guide_acceleration(x, x0, reference, sigma, step, self._before, strength * ACCELERATION)
         return x0

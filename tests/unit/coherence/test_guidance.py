@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tilework.blending.coherence.flow import direction_weight, guide_acceleration
+from tilework.blending.coherence.flow import guide_acceleration
 from tilework.blending.coherence.schedules import cosine, linear
 from tilework.blending.coherence.skip_residual import draw_to, skip_weight
 from tilework.blending.coherence.structure import guide_structure
@@ -22,7 +22,6 @@ def test_the_schedules_at_their_ends():
     assert abs(cosine(1.0) - 1) < 1e-7 and abs(cosine(0.5) - 0.5) < 1e-7 and abs(cosine(0.0)) < 1e-7
     assert [linear(step, 4) for step in (0, 1, 4)] == [1, 0.75, 0]
     assert skip_weight(1.0, 0.6) == 0.6 and skip_weight(0.5, 1.0) == pytest.approx(0.125)
-    assert (direction_weight(1.5), direction_weight(2), direction_weight(4)) == (1, 1, 0.25)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 40, 56), (2, 4, 41, 57), (1, 16, 3, 24, 33)])

@@ -6,7 +6,7 @@ from kornia.color import lab_to_rgb as kornia_lab_to_rgb
 from kornia.color import rgb_to_lab as kornia_rgb_to_lab
 from tilework.blending import TileLayout, compose, cut
 from tilework.blending.color.gain import compensate
-from tilework.blending.color.low_frequency import blur_count, low_pass
+from tilework.blending.color.low_frequency import blur_count, repeated_blur
 from tilework.blending.color.match import match, match_tiles
 from tilework.blending.color.settings import MATCH_METHODS
 from tilework.blending.pixels.lab import from_f, rgb_to_lab, to_f
@@ -115,7 +115,7 @@ def test_low_frequency_keeps_the_details_and_takes_the_rest():
     image = 0.8 * aim + 0.15 + detail
     out = match(image, aim, "low frequency")
     levels = blur_count(300)
-    error = (out[0] - low_pass(aim[0], levels)) - (image[0] - low_pass(image[0], levels))
+    error = (out[0] - repeated_blur(aim[0], levels)) - (image[0] - repeated_blur(image[0], levels))
     means = [float((p.mean((1, 2)) - aim.mean((1, 2))).abs().max()) for p in (out, image)]
     print(f"high bands within {float(error.abs().max()):.1e}; mean off by {255 * means[0]:.3f} of 255, {255 * means[1]:.1f} before")
     assert float(error.abs().max()) <= 1e-6
@@ -134,7 +134,7 @@ def test_levels_follow_the_tile():
     assert [blur_count(n) for n in (2, 64, 512, 1024)] == [1, 5, 8, 9]
     line = torch.zeros(1, 65, 1)
     line[0, 32] = 1
-    assert low_pass(line.expand(9, -1, -1), 1)[4, 30:35, 0].tolist() == [0, 0.25, 0.5, 0.25, 0]
+    assert repeated_blur(line.expand(9, -1, -1), 1)[4, 30:35, 0].tolist() == [0, 0.25, 0.5, 0.25, 0]
 
 
 # ---------------------------------------------------------------- strength, range, alpha, batches
