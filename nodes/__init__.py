@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host.own_pixels import serve
 from .align import AlignTiles
+from .attention import TiledAttention
 from .blend import LatentSeamBlend, SeamBlend
 from .changes import MergeOnlyChanges
 from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
@@ -19,9 +20,11 @@ from .regions import MaskTiles, ObjectTiles, SelectTiles
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 from .views import DilatedViews, PatchShift
+from .words import TileWords
 
 
 class Tilework(ComfyExtension):
@@ -63,6 +66,10 @@ class Tilework(ComfyExtension):
             CanvasGuide,
             RecordRun,
             LatentFrequencyMix,
+            TiledAttention,
+            TileWords,
+            SyncTiles,
+            TileContext,
         ]
 
 

@@ -6,7 +6,7 @@ from math import sqrt
 
 from comfy_api.latest import io
 
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Least, latent_samples
 
 METHODS = ("structure", "skip residual", "flow", "pyramid")
@@ -44,7 +44,7 @@ class CanvasGuide(io.ComfyNode):
         return io.Schema(
             node_id="TileworkCanvasGuide",
             display_name="Keep Composition",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Makes a large picture keep the composition of a small one: one sun stays one sun, while the tiles paint all the detail "
                 "that a large picture can hold. At denoise 1.0 and with any prompt, where plain tiles would each paint their own scene."
@@ -146,7 +146,7 @@ class RecordRun(io.ComfyNode):
         return io.Schema(
             node_id="TileworkRecordRun",
             display_name="Record Run",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Writes down what a model predicts of the finished picture at every step, for method flow of Keep Composition: the large "
                 "run then follows the way that the small one took. The picture itself is not changed."
@@ -186,7 +186,7 @@ class LatentFrequencyMix(io.ComfyNode):
         return io.Schema(
             node_id="TileworkLatentMix",
             display_name="Latent Frequency Mix",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Takes the fine detail of one latent and the coarse structure of another. For a reference that is sharp and true: detail from "
                 "the enlarged picture, encoded; structure from the latent, enlarged as it is."

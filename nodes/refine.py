@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..blending.coherence.match_statistics import PER, match_channel_statistics, match_tile_statistics
 from ..blending.coherence.size_schedule import SHIFTS, shifted_sigmas
 from ..blending.pixels.picture import check_finite
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Least, downscale_ratio, latent_samples
 
 
@@ -21,7 +21,7 @@ class ShiftSigmas(io.ComfyNode):
         return io.Schema(
             node_id="TileworkShiftSigmas",
             display_name="Shift Sigmas for Size",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "A noise schedule for a picture that is larger than the model's own: through the same noise a larger picture shows more "
                 "of itself, so every level is raised. The number of steps stays."
@@ -72,7 +72,7 @@ class MatchLatents(io.ComfyNode):
         return io.Schema(
             node_id="TileworkMatchLatents",
             display_name="Match Latent Statistics",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Gives an enlarged latent back the contrast that enlarging took: its means and standard deviations become those of the "
                 "latent that it was enlarged from, per channel, tile by tile without edges."
@@ -129,7 +129,9 @@ class MatchLatents(io.ComfyNode):
         unit = downscale_ratio(samples, 0)
         if size < unit:
             raise ValueError(f"size {size} is smaller than one latent cell of {unit} image pixels: use {8 * unit} or more, for example 512")
-        matched = match_channel_statistics(tensor, wanted) if per == "channel" else match_tile_statistics(tensor, wanted, max(size // unit, 1))
+        matched = (
+            match_channel_statistics(tensor, wanted) if per == "channel" else match_tile_statistics(tensor, wanted, max(size // unit, 1))
+        )
         return io.NodeOutput({**samples, "samples": torch.lerp(tensor, matched.to(tensor), strength)})
 
 
@@ -158,7 +160,7 @@ class FewStepRefine(io.ComfyNode):
         return io.Schema(
             node_id="TileworkFewStepRefine",
             display_name="Few-Step Refine",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "A sampler that refines an enlarged latent in one or two steps, for distilled models (Turbo, Lightning, LCM, schnell): the "
                 "model is asked which noise it finds in the picture, and the picture is noised with that (PixelRush)."

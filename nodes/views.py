@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .menu import SAMPLING
+from .menu import COHERENCE
 from .types import Least
 
 
@@ -22,7 +22,7 @@ class DilatedViews(io.ComfyNode):
         return io.Schema(
             node_id="TileworkDilatedViews",
             display_name="Whole-Canvas Views",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "At every step the model is also shown the whole canvas in small: every 2nd, 3rd or 4th pixel of the latent is a "
                 "picture of the whole scene at the model's own size. What it says of these views counts most at the beginning, so that "
@@ -81,7 +81,7 @@ class PatchShift(io.ComfyNode):
         return io.Schema(
             node_id="TileworkPatchShift",
             display_name="Hide Patch Grid",
-            category=SAMPLING,
+            category=COHERENCE,
             description=(
                 "Against the faint grid of lines that Flux, Qwen-Image and other transformer models draw at high resolution: at every "
                 "second step the picture is moved by half a patch under the model's patches, and back. Costs nothing to speak of."

@@ -16,7 +16,8 @@ RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
 )
 TILES = "tilework"
 CONTEXT, PATCH_SHIFT, ATTENTION, MEMORY = (f"tilework.{name}" for name in ("context", "patch_shift", "attention", "memory"))
-ORDER = (MEMORY, RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS, TILES, CONTEXT, PATCH_SHIFT, ATTENTION)
+SYNC_GRADIENT = "tilework.sync_gradient"
+ORDER = (MEMORY, RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS, CONTEXT, TILES, SYNC_GRADIENT, PATCH_SHIFT, ATTENTION)
 
 
 def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:

@@ -19,6 +19,7 @@ from ..blending.fusion.views import RectView
 from ..host.progress import check_cancelled
 from .conditions.patch_contents import search
 from .conditions.patches import tile_patches
+from .conditions.tile_prompts import with_frames
 from .patch_order import TILES, put_wrapper
 from .positions import at_place
 from .run_state import CanvasTiles, SamplingRun, step_of
@@ -52,6 +53,8 @@ def _outer_sample(
     """One run of a sampler: the state is born here and ends here."""
     _check_latent(noise, more.get("latent_shapes"))
     guider = executor.class_obj
+    if noise.ndim == 5:
+        with_frames(guider.conds)
     run = SamplingRun(settings, seed, noise)
     # Before the model is loaded, so that what cannot be tiled is refused at once.
     tiles = run.canvas(guider.model_patcher.model, noise.shape)

@@ -45,6 +45,9 @@ def pytest_configure(config):
     settings.load_profile("tilework")
     config.addinivalue_line("markers", "pictures: makes pictures to look at and states nothing of its own; run with --pictures alone")
     config.addinivalue_line("markers", "renderer(name): run in this one of the two renderers alone, classic or nodes 2.0")
+    config.addinivalue_line(
+        "markers", "dealt: its cases are dealt out to the pages (front end and renderer); with --release each has them all"
+    )
     config.addinivalue_line("markers", "two_front_ends: run on the host's own front end and on the newest one")
 
 

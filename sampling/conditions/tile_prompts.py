@@ -90,13 +90,14 @@ def for_tile(cond: Cond, view: Rect, cropper: Any) -> Cond | None:
     if y.stop <= view.y or x.stop <= view.x or y.start >= view.y + view.height or x.start >= view.x + view.width:
         return None
     # Transient, one prompt at a time, and only for prompts that this tile sees something of.
-    mask = torch.zeros((1, *cropper.canvas[-2:]))
-    mask[0, y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
+    frames = [1] * (len(cropper.canvas) - 2)
+    mask = torch.zeros((1, *frames, *cropper.canvas[-2:]))
+    mask[..., y.start : y.stop, x.start : x.stop] = (y.weight[:, None] * x.weight).float()
     return _counting(cond, mask, cropper)
 
 
 def _wrapped_window(layout: GridLayout, index: int, cropper: Any) -> torch.Tensor:
-    """How much a tile counts on a canvas that is joined to itself, float32 [1, H, W]."""
+    """How much a tile counts on a canvas that is joined to itself, float32 [1, (1,) H, W], with frames where the canvas has some."""
     plan = layout.fit(*cropper.canvas[-2:], 1, cropper.downscale)
     lines = []
     for axis, size, at in zip(plan.axes, cropper.canvas[-2:], divmod(index, len(plan.axes[1].origins)), strict=True):
@@ -105,7 +106,7 @@ def _wrapped_window(layout: GridLayout, index: int, cropper: Any) -> torch.Tenso
         line = torch.zeros(size)
         line[torch.arange(start, start + len(weight)) % size] = weight
         lines.append(line)
-    return (lines[0][:, None] * lines[1]).unsqueeze(0)
+    return (lines[0][:, None] * lines[1]).reshape(1, *[1] * (len(cropper.canvas) - 2), *cropper.canvas[-2:])
 
 
 def _counting(cond: Cond, window: torch.Tensor, cropper: Any) -> Cond:
@@ -115,6 +116,23 @@ def _counting(cond: Cond, window: torch.Tensor, cropper: Any) -> Cond:
     # A mask of the prompt's own goes on counting within its tile; the window has no strength of its own.
     cond["mask"] = mask if own_mask is None else mask * own_mask.to(mask)
     return cond
+
+
+def with_frames(conds: dict[str, list[Cond]]) -> None:
+    """Make the areas of Tile Prompts' conditions fit latents with frames; the lists' entries are replaced, not changed.
+
+    A node does not know the model's latents, and gives an area of (height, width, y, x). The host wants one of (frames, height,
+    width, first frame, y, x) where a latent has frames, and finds no such numbers.
+
+    Args:
+        conds: a guider's, one list per prompt, of one run.
+    """
+    for entry in conds.values():
+        for index, cond in enumerate(entry):
+            area = cond.get("area")
+            if TILE_KEY in cond and area is not None and area[0] == "percentage" and len(area) == 5:
+                height, width, y, x = area[1:]
+                entry[index] = {**cond, "area": ("percentage", 1.0, height, width, 0.0, y, x)}
 
 
 def is_a_repetition(cond: Cond, entry: Sequence[Cond]) -> bool:

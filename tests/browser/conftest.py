@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(config, items):
     """All that runs on one front end comes together: a change is a new server.
 
     The newest one is tried in Nodes 2.0, which changes most between versions; `--release` and `--frontend` try it in both renderers.
+    Of tests whose cases are many and alike (marked `dealt`) each page gets its share, so that every case is tried on one.
     """
     both = config.getoption("--release") or config.getoption("--frontend")
     left_out = [
@@ -46,10 +48,29 @@ def pytest_collection_modifyitems(config, items):
         or (not config.getoption("--pictures") and item.get_closest_marker("pictures"))
         or _renderer(item) != _drawn(item).get("front")
     ]
+    if not both:
+        left_out += _not_dealt(item for item in items if item.get_closest_marker("dealt"))
     config.hook.pytest_deselected(items=left_out)
     gone = set(map(id, left_out))
     items[:] = [item for item in items if id(item) not in gone]
     items.sort(key=lambda item: hasattr(item, "callspec") and item.callspec.params.get("front_end", OWN) != OWN)
+
+
+def _not_dealt(items):
+    """All but each page's share of the cases of the marked tests."""
+    cases = defaultdict(list)
+    for item in items:
+        page = item.callspec.params.get("front_end"), item.callspec.params.get("front")
+        case = repr({name: value for name, value in item.callspec.params.items() if name not in ("front_end", "front")})
+        cases[item.path, item.originalname, case].append((page, item))
+    turn = defaultdict(int)
+    left_out = []
+    for (path, name, _), pages in cases.items():
+        pages = [one for one in pages if one[0] != (LATEST, "classic")]
+        chosen = turn[path, name] % len(pages)
+        turn[path, name] += 1
+        left_out += [item for index, (_, item) in enumerate(pages) if index != chosen]
+    return left_out
 
 
 def _renderer(item):

@@ -109,6 +109,14 @@ WORDS = {
     "record sampling": "Record Run",
     "frequency mix": "Latent Frequency Mix",
     "latent blend": "Latent Frequency Mix",
+    "freescale": "Tiled Attention",
+    "sliding tile attention": "Tiled Attention",
+    "neighborhood attention": "Tiled Attention",
+    "words per tile": "Auto Prompts per Tile",
+    "syncdiffusion": "Unify Tile Style",
+    "sync tiles": "Unify Tile Style",
+    "tile context": "Neighbour Context",
+    "tile statistics": "Neighbour Context",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

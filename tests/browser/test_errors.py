@@ -93,6 +93,7 @@ def red(page, words, node="ours"):
     return page.evaluate(f"() => ({RED})({node})")
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize("name", FAILING)
 def test_the_sentence_stands_in_the_node_and_goes_with_the_next_run(page, front, name):
     around, ours, words = FAILING[name]
@@ -121,6 +122,7 @@ def fail(page, number, words):
     page.evaluate(f"([id, words]) => ({SAY})(id, words)", [number, words])
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize("kind", ["TileworkTileSplit", "TileworkTiledModel", "TileworkSolarCurvePreview"])
 def test_what_looks_like_a_page_stays_text(page, front, kind):
     page.evaluate("kind => { window.ours = T.add(kind, 300, 150); }", kind)

@@ -64,6 +64,7 @@ def test_harm_would_be_seen(front):
     assert front.do(HARM) == [None, None, None, 0]
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize("kind", list(VALUES))
 def test_a_hostile_file_shows_an_error_and_does_nothing_else(front, server, pack, workflow, kind):
     front.clear()

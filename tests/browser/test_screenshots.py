@@ -1,4 +1,4 @@
-"""Every node of the pack as it is drawn after a run, in both renderers and themes; `--pictures` makes sheets to look at of it."""
+"""Every node of the pack as it is drawn after a run, in both renderers; `--pictures` makes sheets of it to look at, in both themes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def test_every_node_after_a_run(tall, pack, looked_at):
     tall.run()
     tall.page.mouse.move(1400, 1450)
     wrong = {}
-    for theme in THEMES:
+    # A theme changes colours alone: where things lie is looked over in one, the other is for people to look at.
+    for theme in THEMES if looked_at else THEMES[:1]:
         tall.set("Comfy.ColorPalette", theme)
         pictures = []
         for name in pack:

@@ -253,6 +253,7 @@ def test_a_run_shows_its_own_picture(page, front):
     assert page.evaluate("() => T.solar().view.picture.width") == 512
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize(
     "points",
     [

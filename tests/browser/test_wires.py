@@ -121,6 +121,7 @@ RIGHT = {
 }  # fmt: skip
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize("name", WRONG)
 def test_what_does_not_fit_is_named(page, front, name):
     script, node, words = WRONG[name]
@@ -132,6 +133,7 @@ def test_what_does_not_fit_is_named(page, front, name):
     assert front.posted == []
 
 
+@pytest.mark.dealt
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_fits_is_left_in_peace(page, front, name):
     script, node = RIGHT[name]

@@ -51,10 +51,16 @@ from tilework.sampling import (  # noqa: E402
     sequential,  # noqa: F401
 )
 from tilework.sampling import recording as runs  # noqa: E402, F401
+from tilework.sampling.attention_maps import AttentionMaps, attention_maps  # noqa: E402, F401
 from tilework.sampling.conditions import cropping, whole_views  # noqa: E402, F401
 from tilework.sampling.conditions.tile_prompts import TILE_KEY  # noqa: E402, F401
+from tilework.sampling.left_out_words import left_out_maps, spaced_words  # noqa: E402, F401
+from tilework.sampling.prompt_words import prompt_words  # noqa: E402, F401
 from tilework.sampling.run_state import SamplingRun  # noqa: E402, F401
 from tilework.sampling.settings import TileSettings  # noqa: E402, F401
+from tilework.sampling.sync_tiles import SyncSettings, synchronised  # noqa: E402, F401
+from tilework.sampling.tile_context import ContextSettings, in_context  # noqa: E402, F401
+from tilework.sampling.tile_words import captioned, tile_words  # noqa: E402, F401
 from tilework.sampling.tiled_model import tiled as tiled_model  # noqa: E402, F401
 
 ConditionCropper = cropping.ConditionCropper

@@ -14,7 +14,10 @@ import pytest
 
 FILE = Path(__file__).with_name("contract.json")
 
-GROUPS = {f"Tilework/{group}" for group in ("1 Start here", "2 Cut and blend", "3 Sampling", "4 Check", "5 Sizes", "6 Regions and repair")}
+GROUPS = {
+    f"Tilework/{group}"
+    for group in ("1 Start here", "2 Cut and blend", "3 Sampling", "4 Check", "5 Sizes", "6 Regions and repair", "7 Coherence")
+}
 
 
 def contract(object_info):

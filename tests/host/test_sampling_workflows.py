@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tilework.tests.host.prompts import node
+from tilework.tests.host.prompts import node, source
+from tilework.tools.server.workflow import WorkflowError as HostRunError
 from tilework.tools.server.workflow import convert, fetch, images
 
 FOLDER = Path(__file__).resolve().parents[2] / "example_workflows"
 
-# Which output of the test model stands for which output of a loader.
+# Which output of the test model stands for which output of a loader, and where a text encoder comes out.
+CLIPS = {"CheckpointLoaderSimple": 1, "CLIPLoader": 0, "DualCLIPLoader": 0}
 LOADERS = {
     "CheckpointLoaderSimple": ("unet", {0: 0, 2: 3}),
     "UNETLoader": ("dit", {0: 0}),
@@ -37,9 +39,12 @@ def with_test_models(prompt):
             out[key] = node("TileworkTestSegment", **{name: part["inputs"][name] for name in ("image", "individual_masks")})
         elif kind not in ("CLIPLoader", "DualCLIPLoader"):
             out[key] = {"class_type": kind, "inputs": dict(part["inputs"])}
-    for part in out.values():
+    for part in list(out.values()):
         for name, value in part["inputs"].items():
-            if isinstance(value, list) and value[0] in outputs:
+            if isinstance(value, list) and value[0] in prompt and CLIPS.get(prompt[value[0]]["class_type"]) == value[1]:
+                out["clip"] = node("TileworkTestClip")
+                part["inputs"][name] = ["clip", 0]
+            elif isinstance(value, list) and value[0] in outputs:
                 part["inputs"][name] = [value[0], outputs[value[0]][value[1]]]
         if "steps" in part["inputs"]:
             part["inputs"]["steps"] = 2
@@ -53,6 +58,7 @@ def with_test_models(prompt):
         "06 A prompt for every tile",
         "07 Any sampler, here with Flux",
         "09 VAE for large pictures",
+        "26 Words that belong to each tile",
     ],
 )
 def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):
@@ -110,6 +116,20 @@ def test_the_composition_is_kept_twice(server, object_info, run_entry):
     assert not np.array_equal(made("flow"), structure)
 
 
+def test_an_edit_is_carried_to_the_full_size(server, object_info, run_entry):
+    """Painted anew where the edit is, and the photograph's own pixels everywhere else, bit for bit."""
+    prompt = with_test_models(convert(FOLDER / "27 An edit done small, at full size.json", object_info))
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+    (written,) = images(run_entry(prompt))
+    made = np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+    assert made.shape == original.shape
+    changed = np.abs(made - original).max(2) > 0
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    print(f"changed: rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}, {changed.mean():.1%}")
+    # The small copy hangs from (32, 24) to (186, 178), with what is grown and faded around it.
+    assert rows[0] >= 0 and rows[-1] < 240 and columns[-1] < 240 and changed[60:150, 60:150].mean() > 0.95
+
+
 def test_demofusion_with_any_model(server, object_info, run_entry):
     """Every size an eighth of what is saved; the views are taken, and change the picture."""
     prompt = with_test_models(convert(FOLDER / "23 DemoFusion, with any model.json", object_info))
@@ -128,3 +148,33 @@ def test_demofusion_with_any_model(server, object_info, run_entry):
     with_views = made(1.0)
     assert with_views.shape == (384, 384, 3) and with_views.std() > 1
     assert np.abs(made(0.0) - with_views).max() > 1
+
+
+def test_a_panorama_in_one_style(server, object_info, run_entry):
+    """It wraps, is pulled to one tile, and is another picture without that."""
+    prompt = with_test_models(convert(FOLDER / "25 One style over a panorama.json", object_info))
+    (split,) = (part["inputs"] for part in prompt.values() if part["class_type"] == "TileworkTileSplit")
+    assert split["wrap"] == "horizontal"
+    for part in prompt.values():
+        for name in {"width", "height", "tile_width", "tile_height", "overlap"} & set(part["inputs"]):
+            part["inputs"][name] //= 4 if name != "overlap" else 2
+    pictures = []
+    for strength in (1.0, 0.0):
+        for part in prompt.values():
+            if part["class_type"] in ("TileworkSyncTiles", "TileworkTileContext"):
+                part["inputs"]["strength"] *= strength
+        (written,) = images(run_entry(prompt))
+        pictures.append(np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32))
+    assert pictures[0].shape == pictures[1].shape == (128, 384, 3)
+    assert np.abs(pictures[0] - pictures[1]).mean() > 0.1
+
+
+def test_words_are_refused_in_words(run_prompt):
+    prompt = {
+        "1": node("TileworkTestModel", kind="unet"), "2": node("TileworkTestClip"), "3": node("EmptyLatentImage", width=256, height=256, batch_size=1),
+        "4": source(512, 512), "5": node("TileworkTileSplit", image=["4", 0], tile_width=256, tile_height=256, overlap=32, multiple_of=8),
+        "6": node("TileworkTileWords", model=["1", 0], clip=["2", 0], text="a day scene", latent=["3", 0], layout=["5", 1], threshold=0.3, sigma=0.4, method="auto"),
+        "7": node("PreviewAny", source=["6", 1]),
+    }  # fmt: skip
+    with pytest.raises(HostRunError, match="the latent is empty, and there is nothing to look at"):
+        run_prompt(prompt)

@@ -12,7 +12,7 @@ from .measured import StatisticsModel
 from .nodes_seamless_tiling import ModelPatchSeamlessTiling
 from .painters import FadingTone
 from .reports import Compare, CompareLatent, Count
-from .scene_sources import SceneLatent, SceneModel, ScenePrompt
+from .scene_sources import SceneLatent, SceneModel, ScenePrompt, TestClip
 from .sources import TestCaption, TestImage, TestImageList, TestLatent, TestModel, TestPatch, TestPrompt
 from .upscale_models import TestUpscaler
 from .vae_sources import PoisonLatent, TestVAE
@@ -27,7 +27,7 @@ NODES = [
     BrightDiscs, BrightDetector, BrightSegmenter, SeenBoxes,
     ModelPatchSeamlessTiling,
     FadingTone, TileLoop,
-    SceneModel, ScenePrompt, SceneLatent,
+    SceneModel, ScenePrompt, SceneLatent, TestClip,
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from .coherence import scenes
 from .coherence.models import KINDS, scene_model, scene_prompt
+from .words import WordClip
 
 
 class SceneModel(io.ComfyNode):
@@ -55,3 +56,17 @@ class SceneLatent(io.ComfyNode):
     def execute(cls, count, seed, kind) -> io.NodeOutput:
         """Draw them."""
         return io.NodeOutput({"samples": scenes.drawn(count, seed, kind=kind)})
+
+
+class TestClip(io.ComfyNode):
+    """A text encoder of whole words."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node as the host shows it."""
+        return io.Schema("TileworkTestClip", inputs=[], outputs=[io.Clip.Output()])
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        """Make it."""
+        return io.NodeOutput(WordClip())

@@ -33,7 +33,7 @@ class Linear(torch.nn.Module):
     dtype = torch.float32
 
     def forward(self, x, timesteps=None, context=None, **extra):
-        return 0.3 * x + context.mean(dim=(1, 2)).view(-1, 1, 1, 1)
+        return 0.3 * x + context.mean(dim=(1, 2)).view(-1, *[1] * (x.ndim - 1))
 
 
 def test_two_prompts_give_two_halves_and_a_monotone_change_between():
@@ -68,6 +68,19 @@ def test_a_moving_grid_keeps_prompts_where_they_belong():
     left, right = (sample(patched, x, prompt(i), prompt(5), "euler") for i in (1, 2))
     both = sample(patched, x, tied([prompt(1), prompt(2)], LAYOUT), prompt(5), "euler")
     assert relative(both[..., :44], left[..., :44]) <= 1e-5 and relative(both[..., 68:], right[..., 68:]) <= 1e-5
+
+
+@pytest.mark.parametrize("grid", ["fixed", "jitter"])
+def test_latents_with_frames_have_prompts_per_tile_too(grid):
+    """Qwen-Image, Wan: the host asks an area for as many sides as such a latent has."""
+    model = make_model()
+    model.diffusion_model = Linear()
+    patched = tiled(patcher_of(model), settings(grid=grid))
+    flat, prompts = torch.ones(SHAPE), tied([prompt(1), prompt(2)], LAYOUT)
+    assert "area" in prompts[0][1] and len(prompts[0][1]["area"]) == 5
+    made = [sample(patched, x, prompts, prompt(5), "euler") for x in (flat, flat.unsqueeze(2))]
+    assert made[1].shape == (1, 4, 1, 48, 112) and relative(made[1][:, :, 0], made[0]) <= 1e-5
+    assert len(prompts[0][1]["area"]) == 5, "what was given is not changed"
 
 
 def test_under_a_plain_sampler_they_are_ordinary_regions():

@@ -46,6 +46,7 @@ BELOW = {
     "models/vae": {"blending", "host", "models"},
     "sampling": {"blending", "host", "models", "sampling/conditions"},
     "sampling/conditions": {"blending", "host"},
+    "sampling/attention": {"blending", "host", "sampling", "sampling/conditions"},
     "nodes": {"blending", "host", "models", "sampling", "pictures"},
 }
 

@@ -16,7 +16,9 @@ import torch
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
+from .attention import attention
 from .changes import only_changes
+from .coherent_tiles import coherent
 from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
@@ -180,6 +182,8 @@ def main() -> int:
         fidelity,
         composition,
         whole_canvas_views,
+        attention,
+        coherent,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

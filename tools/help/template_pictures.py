@@ -15,11 +15,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
+from .attention import in_one_piece
 from .changes import edited
+from .coherent_tiles import one_light, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
-from .models import CELL, field_of, materials
+from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .sequence import tile_after_tile
 from .views import demofusion
@@ -180,6 +182,31 @@ def demofusion_halves() -> Image.Image:
     return both
 
 
+def one_piece() -> Image.Image:
+    """Left the small picture, right one that is 3 times larger and was never in tiles."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(in_one_piece(), ("a small picture", "larger, in one piece"), strict=True)):
+        way = Image.Resampling.LANCZOS if index else Image.Resampling.BICUBIC
+        both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
+def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
+    """Left an edit that was made at half the size, as it is merged; right painted anew where it is, here by an upscale model."""
+    from blending.changes.merge import merge_changes
+
+    small = edited(torch.nn.functional.avg_pool2d(photo.movedim(-1, 1), 2).movedim(1, -1))
+    merged = merge_changes(photo, small)
+    with torch.inference_mode():
+        painted = spandrels(upscaler)(small.movedim(-1, 1)).movedim(1, -1).clamp(0, 1)
+    painted = merge_changes(photo, painted).image
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(((merged.image, "an edit, done small"), (painted, "at full size"))):
+        half = picture(pixels[0, :240, :240]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -195,9 +222,13 @@ def main() -> int:
         "18 Align tiles that shifted": captioned(aligned_halves(photo, SIDE), "as they came, and aligned"),
         "16 Merge only what an edit changed": only_changes(photo),
         "17 Detect and segment in tiles": captioned(detect_and_segment(photo), "boxes and masks, tile by tile"),
+        "25 One style over a panorama": captioned(one_light(), "each in its own light, and in one"),
+        "26 Words that belong to each tile": words_per_tile(),
         "20 Check that nothing was invented": captioned(picture(nothing_invented(photo)), "what a result changed"),
         "22 Keep the composition at four times the size": kept_composition(),
         "23 DemoFusion, with any model": demofusion_halves(),
+        "24 ScaleDiff, with any model": one_piece(),
+        "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

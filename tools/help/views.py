@@ -104,9 +104,11 @@ def _grey(latent: torch.Tensor) -> torch.Tensor:
 def _statistics(folder: Path) -> None:
     small = _noise(24, 1) * torch.linspace(0.5, 1.5, 24)
     large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
-    latents = {"A small latent": small, "Enlarged": large, "Matched": match_tile_statistics(large, small, 16)}
-    panels = [(f"{name}: spread {float(latent.std()):.2f}", _grey(latent)) for name, latent in latents.items()]
-    write(folder, "TileworkMatchLatents", panels)
+    latents = (small, large, match_tile_statistics(large, small, 16))
+    spreads = (f"spread {float(one.std()):.2f}" for one in latents)
+    names = ("A small latent", "Enlarged", "Matched")
+    titles = [f"{name}: {spread}" for name, spread in zip(names, spreads, strict=True)]
+    write(folder, "TileworkMatchLatents", list(zip(titles, map(_grey, latents), strict=True)))
 
 
 def _mixed_noise(folder: Path) -> None:

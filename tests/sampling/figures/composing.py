@@ -11,6 +11,7 @@ import comfy.samplers
 import torch
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.sampling import tiled_model
+from tilework.sampling.patch_order import TILES
 from tilework.sampling.run_state import SamplingRun
 from tilework.sampling.settings import TileSettings
 from tilework.sampling.tiled_model import tiled
@@ -49,8 +50,7 @@ def composing():
         "reserved": reserved,
         "slot": len(slot),
         "wrappers": [
-            len(patched.get_wrappers(kind, tiled_model.KEY))
-            for kind in (Wrappers.OUTER_SAMPLE, Wrappers.PREPARE_SAMPLING, Wrappers.CALC_COND_BATCH)
+            len(patched.get_wrappers(kind, TILES)) for kind in (Wrappers.OUTER_SAMPLE, Wrappers.PREPARE_SAMPLING, Wrappers.CALC_COND_BATCH)
         ],
     }
 
