@@ -130,6 +130,7 @@ METHODS: dict[str, Callable[[Subject], torch.Tensor]] = {
     "structure, butterworth": lambda subject: subject.guided(filter="butterworth").tiles().made(),
     "skip residual": lambda subject: subject.guided("skip residual").tiles().made(),
     "dilated views": partial(patch, name="TileworkDilatedViews", **VIEWS),
+    "dilated views, interaction": partial(patch, name="TileworkDilatedViews", interaction=True, **VIEWS),
     "skip residual, dilated views": lambda subject: subject.guided("skip residual").patched("TileworkDilatedViews", **VIEWS).tiles().made(),
     "skip residual, dilated views, interaction": lambda subject: (
         subject.guided("skip residual").patched("TileworkDilatedViews", interaction=True, **VIEWS).tiles().made()

@@ -39,6 +39,7 @@ SOURCES["found"] = node("TileworkTestDetect", image=["split", 0])
 SOURCES["pieces"] = node("TileworkTestSegment", image=["split", 0], individual_masks=True)
 SOURCES["wide overlap"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "overlap": 32})
 SOURCES["one tile"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "tile_width": 1024, "tile_height": 1024})
+SOURCES["schedule"] = node("BasicScheduler", model=["model", 0], scheduler="karras", steps=4, denoise=1.0)
 LINKS = {
     "IMAGE": ["image", 0],
     "MASK": ["mask", 0],
@@ -48,6 +49,7 @@ LINKS = {
     "CONDITIONING": ["model", 1],
     "VAE": ["model", 3],
     "UPSCALE_MODEL": ["upscaler", 0],
+    "SIGMAS": ["schedule", 0],
     "TILE_LAYOUT": ["split", 1],
 }
 # Where what fits the type is not yet what fits the node.

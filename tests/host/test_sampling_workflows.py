@@ -114,7 +114,6 @@ def test_the_composition_is_kept_twice(server, object_info, run_entry):
     assert structure.shape == (256, 256, 3) and structure.std() > 1
     # The small picture is not sampled again: ComfyUI has it still, and the recording with it.
     assert not np.array_equal(made("flow"), structure)
-    assert np.abs(made("flow") - structure).max() > 1
 
 
 def test_an_edit_is_carried_to_the_full_size(server, object_info, run_entry):

@@ -150,6 +150,17 @@ def test_views_of_a_wrapped_canvas():
         ).all()
 
 
+def test_a_video_is_seen_frame_by_frame_and_a_tile_that_is_sampled_by_itself_is_no_canvas():
+    x = noise(1, 16, 3, 33, 45)
+    model = models.conv_denoiser(0, channels=16)
+    given = (x, models.conditioning(1), models.conditioning(2))
+    for patch in (dilated, pyramid):
+        whole = sample(patch(model), *given, steps=2)
+        assert relative(sample(patch(tiled_model(model, TILES)), *given, steps=2), whole) <= BOUND
+        alone = tiled_model(model, TileSettings(28 * UNIT, 24 * UNIT, 8 * UNIT, order="sequential"))
+        assert torch.equal(sample(patch(alone), *given, steps=2), sample(alone, *given, steps=2))
+
+
 def test_a_chunk_of_views_that_does_not_fit_is_halved(monkeypatch):
     batches = module("sampling.tile_batches").TileBatches
     monkeypatch.setattr(batches, "estimate", lambda self, *_: setattr(self, "limit", self.limit or 4))
