@@ -49,7 +49,7 @@ class TiledAttention(io.ComfyNode):
                     "method",
                     options=list(METHODS),
                     default=METHODS[0],
-                    tooltip="neighbourhood (ScaleDiff): each patch of the picture sees a window of the model's own size around it; no tiles are needed, and it is faster than tiles. scale fusion (FreeScale): what is coarse from such windows, what is fine from the whole picture; slow, for its time grows with the square of the picture. global tokens: tiles of Tiled Sampling see the whole picture at small size beside themselves; it changed nothing that could be measured.",
+                    tooltip="neighbourhood (ScaleDiff): each patch of the picture sees a window of the model's own size around it; no tiles are needed, and it is faster than tiles. scale fusion (FreeScale): what is coarse from such windows, what is fine from the whole picture; slow, for its time grows with the square of the picture. global tokens: tiles of Tiled Sampling see the whole picture at small size beside themselves; horizons and tone agree better, doubled objects stay, and beside Keep Composition it brings nothing.",
                 ),
                 io.Int.Input(
                     "native_width",

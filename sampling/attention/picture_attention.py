@@ -90,6 +90,7 @@ class PictureAttention:
         if not skip_reshape:
             depth = q.shape[-1] // heads
             # The values may come with their heads apart already, as SD3's do.
+            # SD3 gives values with their heads apart.
             q, k, v = (one.reshape(*one.shape[:2], -1, depth).transpose(1, 2) for one in (q, k, v))
 
         def attend(q, k, v, mask):

@@ -46,7 +46,8 @@ def _calc_cond_batch(settings: AttentionSettings, executor, model, conds, x_in, 
     told = set() if memory is None else memory.kept.setdefault(ATTENTION, set())
     seed = 0 if memory is None else memory.seed or 0
     step = StepAttention(settings, native_cells(model, settings), seed, step_of(timestep, model_options), told, canvas)
-    if settings.method != WITH_CANVAS and all(side <= most for side, most in zip(x_in.shape[-2:], step.native, strict=True)):
+    whole = model_options.get(WHOLE) or settings.method == WITH_CANVAS
+    if not whole and all(side <= most for side, most in zip(x_in.shape[-2:], step.native, strict=True)):
         what = "tiles are" if place_of(model_options) is not None else "latent is"
         step.tell(f"the {what} not larger than the native size of {settings.native[1]} x {settings.native[0]} px: nothing to do")
     transformer = {**(model_options.get("transformer_options") or {}), STEP: step}

@@ -51,6 +51,10 @@ def test_what_tiles_are_told_stays_as_it_was(figures):
     assert said.pop("tiles") >= 4 and len(said) == 3 and all(said.values()), said
 
 
+def test_every_form_of_asking_gives_one_answer(figures):
+    assert set(figures["forms"]) == {"rows", "values apart", "mask", "heads apart", "few"} and max(figures["forms"].values()) < 1e-6
+
+
 def test_a_cancel_is_heard_between_windows(figures):
     said = figures["stopped"]
     assert said["cancelled"] and said["after"] == 5 < said["calls"] / 4, said

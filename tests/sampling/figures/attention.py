@@ -82,8 +82,9 @@ def seeds():
         for method in METHODS:
             model = patched(kind, method)
             model = in_tiles(model, kind) if method == METHODS[2] else model
-            first, again = (run(model, kind, cfg=3.0, steps=2) for _ in range(2))
-            found[f"{kind}, {method}"] = torch.equal(first, again), off(first, run(made(kind), kind, cfg=3.0, steps=2))
+            how = {"cfg": 3.0, "steps": 2} if method == METHODS[0] else {}
+            first, again = (run(model, kind, **how) for _ in range(2))
+            found[f"{kind}, {method}"] = torch.equal(first, again), off(first, run(made(kind), kind, **how))
         still = run(patched(kind, jitter=False), kind)
         found[f"{kind}, jitter"] = True, off(run(patched(kind), kind), still)
         half = run(patched(kind, jitter=False, strength=0.5), kind)
@@ -198,6 +199,32 @@ def conditions():
 
     plain = seen(in_tiles(made("dit"), "dit"))
     return {method: told(seen(in_tiles(patched("dit", method), "dit"))) == told(plain) for method in METHODS} | {"tiles": len(plain)}
+
+
+def forms():
+    """Every form in which the host's networks ask for attention gives one answer; keys may have fewer heads than queries."""
+    step = picture_attention.StepAttention(AttentionSettings((64, 64)), (8, 8), 0, 0)
+    q, k, v = torch.randn(3, 1, 4, 7 + 12 * 10, 8, generator=torch.Generator().manual_seed(1)).unbind()
+    mask = torch.zeros(1, 1, q.shape[2])
+
+    def ask(q, k, v, *more, **how):
+        attention_ = picture_attention.PictureAttention(step, made("dit").model, (1, 16, 24, 20), 7, {})
+        attention_.network = None
+        found = attention_(comfy.ldm.modules.attention.attention_pytorch, q, k, v, 4, *more, _inside_attn_wrapper=True, **how)
+        assert attention_.calls == 1
+        return found
+
+    rows = [one.transpose(1, 2) for one in (q, k, v)]
+    first = ask(q, k, v, skip_reshape=True)
+    found = {
+        "rows": ask(*(one.flatten(2) for one in rows)),
+        "values apart": ask(rows[0].flatten(2), rows[1].flatten(2), rows[2]),
+        "mask": ask(q, k, v, mask, skip_reshape=True),
+        "heads apart": ask(q, k, v, skip_reshape=True, skip_output_reshape=True).transpose(1, 2).flatten(2),
+    }
+    few = ask(q, k[:, :2], v[:, :2], skip_reshape=True, enable_gqa=True)
+    found = {name: off(one, first) for name, one in found.items()}
+    return {**found, "few": off(few, ask(q, k[:, (0, 0, 1, 1)], v[:, (0, 0, 1, 1)], skip_reshape=True))}
 
 
 class Full(torch.OutOfMemoryError):
@@ -317,4 +344,4 @@ def words():
     return said
 
 
-CHECKS = (idle, seeds, exact, turned_text, chained, conditions, stopped, layouts, words)
+CHECKS = (idle, seeds, exact, turned_text, chained, conditions, forms, stopped, layouts, words)
