@@ -33,10 +33,14 @@ class TileStyle(NamedTuple):
 
 
 def _halved(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(half the size, its three bands of detail [B, 3 C, ...]) of an orthonormal Haar step; an odd last row or column is left out."""
+    """(half the size, its three bands of detail [B, 3 C, ...]) of a Haar step; an odd last row or column is left out.
+
+    Scaled to means of four cells, not to an equal sum of squares: so the details of every size are in the latents' own units,
+    and do not outweigh the tone.
+    """
     height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
     a, b, c, d = (x[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1))
-    return (a + b + c + d) / 2, torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
+    return (a + b + c + d) / 4, torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 4
 
 
 def style_of(latents: torch.Tensor) -> TileStyle:

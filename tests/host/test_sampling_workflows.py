@@ -58,7 +58,6 @@ def with_test_models(prompt):
         "06 A prompt for every tile",
         "07 Any sampler, here with Flux",
         "09 VAE for large pictures",
-        "26 Words that belong to each tile",
     ],
 )
 def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):
@@ -167,6 +166,23 @@ def test_a_panorama_in_one_style(server, object_info, run_entry):
         pictures.append(np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32))
     assert pictures[0].shape == pictures[1].shape == (128, 384, 3)
     assert np.abs(pictures[0] - pictures[1]).mean() > 0.1
+
+
+def test_each_tile_is_told_words_of_the_prompt(server, object_info, run_entry):
+    """With tiles of a quarter of the size, so that it takes a quarter of the time."""
+    prompt = with_test_models(convert(FOLDER / "26 Words that belong to each tile.json", object_info))
+    for part in prompt.values():
+        for name in {"scale_by", "tile_width", "tile_height", "overlap"} & set(part["inputs"]):
+            part["inputs"][name] /= 2
+            part["inputs"][name] = part["inputs"][name] if name == "scale_by" else int(part["inputs"][name])
+    entry = run_entry(prompt)
+    (shown,) = (key for key, part in prompt.items() if part["class_type"] == "PreviewAny")
+    said = entry["outputs"][shown]["text"]
+    (text,) = (part["inputs"]["value"] for part in prompt.values() if part["class_type"] == "PrimitiveStringMultiline")
+    assert len(said) == 9 and all(set(words.replace(",", "").split()) <= set(text.replace(",", "").split()) for words in said)
+    assert len(set(said)) > 1, "not all tiles are told the same"
+    (written,) = images(entry)
+    assert Image.open(io.BytesIO(fetch(server.url, written))).size == (512, 512)
 
 
 def test_words_are_refused_in_words(run_prompt):

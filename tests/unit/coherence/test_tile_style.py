@@ -36,18 +36,18 @@ def test_the_gradient_in_closed_form(shape):
     for mine, theirs in zip(style.grams, aim.grams, strict=True):
         height, width = half.shape[-2] // 2 * 2, half.shape[-1] // 2 * 2
         p, q, r, s = (half[..., i:height:2, j:width:2] for i in (0, 1) for j in (0, 1))
-        bands = torch.cat([p - q + r - s, p + q - r - s, p - q - r + s], 1) / 2
+        bands = torch.cat([p - q + r - s, p + q - r - s, p - q - r + s], 1) / 4
         places = bands.flatten(2)
         slope = 4 / clean.shape[1] ** 2 / places.shape[2] * (mine - theirs) @ places
         horizontal, vertical, diagonal = slope.view(bands.shape).chunk(3, 1)
         back = torch.zeros_like(half)
         for (i, j), signs in zip(((0, 0), (0, 1), (1, 0), (1, 1)), ((1, 1, 1), (-1, 1, -1), (1, -1, -1), (-1, -1, 1)), strict=True):
             back[..., i:height:2, j:width:2] = (
-                sum(sign * band for sign, band in zip(signs, (horizontal, vertical, diagonal), strict=True)) / 2
+                sum(sign * band for sign, band in zip(signs, (horizontal, vertical, diagonal), strict=True)) / 4
             )
         expected += up(back)
         up = _from(up, half.shape, height, width)
-        half = (p + q + r + s) / 2
+        half = (p + q + r + s) / 4
     distance, gradient = style_gradient(tile.float(), _float(aim), lambda x: a * x)
     error = float((gradient - a * expected).abs().max() / (a * expected).abs().max())
     print(f"gradient - closed form: {error:.1e} of the largest")
@@ -59,7 +59,7 @@ def _from(up, shape, height, width):
 
     def spread(slope):
         back = torch.zeros(shape, dtype=slope.dtype)
-        back[..., :height, :width] = slope.repeat_interleave(2, -2).repeat_interleave(2, -1) / 2
+        back[..., :height, :width] = slope.repeat_interleave(2, -2).repeat_interleave(2, -1) / 4
         return up(back)
 
     return spread
