@@ -103,7 +103,7 @@ def merge_changes(
 
     Returns:
         the merged pictures. Beside inputs and outputs about two planes of one picture are held, and what is compared and put
-        in at a time; where what has changed reaches over most of a large picture, about ten.
+        in at a time; no more where what has changed reaches over most of a large picture.
 
     Raises:
         ValueError: for what does not fit, in words for the user.
