@@ -121,8 +121,8 @@ def large(size: int, runs: int, share: float) -> None:
         met = "" if extra is None else f" ({'met' if extra <= MOST_PLANES * plane else 'MISSED'}: at most {MOST_PLANES})"
         planes = "-" if extra is None else f"{extra / plane:.2f}{met}"
         print(
-            f"{blend}, {size} x {size}, {share:.0%} edited: {ours:.1f} s, {ours / theirs:.2f} of the peer's method, {ours / copy:.0f} x one copy; "
-            f"planes beside inputs and outputs: {planes}\n{report}",
+            f"{blend}, {size} x {size}, {share:.0%} edited: {ours:.1f} s, {ours / theirs:.2f} of the peer's method, "
+            f"{ours / copy:.0f} x one copy; planes beside inputs and outputs: {planes}\n{report}",
             flush=True,
         )
 
