@@ -1,6 +1,6 @@
 """Merge Only Changes beside the method of flux-kontext-diff-merge: what they find, and a large picture's time and memory.
 
-    python benchmarks/diff_merge.py [--size 8192] [--runs 3] [--figures] [--large]
+    python benchmarks/diff_merge.py [--size 8192] [--runs 3] [--share 0.25] [--figures] [--large]
 
 The peer's method is written here from its description, without its code: distance in 8-bit Lab, half of it lightness and a
 quarter each colour axis; a threshold of 2 % of the range, or the mean and 2 % where the mean is over 15 %; closed and opened
@@ -8,7 +8,7 @@ by 5 x 5, areas of 250 px or more, grown by 8, blurred, alpha in 8 bits. (The or
 
 Figures: six photographs of scikit-image in full; the frame moved by 3.4 px and scaled by 0.5 %, the lightness of all raised
 by 2, and on top of both a square of 40 x 40 px of Delta-E 10 and noise of sd 1 in L, a and b. Large: a picture with three
-edits, its frame moved, of which one covers a quarter of it; peak memory less inputs and outputs, in planes.
+edits, its frame moved, of which one covers a quarter of it (`--share`); peak memory less inputs and outputs, in planes.
 """
 
 from __future__ import annotations
@@ -82,25 +82,25 @@ def figures() -> None:
         print(f"| {name} | {empty} | {scores[0]:.3f} / {scores[1]:.3f} | {changed[0]:.1%} / {changed[1]:.1%} |", flush=True)
 
 
-def _scene(size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture and its edited version: moved by 5 and 3 px, lighter, with a quarter and two small places painted over."""
+def _scene(size: int, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture and its edited version: moved by 5 and 3 px, lighter, with such a share and two small places painted over."""
     original = paint(size, size).clamp_(0, 1)
     edited = original.roll((5, 3), (1, 2)).mul_(0.97).add_(0.03)
-    half, spot = size // 2, size // 64
-    edited[:, :half, :half, 0] = 1 - edited[:, :half, :half, 0]
+    large, spot = round(size * share**0.5), size // 64
+    edited[:, :large, :large, 0] = 1 - edited[:, :large, :large, 0]
     for y, x in ((0.7, 0.2), (0.6, 0.8)):
         edited[:, int(y * size) :, int(x * size) :, 1][:, :spot, :spot] = 0.1
     return original, edited
 
 
-def large(size: int, runs: int) -> None:
+def large(size: int, runs: int, share: float) -> None:
     """Print time and memory of a large picture."""
     module = blending("changes.merge")
-    small = _scene(512)
+    small = _scene(512, share)
     module.merge_changes(*small)  # whatever is loaded on first use is no part of the answer
     peer(*(picture[0] for picture in small))
     note(f"making a picture of {size} x {size}")
-    pair = _scene(size)
+    pair = _scene(size, share)
     plane = size * size * 4
     target = torch.empty_like(pair[0])
     target.copy_(pair[0])
@@ -121,8 +121,8 @@ def large(size: int, runs: int) -> None:
         met = "" if extra is None else f" ({'met' if extra <= MOST_PLANES * plane else 'MISSED'}: at most {MOST_PLANES})"
         planes = "-" if extra is None else f"{extra / plane:.2f}{met}"
         print(
-            f"{blend}, {size} x {size}: {ours:.1f} s, {ours / theirs:.2f} of the peer's method, {ours / copy:.0f} x one copy; "
-            f"planes beside inputs and outputs: {planes}\n{report}",
+            f"{blend}, {size} x {size}, {share:.0%} edited: {ours:.1f} s, {ours / theirs:.2f} of the peer's method, "
+            f"{ours / copy:.0f} x one copy; planes beside inputs and outputs: {planes}\n{report}",
             flush=True,
         )
 
@@ -132,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, default=8192)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--share", type=float, default=0.25, help="of the large picture that its largest edit covers")
     parser.add_argument("--figures", action="store_true", help="the photographs alone")
     parser.add_argument("--large", action="store_true", help="the large picture alone")
     options = parser.parse_args()
@@ -139,7 +140,7 @@ def main() -> None:
         if options.figures or not options.large:
             figures()
         if options.large or not options.figures:
-            large(options.size, options.runs)
+            large(options.size, options.runs, options.share)
 
 
 if __name__ == "__main__":

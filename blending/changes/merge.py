@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from ..layout.reference import same_shape
 from ..pixels.lab import rgb_to_lab
-from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels
+from ..pixels.picture import check_finite, check_mask, check_pixels, colours, in_channels, outside
 from .areas import Areas, changed_areas, feathered, least_area
 from .difference import changed_places, compare, thresholds
 from .edited_view import EditedView
@@ -103,7 +103,7 @@ def merge_changes(
 
     Returns:
         the merged pictures. Beside inputs and outputs about two planes of one picture are held, and what is compared and put
-        in at a time; where what has changed reaches over most of a large picture, about ten.
+        in at a time; no more where what has changed reaches over most of a large picture.
 
     Raises:
         ValueError: for what does not fit, in words for the user.
@@ -122,7 +122,7 @@ def merge_changes(
         areas.append(here)
         if here.count:
             weight = feathered(here.inside, settings.grow, settings.feather)
-            weight = weight if allowed is None else weight.mul_(allowed.clamp(0, 1))
+            weight = weight if allowed is None else weight.mul_(allowed.clamp(0, 1))  # of rounding alone, the rest is refused
             soft[index] = weight
             del weight
             if image is None:
@@ -167,6 +167,9 @@ def _checked(original: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor | 
             f"mask is {mask.shape[2]} x {mask.shape[1]}, a batch of {len(mask)}, and original is {width} x {height}, a batch of {batch}: "
             "connect a mask of the original's size, one or one for each; or none, to take changes anywhere"
         )
+    beyond = outside(mask[..., None])
+    if beyond is not None:
+        raise ValueError(f"mask has values outside of 0 to 1: {beyond}; a mask is 0 to 1, so bring it there first, as a threshold does")
     return mask
 
 

@@ -10,11 +10,12 @@ from ..pixels.chunks import planar
 from ..pixels.picture import colours, in_channels
 from .areas import labelled
 from .edited_view import EditedView
+from .large_membrane import add_large_membrane
 from .membrane import harmonic
 from .tone import Tone
 
 _ROWS_PIXELS = 1 << 18
-_ALL_AT_ONCE = 1 << 20  # pixels of an area up to which its channels are solved together
+_SMALL = 1 << 20  # pixels of an area's box up to which every pixel of it is solved for
 # X-Dub's measure of what did not change. A border pixel that differs by more from what is usual at the border is content,
 # and its colour is not to bleed into the area.
 _CONTENT = 0.07
@@ -33,8 +34,8 @@ def paste(original: torch.Tensor, view: EditedView, weight: torch.Tensor, tone: 
         out: float32 [H, W, C] with the original's values; written to where `weight` is above 0, and left bit for bit elsewhere.
 
     Notes:
-        Beside these a plane for the labels; and of an area's box the surface, as much again and two thirds, for all channels
-        where that is small, else for one at a time.
+        Beside these a plane for the labels and half a plane of an area's box; and the surface with what it takes to solve it,
+        some ten planes for all channels of a box of at most `_SMALL` pixels: for larger ones no more than that.
     """
     labels, places = labelled(weight > 0)
     for number, place in enumerate(places, 1):
@@ -54,20 +55,13 @@ def _paste_area(
     out: torch.Tensor,
 ) -> None:
     """One area in its box. The edited pixels lie in `out` until they are mixed, those of the area and of the border around it."""
-    border = (F.max_pool2d(inside.float()[None], 3, 1, 1)[0] > 0) & ~inside if gradient else torch.zeros_like(inside)
+    border = _around(inside) if gradient else torch.zeros_like(inside)
     for rows in _strips(inside):
         part = view.part((place[0].start + rows.start, place[0].start + min(rows.stop, len(inside))), (place[1].start, place[1].stop))
         edited = _fitted(part, original[rows], tone)
         out[rows] = torch.where((inside[rows] | border[rows])[..., None], edited, out[rows])
     if gradient:
-        channels = colours(out).shape[-1]
-        width = channels if inside.numel() <= _ALL_AT_ONCE else 1
-        for first in range(0, channels, width):
-            group = slice(first, first + width)
-            surface = harmonic(_differences(original, out, border, group), inside)
-            for rows in _strips(inside):
-                out[rows][..., group] += (surface[:, rows] * inside[rows]).movedim(0, -1)
-            del surface
+        _draw(original, out, inside, border)
     for rows in _strips(inside):
         mixed = _mixed(original[rows].float(), out[rows], weight[rows])
         out[rows] = torch.where(border[rows][..., None], original[rows].float(), torch.where(inside[rows][..., None], mixed, out[rows]))
@@ -89,18 +83,47 @@ def _fitted(edited: torch.Tensor, original: torch.Tensor, tone: Tone | None) -> 
     return torch.cat((colour, (edited if edited.shape[-1] == 4 else original)[..., 3:].float()), -1)
 
 
-def _differences(original: torch.Tensor, edited: torch.Tensor, border: torch.Tensor, group: slice) -> torch.Tensor:
-    """What is to be added to the edited pixels at the border, [C, h, w]; only the border counts."""
-    difference = (original[..., group].float() - edited[..., group]).movedim(-1, 0).contiguous()
-    there = difference[:, border]
+def _around(inside: torch.Tensor) -> torch.Tensor:
+    """Pixels that touch a region [h, w] from outside, also by a corner."""
+    out = torch.empty_like(inside)
+    for rows in _strips(inside):
+        first = max(0, rows.start - 1)
+        near = F.max_pool2d(inside[first : rows.stop + 1].float()[None], 3, 1, 1)[0] > 0
+        out[rows] = near[rows.start - first :][: len(out[rows])] & ~inside[rows]
+    return out
+
+
+def _draw(original: torch.Tensor, out: torch.Tensor, inside: torch.Tensor, border: torch.Tensor) -> None:
+    """Draw the tone of the edited pixels in `out` to the original's at the border."""
+    channels = colours(out).shape[-1]
+    there = [_raw_differences(original[rows], out[rows])[:, border[rows]] for rows in _strips(inside)]
+    there = torch.cat(there, 1)
     if not there.shape[1]:
-        return difference.zero_()
-    usual = there.median(1, keepdim=True).values
-    there = torch.where((there - usual).abs() < _CONTENT, there, usual)
+        return
+    usual = there.median(1).values[:, None, None]
+    del there
+
+    def differences(window: tuple[slice, slice]) -> torch.Tensor:
+        return _differences(original[window], out[window], usual)
+
+    if inside.numel() > _SMALL:
+        add_large_membrane(out[..., :channels], inside, border, differences)
+        return
+    surface = harmonic(differences((slice(None), slice(None))), inside)
+    out[..., :channels] += (surface * inside).movedim(0, -1)
+
+
+def _raw_differences(original: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
+    """What is missing of the original's colour in edited pixels, [C, h, w]."""
+    return (colours(original).float() - colours(edited)).movedim(-1, 0)
+
+
+def _differences(original: torch.Tensor, edited: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
+    """What is to be added to edited pixels if they lie at the border, [C, h, w]; `usual` [C, 1, 1] is what most of them differ by."""
+    difference = _raw_differences(original, edited)
+    difference = torch.where((difference - usual).abs() < _CONTENT, difference, usual)
     if original.shape[-1] == 4:
-        seen = (original[..., 3] > LEAST_ALPHA) & (edited[..., 3] > LEAST_ALPHA)
-        there = there * seen[border]
-    difference[:, border] = there
+        difference = difference * ((original[..., 3] > LEAST_ALPHA) & (edited[..., 3] > LEAST_ALPHA))
     return difference
 
 

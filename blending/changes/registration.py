@@ -1,4 +1,8 @@
-"""Where an edit model has moved the frame to, from coarse to fine, before anything is compared."""
+"""Where an edit model has moved the frame to, from coarse to fine, before anything is compared.
+
+At which scale a picture has structure is its own affair: an enlarged photograph has none in single pixels, grain on a soft
+ground none in large cells. So every scale between is looked at, and each that can tell anything mends what was found so far.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import torch
 
 from ..layout.reference import sample
 from ..pixels.picture import REC_709, colours
-from ..registration.frame import Frame, fit_frame
+from ..registration.frame import AGREE, Frame, fit_frame
 from ..registration.shift import find_shifts, least_side
 from .edited_view import EditedView
 
@@ -33,12 +37,33 @@ def find_edit_frame(original: torch.Tensor, edited: torch.Tensor, scaled: bool, 
         the frame in the original's pixels; None where the pictures have too little structure in common to tell.
     """
     size = tuple(original.shape[:2])
-    coarse = max(cell, math.ceil(max(size) / _COARSE))
-    found = _look(original, EditedView(edited, size), coarse, _COARSE_BLOCK, max(_LEFT_OVER, _FARTHEST * max(size) / coarse), scaled)
-    if found is None or coarse == cell:
-        return found
-    rest = _look(original, EditedView(edited, size, found), cell, _FINE_BLOCK, _LEFT_OVER, scaled)
-    return found if rest is None else found.after(rest)
+    found, known = None, 0.0
+    for here in _cells(max(size), cell):
+        farthest = _FARTHEST * max(size) / here if found is None else _LEFT_OVER
+        side = _COARSE_BLOCK if max(size) // here <= _COARSE else _FINE_BLOCK
+        rest = _look(original, EditedView(edited, size, found), here, side, max(_LEFT_OVER, farthest), scaled)
+        if rest is None:
+            continue
+        if found is None:
+            found, known = rest, AGREE * here
+        elif rest.agree >= found.agree or _farthest_move(rest, size) <= known:
+            # Few blocks that are sharp may be what was pasted in: they may only mend what most have said.
+            found, known = found.after(rest).settled(), AGREE * here
+    return found
+
+
+def _cells(longer: int, least: int) -> list[int]:
+    """Sides of the cells that are looked at, from the coarsest to `least`."""
+    sides = [max(least, math.ceil(longer / _COARSE))]
+    while sides[-1] > least:
+        sides.append(max(least, sides[-1] // 2))
+    return sides
+
+
+def _farthest_move(frame: Frame, size: tuple[int, int]) -> float:
+    """By how many pixels a frame moves a corner of the picture along an axis, the larger of both."""
+    ways = ((frame.dy, frame.scale_y), (frame.dx, frame.scale_x))
+    return max(abs(shift) + abs(scale) * side / 2 for (shift, scale), side in zip(ways, size, strict=True))
 
 
 def _look(original: torch.Tensor, view: EditedView, cell: int, side: int, farthest: float, scaled: bool) -> Frame | None:

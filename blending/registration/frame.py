@@ -15,7 +15,7 @@ from .shift import Shifts
 
 _LEAST_BLOCKS = 3  # that must agree before a frame is moved at all
 _LEAST_SHARE = 0.4  # of the blocks that are sure
-_AGREE = 0.35  # pixels, by which a block may be off
+AGREE = 0.35  # pixels, by which a block may be off
 _LEAST_SPREAD = 0.3  # of a side, that the blocks must span before they tell its scale
 _MOST_SCALE = 0.04
 _NOTHING = 0.04  # pixels: less than this is no move, and reading between pixels would only cost sharpness
@@ -47,6 +47,11 @@ class Frame(NamedTuple):
     def times(self, factor: float) -> Frame:
         """The same frame with pixels `factor` times as fine."""
         return self._replace(dy=self.dy * factor, dx=self.dx * factor)
+
+    def settled(self) -> Frame:
+        """The same frame; where it is a shift by nearly whole pixels, by whole ones, which need no reading between pixels."""
+        near = {} if self.scale_y else {"dy": _whole(self.dy)}
+        return self._replace(**near, **({} if self.scale_x else {"dx": _whole(self.dx)}))
 
     def after(self, rest: Frame) -> Frame:
         """This frame, and on top of it what was still left between the pictures once it was undone."""
@@ -83,7 +88,7 @@ def fit_frame(centres: torch.Tensor, shifts: Shifts, size: tuple[int, int], scal
     weight = shifts.confidence.double()[chosen]
     fits = [_median_line(at[:, axis], moves[:, axis], scaled, size[axis]) for axis in (0, 1)]
     off = torch.stack([moves[:, axis] - shift - scale * at[:, axis] for axis, (shift, scale) in enumerate(fits)])
-    agree = off.norm(dim=0) <= _AGREE
+    agree = off.norm(dim=0) <= AGREE
     if int(agree.sum()) < max(_LEAST_BLOCKS, _LEAST_SHARE * count):
         return None
     lines = [_weighted_line(at[agree, axis], moves[agree, axis], weight[agree], scaled, size[axis]) for axis in (0, 1)]
@@ -103,11 +108,13 @@ def _settled(lines: list, size: tuple[int, int], agree: int, sure: int) -> Frame
     kept = []
     for (shift, scale), side in zip(lines, size, strict=True):
         scale = 0.0 if scale is None or abs(scale) * side / 2 < _NO_SCALE else scale
-        if not scale and abs(shift - round(shift)) < _NOTHING:
-            shift = float(round(shift))
         kept.append((shift, scale))
     (dy, scale_y), (dx, scale_x) = kept
-    return Frame(dy, dx, scale_y, scale_x, agree, sure)
+    return Frame(dy, dx, scale_y, scale_x, agree, sure).settled()
+
+
+def _whole(shift: float) -> float:
+    return float(round(shift)) if abs(shift - round(shift)) < _NOTHING else shift
 
 
 def _spans(at: torch.Tensor, side: int) -> bool:

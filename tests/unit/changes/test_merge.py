@@ -223,6 +223,8 @@ def test_work_is_told_and_half_precision_is_taken(portrait):
         ({"edited": torch.zeros(3, 192, 192, 3), "original": torch.zeros(2, 192, 192, 3)}, "original has a batch of 2 and edited one of 3"),
         ({"mask": torch.zeros(1, 64, 64)}, "mask is 64 x 64, a batch of 1, and original is 192 x 192"),
         ({"mask": torch.full((1, 192, 192), float("inf"))}, "mask has Inf in it"),
+        ({"mask": torch.full((1, 192, 192), 1.5)}, "mask has values outside of 0 to 1: .*1.5"),
+        ({"mask": torch.full((1, 192, 192), -0.5)}, "mask has values outside of 0 to 1: .*-0.5"),
         ({"settings": MergeSettings(threshold=0.0)}, "threshold 0.0 is no colour difference"),
         ({"settings": MergeSettings(grow=-1)}, "grow is -1"),
         ({"settings": MergeSettings(align="rotate")}, "align 'rotate' is not known: use one of shift, shift and scale, off"),
