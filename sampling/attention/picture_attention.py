@@ -89,7 +89,6 @@ class PictureAttention:
             return func(q, k, v, heads, mask=mask, skip_reshape=skip_reshape, skip_output_reshape=skip_output_reshape, **more)
         if not skip_reshape:
             depth = q.shape[-1] // heads
-            # The values may come with their heads apart already, as SD3's do.
             # SD3 gives values with their heads apart.
             q, k, v = (one.reshape(*one.shape[:2], -1, depth).transpose(1, 2) for one in (q, k, v))
 
