@@ -87,7 +87,7 @@ def test_structure_holds_the_coarse_of_the_whole_canvas(kind):
     target = low_pass(enlarged(small(), SHAPE), kind, math.sqrt(48 * 72) * 8 / NATIVE)
     off = relative(low_pass(made, kind, math.sqrt(48 * 72) * 8 / NATIVE), target)
     print(f"{kind}: {off:.1e}")
-    assert off < (BOUND if kind == "haar" else 0.5)
+    assert off < (BOUND if kind == "haar" else 0.6)
     assert relative(made, target) > 0.1, "the fine is the model's own"
 
 
