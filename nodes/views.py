@@ -58,7 +58,7 @@ class DilatedViews(io.ComfyNode):
                     "interaction",
                     default=False,
                     advanced=True,
-                    tooltip="Deal the cells to the views anew at every step (AccDiffusion), so that the views do not drift apart. Off is DemoFusion. Try it where fine repeated dots show.",
+                    tooltip="Deal the cells to the views anew at every step (AccDiffusion), so that the views do not drift apart. Off is DemoFusion. Turn it on where the views work alone, without Keep Composition.",
                 ),
             ],
             outputs=[io.Model.Output("model", display_name="model", tooltip="The same model; connect it to any sampler or guider.")],
