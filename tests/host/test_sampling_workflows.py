@@ -180,7 +180,6 @@ def test_each_tile_is_told_words_of_the_prompt(server, object_info, run_entry):
     said = entry["outputs"][shown]["text"]
     (text,) = (part["inputs"]["value"] for part in prompt.values() if part["class_type"] == "PrimitiveStringMultiline")
     assert len(said) == 9 and all(set(words.replace(",", "").split()) <= set(text.replace(",", "").split()) for words in said)
-    assert len(set(said)) > 1, "not all tiles are told the same"
     (written,) = images(entry)
     assert Image.open(io.BytesIO(fetch(server.url, written))).size == (512, 512)
 
