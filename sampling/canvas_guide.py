@@ -114,7 +114,7 @@ class GuidedRun:
     def __init__(self, guides: dict[str, Guide], model: Any, canvas: tuple[int, ...], sampler: Any) -> None:
         if len(canvas) not in (4, 5):
             raise ValueError(
-                f"the latent has {len(canvas)} dimensions and no plane to guide: sample it without Canvas Guide, or give "
+                f"the latent has {len(canvas)} dimensions and no plane to guide: sample it without Keep Composition, or give "
                 "it a latent of pictures"
             )
         self.guides, self.model, self.canvas = guides, model, canvas
@@ -132,7 +132,7 @@ class GuidedRun:
         if self.trajectory is not None:
             fitting_shape(self.trajectory.shape, canvas, "the recorded run")
             if not self.one_call:
-                logging.info("Canvas Guide: flow leads the direction alone, for this sampler calls the model several times in a step")
+                logging.info("Tilework: flow leads the direction alone, for this sampler calls the model several times in a step")
 
     def factor(self, guide: Guide) -> float:
         """Of a guide's low pass."""

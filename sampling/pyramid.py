@@ -111,8 +111,8 @@ def _stride(settings: PyramidSettings, model: Any, x: torch.Tensor, options: dic
     if stride == 1:
         whole_canvas(PYRAMID, model, x, options).notices.warn(
             "small",
-            f"Canvas Guide's pyramid does nothing here: the picture of {cells[1] * unit} x {cells[0] * unit} px is about as large as the "
-            f"{settings.native} px that the model was made for; a cutoff of 0.5 makes it look at half the size",
+            f"Tilework: Keep Composition's pyramid does nothing here: the picture of {cells[1] * unit} x {cells[0] * unit} px is about as "
+            f"large as the {settings.native} px that the model was made for; a cutoff of 0.5 makes it look at half the size",
         )
     return stride
 
