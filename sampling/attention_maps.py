@@ -161,6 +161,11 @@ def predicted(model: Any, conditioning: list, latent: torch.Tensor, share: float
 
     if not 0 < share <= 1:
         raise ValueError(f"sigma {share} is no share of the sampling range: use more than 0 (no noise) up to 1 (nothing but noise)")
+    channels = model.get_model_object("latent_format").latent_channels
+    if latent.shape[1] != channels:
+        raise ValueError(
+            f"the latent has {latent.shape[1]} channels and this model's have {channels}: encode the picture with the model's own VAE"
+        )
     if latent.ndim == 5 and latent.shape[2] > 1:
         raise ValueError(f"the latent is a video of {latent.shape[2]} frames: give one picture, for instance its first frame")
     sigmas = torch.tensor([float(model.get_model_object("model_sampling").percent_to_sigma(1 - share)), 0.0])

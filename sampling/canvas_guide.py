@@ -27,7 +27,7 @@ from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
 from .run_state import step_of
-from .sampler_states import calls_once, check_sampler, with_changed_state
+from .sampler_states import ChangedSample, calls_once, check_sampler, with_changed_state
 from .sampling_range import SamplingRange, is_flow, time_of
 from .tiled_model import RUN
 
@@ -121,7 +121,9 @@ class GuidedRun:
         self.one_call = calls_once(sampler)
         self._large: dict[str, torch.Tensor] = {}
         self._low: dict[tuple, torch.Tensor] = {}
+        # Of the step before and of this one, about which the model may be asked more than once.
         self._before: FlowStep | None = None
+        self._now: FlowStep | None = None
         if SKIP_RESIDUAL in guides:
             check_sampler(sampler)
         for guide in guides.values():
@@ -176,14 +178,16 @@ class GuidedRun:
         low = low_pass(reference, guide.kind, self.factor(guide), wrap)
         x0 = guide_structure(x0, low, strength, guide.kind, self.factor(guide), wrap)
         if self.one_call:
-            x0, self._before = guide_acceleration(x, x0, reference, sigma, step, self._before, strength * ACCELERATION)
+            if self._now is not None and self._now.step < step:
+                self._before = self._now
+            x0, self._now = guide_acceleration(x, x0, reference, sigma, step, self._before, strength * ACCELERATION)
         return x0
 
     def end(self) -> None:
         """Let go of everything."""
         self._large.clear()
         self._low.clear()
-        self._before = self.trajectory = None
+        self._before = self._now = self.trajectory = None
 
 
 def _outer_sample(executor, noise, latent_image, sampler, *args, **more):
@@ -209,10 +213,10 @@ def _sampler_sample(executor, guider, sigmas, extra_args, *args, **more):
     return executor(guider, sigmas, extra_args, *args, **more)
 
 
-def _drawn(sampler: Any, run: GuidedRun, guide: Guide):
+def _drawn(sampler: Any, run: GuidedRun, guide: Guide) -> ChangedSample:
     """A sampler's `sample`, called with the whole canvas, or tile by tile."""
 
-    def sample(guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+    def prepare(guider, extra_args, noise):
         sampling = guider.inner_model.model_sampling
         reference = run.reference(guide, noise, extra_args["model_options"])
         own = _own_noise(noise, extra_args.get("seed"))
@@ -224,10 +228,9 @@ def _drawn(sampler: Any, run: GuidedRun, guide: Guide):
             if weight > 0:
                 draw_to(held, sampling.noise_scaling(sigma, own, reference), weight)
 
-        changed = with_changed_state(sampler, draw, is_flow(sampling))
-        return changed.sample(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+        return with_changed_state(sampler, draw, is_flow(sampling))
 
-    return sample
+    return ChangedSample(prepare)
 
 
 def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:

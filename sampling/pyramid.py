@@ -103,12 +103,16 @@ def _led(x0: torch.Tensor, guide: torch.Tensor, settings: PyramidSettings, strid
 
 def _stride(settings: PyramidSettings, model: Any, x: torch.Tensor, options: dict) -> int:
     """Cells of the canvas to one of the small picture, along a side; 1 where the canvas is as small."""
-    if settings.cutoff:
-        return max(round(1 / settings.cutoff), 1)
     unit, cells = pixels_per_cell(model), (x.shape[-2], x.shape[-1])
     side = max(settings.native // unit, 1)
-    stride = stride_for(cells, (side, side))
-    if stride == 1:
+    stride = max(round(1 / settings.cutoff), 1) if settings.cutoff else stride_for(cells, (side, side))
+    if stride == 1 and settings.cutoff:
+        whole_canvas(PYRAMID, model, x, options).notices.warn(
+            "large cutoff",
+            f"Tilework: Keep Composition's pyramid does nothing with a cutoff of {settings.cutoff}: it looks at the picture at 1/2, 1/3, "
+            "1/4 ... of its size; use 0.5 or less",
+        )
+    elif stride == 1:
         whole_canvas(PYRAMID, model, x, options).notices.warn(
             "small",
             f"Tilework: Keep Composition's pyramid does nothing here: the picture of {cells[1] * unit} x {cells[0] * unit} px is about as "

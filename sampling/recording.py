@@ -8,6 +8,7 @@ ended with: whoever reads it also takes that run's LATENT.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import OrderedDict
 from functools import partial
 from typing import Any
@@ -43,14 +44,21 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
     """
     if not isinstance(trajectory, Trajectory):
         raise ValueError(f"trajectory is a {type(trajectory).__name__}: connect the trajectory output of Record Run")
-    if (found := _finished.get(_digest(samples))) is not None:
-        return found
+    digest = _digest(samples)
+    if digest in _finished:
+        _finished.move_to_end(digest)
+        return _finished[digest]
     if not len(trajectory) or not trajectory.done:
         state = "did not come to its end" if len(trajectory) else "is empty"
         raise ValueError(
             f"the recorded run {state}: sample the small picture with the model that comes out of Record Run, and connect the LATENT of "
             "that very sampler to reference; if it was sampled long ago, change its seed, so that it runs again"
         )
+    logging.warning(
+        "Tilework: the reference is not the picture that the recorded run ended with: connect the LATENT of that very sampler to "
+        "reference; of several runs of one Record Run the last %d are kept",
+        MOST_RUNS,
+    )
     return trajectory.snapshot()
 
 
@@ -61,7 +69,9 @@ def _outer_sample(trajectory, executor, noise, latent_image, *args, **more):
     made = executor(noise, latent_image, *args, **more)
     trajectory.done = len(trajectory) > 0
     if trajectory.done:
-        _finished[_digest(made)] = trajectory.snapshot()
+        digest = _digest(made)
+        _finished[digest] = trajectory.snapshot()
+        _finished.move_to_end(digest)
         if len(_finished) > MOST_RUNS:
             _finished.popitem(last=False)
     return made

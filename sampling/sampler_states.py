@@ -88,6 +88,38 @@ def with_changed_state(sampler: Any, change: Change, is_flow: bool) -> Any:
     return changed
 
 
+class ChangedSample:
+    """A sampler's `sample`, on a copy of the sampler that is made when it is called.
+
+    Wrappers further in may change the copy as well (`then`): what was changed first is asked first, and theirs find the sampler
+    already changed, so that neither is lost.
+
+    Args:
+        prepare: (guider, extra_args, noise) -> the changed SAMPLER.
+        wraps: what else is done to it, in order.
+    """
+
+    def __init__(self, prepare: Callable[..., Any], wraps: Sequence[Callable[[Any], Any]] = ()) -> None:
+        self._prepare, self._wraps = prepare, tuple(wraps)
+
+    def then(self, wrap: Callable[[Any], Any]) -> ChangedSample:
+        """The same, with one change more."""
+        return ChangedSample(self._prepare, (*self._wraps, wrap))
+
+    def __call__(self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+        """As the host calls a sampler."""
+        sampler = self._prepare(guider, extra_args, noise)
+        for wrap in self._wraps:
+            sampler = wrap(sampler)
+        return sampler.sample(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+
+
+def sample_with(executor: Any, wrap: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
+    """What a SAMPLER_SAMPLE executor samples with, its sampler changed by `wrap`; an outer change of ours is kept."""
+    original = executor.original
+    return original.then(wrap) if isinstance(original, ChangedSample) else wrap(executor.class_obj).sample
+
+
 class _Asked:
     """The model as a sampler sees it, which is told of every call."""
 

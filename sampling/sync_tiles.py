@@ -14,7 +14,7 @@ import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from ..blending.fusion.views import RectView
 from ..host.progress import check_cancelled
 from .patch_order import SYNC, SYNC_GRADIENT, put_wrapper
 from .run_state import step_of
+from .sampler_states import sample_with
 from .sampling_range import SamplingRange, is_flow
 from .style_gradients import GradientRequest, asked_for, check_differentiable, normal_weights
 from .tiled_model import RUN
@@ -91,10 +92,19 @@ def _sampler_sample(settings, executor, guider, *args, **more):
     if not isinstance(sampler, comfy.samplers.KSAMPLER):
         logging.warning("Tilework: %s does nothing with this sampler (%s): its state cannot be reached", NAME, type(sampler).__name__)
         return executor(guider, *args, **more)
-    changed = copy.copy(sampler)
     run = _SyncedRun(settings, guider)
-    changed.sampler_function = lambda model, x, sigmas, **how: sampler.sampler_function(_SyncedModel(model, run), x, sigmas, **how)
-    onward = type(executor).new_class_executor(changed.sample, changed, executor.wrappers, executor.idx + 1)
+
+    def synced(one: Any) -> Any:
+        changed, inner = copy.copy(one), one.sampler_function
+
+        @wraps(inner)
+        def function(model, x, sigmas, **how):
+            return inner(_SyncedModel(model, run), x, sigmas, **how)
+
+        changed.sampler_function = function
+        return changed
+
+    onward = type(executor).new_class_executor(sample_with(executor, synced), sampler, executor.wrappers, executor.idx + 1)
     return onward.execute(guider, *args, **more)
 
 

@@ -84,8 +84,9 @@ def _resized(planes: torch.Tensor, factor: float, wrap: tuple[bool, bool]) -> to
 
 
 def _cell_means(planes: torch.Tensor, factor: float, wrap: tuple[bool, bool]) -> torch.Tensor:
-    cell = 2 ** round(math.log2(factor))
     height, width = planes.shape[-2:]
+    # A cell larger than the picture is the picture.
+    cell = min(2 ** round(math.log2(factor)), 2 ** max(height, width).bit_length())
     means = functional.avg_pool2d(planes, cell, ceil_mode=True, count_include_pad=False)
     return means.repeat_interleave(cell, -2)[..., :height, :].repeat_interleave(cell, -1)[..., :width]
 

@@ -40,7 +40,10 @@ SOURCES["pieces"] = node("TileworkTestSegment", image=["split", 0], individual_m
 SOURCES["wide overlap"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "overlap": 32})
 SOURCES["one tile"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "tile_width": 1024, "tile_height": 1024})
 SOURCES["schedule"] = node("BasicScheduler", model=["model", 0], scheduler="karras", steps=4, denoise=1.0)
+SOURCES["clip"] = node("TileworkTestClip")
+SOURCES["noise"] = node("TileworkTestLatent", width=12, height=8, batch=1, channels=4, seed=1)
 LINKS = {
+    "CLIP": ["clip", 0],
     "IMAGE": ["image", 0],
     "MASK": ["mask", 0],
     "BOUNDING_BOX": ["found", 0],
@@ -62,6 +65,8 @@ OWN_LINKS = {
     "TileworkObjectTiles": {"mask": ["mask", 0]},
     "TileworkPutTile": {"tile": ["taken", 0]},
     "TileworkMergeMasks": {"masks": ["pieces", 0]},
+    "TileworkCanvasGuide": {"reference": ["noise", 0]},
+    "TileworkTileWords": {"latent": ["noise", 0]},
 }
 
 

@@ -29,6 +29,18 @@ SILENT = {
     "TileworkTileAt",
     "TileworkTiledModel",
     "TileworkTilePrompts",
+    "TileworkCanvasGuide",
+    "TileworkRecordRun",
+    "TileworkLatentMix",
+    "TileworkDilatedViews",
+    "TileworkPatchShift",
+    "TileworkShiftSigmas",
+    "TileworkMatchLatents",
+    "TileworkFewStepRefine",
+    "TileworkTiledAttention",
+    "TileworkTileWords",
+    "TileworkSyncTiles",
+    "TileworkTileContext",
 }
 
 

@@ -44,7 +44,7 @@ PATCHES = {
     "neighbourhood": node(TiledAttention, method="neighbourhood", **VIEWS),
     "global tokens": node(TiledAttention, method="global tokens", **VIEWS),
     "sync": node(SyncTiles, end=1.0),
-    "context": node(TileContext, strength=0.5),
+    "context": node(TileContext, strength=0.5, end=1.0),
     "patch shift": node(PatchShift),
 }
 NO_CHANGE = {"neighbourhood", "global tokens", "patch shift"}  # a pointwise model has no attention and no patches
@@ -115,6 +115,22 @@ def test_all_of_them_in_any_order_make_one_picture():
     apart = [relative(one, other) for one, other in itertools.combinations(pictures, 2)]
     print(f"{len(PATCHES)} patches and tiles in three orders: apart by {max(apart):.1e}")
     assert max(apart) <= 1e-5 and bool(pictures[0].isfinite().all())
+
+
+@pytest.mark.parametrize("name", [name for name in PATCHES if name not in NO_CHANGE])
+def test_each_is_at_work_beside_the_others(name):
+    """A patch that another one switches off would leave all orders alike."""
+
+    def run(names):
+        model = tiles(patcher_of(make_model()))
+        for one in names:
+            model = PATCHES[one](model)
+        return sample(model, noise(*SHAPE, seed=4), prompt(1), prompt(5), steps=3)
+
+    # Where the coarse is led at every step, little else can be seen: that one is tried beside what comes before it.
+    others = [one for one in PATCHES if one not in (*NO_CHANGE, "structure", "pyramid")]
+    every = run([*others, name] if name not in others else others)
+    assert not torch.equal(every, run([one for one in others if one != name])), name
 
 
 @pytest.mark.parametrize("name", PATCHES)
