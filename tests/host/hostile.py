@@ -41,7 +41,9 @@ SOURCES["wide overlap"] = node("TileworkTileSplit", **{**SOURCES["split"]["input
 SOURCES["one tile"] = node("TileworkTileSplit", **{**SOURCES["split"]["inputs"], "tile_width": 1024, "tile_height": 1024})
 SOURCES["schedule"] = node("BasicScheduler", model=["model", 0], scheduler="karras", steps=4, denoise=1.0)
 SOURCES["clip"] = node("TileworkTestClip")
-SOURCES["noise"] = node("TileworkTestLatent", width=12, height=8, batch=1, channels=4, seed=1)
+SOURCES["noise"] = node(
+    "TileworkTestLatent", width=12, height=8, batch=1, channels=4, seed=1, frames=0, downscale_ratio=0, mask="", mask_batch=1
+)
 LINKS = {
     "CLIP": ["clip", 0],
     "IMAGE": ["image", 0],

@@ -191,15 +191,15 @@ def one_piece() -> Image.Image:
     return both
 
 
-def refined_latent() -> Image.Image:
-    """A latent of noise, enlarged, and with its statistics matched again."""
-    from blending.coherence.match_statistics import match_tile_statistics
-
-    small = torch.nn.functional.avg_pool2d(torch.randn(1, 3, 100, 100, generator=torch.Generator().manual_seed(3)), 3, 1, 1) * 3
-    large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic")
+def refined(photo: torch.Tensor, upscaler: Path) -> Image.Image:
+    """Left a small picture enlarged, right painted anew at that size, here by an upscale model."""
+    small = torch.nn.functional.avg_pool2d(photo.movedim(-1, 1), 2)[..., 10:130, 70:190]
+    large = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
+    with torch.inference_mode():
+        painted = spandrels(upscaler)(small).clamp(0, 1)
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (latent, words) in enumerate(((large, "enlarged: flat"), (match_tile_statistics(large, small, 16), "contrast given back"))):
-        half = picture((0.5 + latent[0] / 6).movedim(0, -1)).resize((HALF, HALF), Image.Resampling.NEAREST)
+    for index, (pixels, words) in enumerate(((large, "only enlarged"), (painted, "refined"))):
+        half = picture(pixels[0].movedim(0, -1)).resize((HALF, HALF), Image.Resampling.BICUBIC)
         both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
     return both
 
@@ -242,7 +242,7 @@ def main() -> int:
         "23 DemoFusion, with any model": demofusion_halves(),
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
-        "28 Refine an enlarged latent": refined_latent(),
+        "28 Refine an enlarged latent": refined(photo, upscaler),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
