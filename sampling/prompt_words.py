@@ -120,9 +120,11 @@ def _grouped(said: list[_Token], pieces: list[str], text: str) -> list[list[list
         fresh = ends and piece.endswith(WORD_END)
     words: list[list[list[_Token]]] = []
     waiting: list[list[_Token]] = []  # signs that belong to the word behind them
-    for tokens, spelled in parts:
+    for (tokens, spelled), together in zip(parts, _together([spelled for _, spelled in parts], text), strict=True):
         lettered, follows = any(sign.isalnum() for sign in spelled), bool(words) and words[-1][0][0].weight == tokens[0].weight
-        if lettered:
+        if lettered and together and follows and not waiting:
+            words[-1].append(tokens)
+        elif lettered:
             words.append([*waiting, tokens])
             waiting = []
         elif follows and not waiting and spelled not in OPENING:
@@ -130,6 +132,16 @@ def _grouped(said: list[_Token], pieces: list[str], text: str) -> list[list[list
         else:
             waiting.append(tokens)
     return words if not waiting else [*words, waiting]
+
+
+def _together(spelled: list[str], text: str) -> list[bool]:
+    """Whether each part stands in the text right behind the one before: encoders cut 1984 into figures, and don't in two."""
+    text, end, together = text.lower(), 0, []
+    for part in spelled:
+        start = text.find(part.lower(), end) if part else -1
+        together.append(start == end and bool(together))
+        end = end if start < 0 else start + len(part)
+    return together
 
 
 def _printed(tokenizer: Any, word: list[list[_Token]]) -> str:

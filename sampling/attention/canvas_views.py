@@ -40,9 +40,11 @@ def show_canvas_first(settings: AttentionSettings, executor, model, conds, x_in,
     memory = memory_of(model_options)
     kept = {} if memory is None else memory.kept.setdefault(GLOBAL_TOKENS, {})
     view = _native_view(model, x_in.shape, native_cells(model, settings))
-    if run is None or view is None:
+    one_tile = run is not None and run.canvas(model, x_in.shape).covered_by_one
+    if run is None or view is None or one_tile:
         if "told" not in kept:
             reason = "there are no tiles that could see it (add Tiled Sampling)" if run is None else "it is not larger than the native size"
+            reason = "one tile covers it" if one_tile else reason
             logging.info("Tilework: Tiled Attention: no tokens of the whole picture are used: %s", reason)
         kept["told"] = True
         return executor(model, conds, x_in, timestep, model_options)

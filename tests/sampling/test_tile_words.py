@@ -49,10 +49,16 @@ TEXT = "A Snow-covered mountain, (red sun:1.3) \\(old\\) over trees"
 def test_words_of_clip(flux_clip):
     """77 tokens, of which the first is the beginning; "-" and "," go with the word before them."""
     found = prompt_words(flux_clip, TEXT, 77)
-    said = ["a", "snow-", "covered", "mountain,", "(red:1.3)", "(sun:1.3)", "\\(old\\)", "over", "trees"]
+    said = ["a", "snow-covered", "mountain,", "(red:1.3)", "(sun:1.3)", "\\(old\\)", "over", "trees"]
     assert [word.text for word in found] == said
     places = [place for word in found for place in word.tokens]
     assert places == list(range(1, 1 + len(places)))
+
+
+def test_what_stands_together_is_one_word(flux_clip):
+    """CLIP cuts numbers into figures, and short forms in two."""
+    found = prompt_words(flux_clip, "a 1984 car, 35mm photo \\(old\\) don't, a woman's hat", 77)
+    assert [word.text for word in found] == ["a", "1984", "car,", "35mm", "photo", "\\(old\\)", "don't,", "a", "woman's", "hat"]
 
 
 def test_words_of_t5(flux_clip):
