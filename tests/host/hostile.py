@@ -44,6 +44,7 @@ SOURCES["clip"] = node("TileworkTestClip")
 SOURCES["noise"] = node(
     "TileworkTestLatent", width=12, height=8, batch=1, channels=4, seed=1, frames=0, downscale_ratio=0, mask="", mask_batch=1
 )
+SOURCES["encoded"] = node("VAEEncode", pixels=["image", 0], vae=["model", 3])
 LINKS = {
     "CLIP": ["clip", 0],
     "IMAGE": ["image", 0],
@@ -68,7 +69,7 @@ OWN_LINKS = {
     "TileworkPutTile": {"tile": ["taken", 0]},
     "TileworkMergeMasks": {"masks": ["pieces", 0]},
     "TileworkCanvasGuide": {"reference": ["noise", 0]},
-    "TileworkTileWords": {"latent": ["noise", 0]},
+    "TileworkTileWords": {"latent": ["encoded", 0]},
 }
 
 
