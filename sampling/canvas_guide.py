@@ -28,7 +28,7 @@ from .recording import recorded_run
 from .run_memory import memory_of, with_memory
 from .run_state import step_of
 from .sampler_states import ChangedSample, calls_once, check_sampler, with_changed_state
-from .sampling_range import SamplingRange, is_flow, time_of
+from .sampling_range import SamplingRange, check_strength, is_flow, time_of
 from .tiled_model import RUN
 
 STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID = "structure", "skip residual", "flow", "pyramid"
@@ -72,12 +72,6 @@ class Guide:
         factor_of(self.cutoff, 1, 1)
         if self.method == FLOW and self.trajectory is None:
             raise ValueError("method flow follows the way of a small run: connect the trajectory of Record Run, or use method structure")
-
-
-def check_strength(strength: float) -> None:
-    """Refuse what is no share, in words."""
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength {strength} is no share: use 0 (off) to 1 (in full)")
 
 
 def guided(model: Any, guide: Guide) -> Any:

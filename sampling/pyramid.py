@@ -22,7 +22,7 @@ from ..models.native_size import native_size
 from .guide_reference import enlarged
 from .patch_order import PYRAMID, put_wrapper, take_off
 from .run_memory import with_memory
-from .sampling_range import SamplingRange, is_flow
+from .sampling_range import SamplingRange, check_strength, is_flow
 from .tile_place import RUN, WHOLE, is_alone
 from .whole_canvas import WholeCanvas, check_views, whole_canvas
 
@@ -61,8 +61,7 @@ def put_pyramid(patched: Any, strength: float, sampling_range: SamplingRange, fi
     """
     from comfy.patcher_extension import WrappersMP
 
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength {strength} is no share: use 0 (off) to 1 (in full)")
+    check_strength(strength)
     if filter_kind not in FILTERS:
         raise ValueError(f"filter {filter_kind!r} is not known: use one of {', '.join(FILTERS)}")
     factor_of(cutoff, 1, 1)

@@ -76,12 +76,12 @@ def with_changed_state(sampler: Any, change: Change, is_flow: bool) -> Any:
     def sample(model, x, sigmas, *args, **more):
         calls = _Calls(name, sigmas, more, is_flow)
 
-        def ask(held: torch.Tensor, sigma: torch.Tensor) -> None:
+        def before(held: torch.Tensor, sigma: torch.Tensor, _: dict[str, Any]) -> None:
             if calls.holds(held):
                 change(held, sigma)
 
         # A copy, because some models hand the sampler the very latent they were given.
-        return inner(_Asked(model, ask), x.clone(), sigmas, *args, **more)
+        return inner(AskedModel(model, before), x.clone(), sigmas, *args, **more)
 
     changed = copy.copy(sampler)
     changed.sampler_function = sample
@@ -120,14 +120,19 @@ def sample_with(executor: Any, wrap: Callable[[Any], Any]) -> Callable[..., torc
     return original.then(wrap) if isinstance(original, ChangedSample) else wrap(executor.class_obj).sample
 
 
-class _Asked:
-    """The model as a sampler sees it, which is told of every call."""
+class AskedModel:
+    """The model as a sampler sees it, with something that is done before every call; in all else it is the host's own.
 
-    def __init__(self, model: Any, ask: Change) -> None:
-        self._model, self._ask = model, ask
+    Args:
+        model: what the sampler would call.
+        before: (x, sigma, the call's other arguments by name); it may change x in place.
+    """
+
+    def __init__(self, model: Any, before: Callable[[torch.Tensor, torch.Tensor, dict[str, Any]], None]) -> None:
+        self._model, self._before = model, before
 
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor, *args: Any, **more: Any) -> torch.Tensor:
-        self._ask(x, sigma)
+        self._before(x, sigma, more)
         return self._model(x, sigma, *args, **more)
 
     def __getattr__(self, name: str) -> Any:

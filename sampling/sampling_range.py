@@ -46,6 +46,12 @@ def is_flow(model_sampling: Any) -> bool:
     return isinstance(model_sampling, comfy.model_sampling.CONST)
 
 
+def check_strength(strength: float) -> None:
+    """Refuse what is no share, in words."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength {strength} is no share: use 0 (off) to 1 (in full)")
+
+
 @dataclass(frozen=True)
 class SamplingRange:
     """From where to where in the sampling range; 0 is its start, 1 its end.

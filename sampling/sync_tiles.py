@@ -25,7 +25,7 @@ from ..blending.fusion.views import RectView
 from ..host.progress import check_cancelled
 from .patch_order import SYNC, SYNC_GRADIENT, put_wrapper
 from .run_state import step_of
-from .sampler_states import sample_with
+from .sampler_states import AskedModel, sample_with
 from .sampling_range import SamplingRange, is_flow
 from .style_gradients import GradientRequest, asked_for, check_differentiable, normal_weights
 from .tiled_model import RUN
@@ -99,27 +99,13 @@ def _sampler_sample(settings, executor, guider, *args, **more):
 
         @wraps(inner)
         def function(model, x, sigmas, **how):
-            return inner(_SyncedModel(model, run), x, sigmas, **how)
+            return inner(AskedModel(model, partial(run.before, model)), x, sigmas, **how)
 
         changed.sampler_function = function
         return changed
 
     onward = type(executor).new_class_executor(sample_with(executor, synced), sampler, executor.wrappers, executor.idx + 1)
     return onward.execute(guider, *args, **more)
-
-
-class _SyncedModel:
-    """What a sampler calls as its model; in all else it is the host's own."""
-
-    def __init__(self, model: Callable, run: _SyncedRun) -> None:
-        self._model, self._run = model, run
-
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, **extra: Any) -> torch.Tensor:
-        self._run.before(self._model, x, sigma, extra)
-        return self._model(x, sigma, **extra)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
 
 
 class _SyncedRun:
