@@ -10,6 +10,7 @@ from .changes import MergeOnlyChanges
 from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .detail import DetailMap
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .inspect import SeamCheck
@@ -70,6 +71,7 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            DetailMap,
         ]
 
 

@@ -117,6 +117,8 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "texture mask": "Detail Map",
+    "wavelet energy": "Detail Map",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -20,6 +20,7 @@ from .attention import attention
 from .changes import only_changes
 from .coherent_tiles import coherent
 from .composition import composition
+from .detail import detail
 from .detected import detected
 from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
@@ -184,6 +185,7 @@ def main() -> int:
         whole_canvas_views,
         attention,
         coherent,
+        detail,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

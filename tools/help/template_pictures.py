@@ -19,6 +19,7 @@ from .attention import in_one_piece
 from .changes import edited
 from .coherent_tiles import one_light, words_per_tile
 from .composition import runs
+from .detail import texture_alone
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials, spandrels
@@ -220,6 +221,15 @@ def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def gate(photo: torch.Tensor) -> Image.Image:
+    """Left the map of detail; right the picture, dimmed where nothing is painted."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(texture_alone(photo), ("where the detail is", "flat parts stay"), strict=True)):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -243,6 +253,7 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
+        "30 Repaint texture, leave flat parts alone": gate(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
