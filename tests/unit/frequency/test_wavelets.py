@@ -95,7 +95,7 @@ def test_the_radius_is_one_filter_at_every_level_and_a_wave_beyond_it_is_not_see
     assert not torch.equal(halved(picture, "sym4", 3)[0, 70:], halved(far, "sym4", 3)[0, 70:])
 
 
-@pytest.mark.parametrize("wavelet", WAVELETS)
+@pytest.mark.parametrize("wavelet", ["haar", "bior4.4"])
 def test_gradients_are_right(wavelet):
     picture = noise(5, 6, dtype=torch.float64).requires_grad_()
     weights = noise(5, 6, seed=1, dtype=torch.float64)
