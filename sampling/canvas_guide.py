@@ -213,7 +213,7 @@ def _drawn(sampler: Any, run: GuidedRun, guide: Guide) -> ChangedSample:
     def prepare(guider, extra_args, noise):
         sampling = guider.inner_model.model_sampling
         reference = run.reference(guide, noise, extra_args["model_options"])
-        own = _own_noise(noise, extra_args.get("seed"))
+        own = own_noise(noise, extra_args.get("seed"))
 
         def draw(held: torch.Tensor, sigma: torch.Tensor) -> None:
             if not guide.where.holds(sampling, sigma):
@@ -227,7 +227,7 @@ def _drawn(sampler: Any, run: GuidedRun, guide: Guide) -> ChangedSample:
     return ChangedSample(prepare)
 
 
-def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
+def own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
     """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
     if noise.any():
         return noise
