@@ -30,8 +30,8 @@ def test_a_texture_is_even_and_ten_times_what_is_flat(wavelet):
 
 
 def test_the_energy_is_half_the_square_of_the_amplitude():
-    energy = detail_energy(half_texture(6, 0.0).expand(-1, -1, -1, 3))[0]
-    assert energy[100:220, 60:100].mean().item() == pytest.approx(3 * 0.2**2 / 2, rel=0.02)
+    energy = detail_energy(half_texture(6, 0.0, side=160).expand(-1, -1, -1, 3))[0]
+    assert energy[40:120, 35:45].mean().item() == pytest.approx(3 * 0.2**2 / 2, rel=0.02)
 
 
 def test_a_tone_that_is_added_changes_nothing():
@@ -63,9 +63,9 @@ def test_the_smoothing_keeps_the_sum_and_any_size():
 
 
 def test_the_mask_is_by_percentiles_and_nothing_for_one_tone():
-    picture = half_texture(8, 0.3)
+    picture = half_texture(8, 0.3, side=200)
     mask = detail_mask(picture)
-    assert mask.min() == 0 and mask.max() == 1 and mask[0, :, :120].mean() > 0.7 and mask[0, :, 200:].mean() < 0.05
+    assert mask.min() == 0 and mask.max() == 1 and mask[0, :, :70].mean() > 0.7 and mask[0, :, 140:].mean() < 0.05
     low = detail_mask(picture, low=30)
     assert (low == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
     assert not detail_mask(torch.full((1, 40, 40, 3), 0.37)).any()
