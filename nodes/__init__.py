@@ -24,6 +24,7 @@ from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 from .views import DilatedViews, PatchShift
+from .wavelet_edit import WaveletEdit
 from .words import TileWords
 
 
@@ -70,6 +71,7 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            WaveletEdit,
         ]
 
 

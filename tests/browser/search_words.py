@@ -117,6 +117,8 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "edit keep structure": "Wavelet Edit",
+    "w-edit": "Wavelet Edit",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

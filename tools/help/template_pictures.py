@@ -17,7 +17,7 @@ from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .attention import in_one_piece
 from .changes import edited
-from .coherent_tiles import one_light, words_per_tile
+from .coherent_tiles import one_light, structure_halves, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
@@ -243,6 +243,7 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
+        "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
