@@ -117,6 +117,9 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "hiwave": "Guidance by Bands",
+    "frequency guidance": "Guidance by Bands",
+    "wavelet cfg": "Guidance by Bands",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10
