@@ -12,6 +12,7 @@ from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
+from .guidance import BandGuidance
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -72,6 +73,7 @@ class Tilework(ComfyExtension):
             SyncTiles,
             TileContext,
             WaveletEdit,
+            BandGuidance,
         ]
 
 

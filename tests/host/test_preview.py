@@ -42,6 +42,7 @@ SILENT = {
     "TileworkSyncTiles",
     "TileworkTileContext",
     "TileworkWaveletEdit",
+    "TileworkBandGuidance",
 }
 
 
