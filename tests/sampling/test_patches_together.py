@@ -7,7 +7,7 @@ import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
 from tilework.blending import TileLayout
 from tilework.nodes.attention import TiledAttention
-from tilework.nodes.coherence import CanvasGuide
+from tilework.nodes.coherence import CanvasGuide, RecordRun  # noqa: F401 - for test_lora too
 from tilework.nodes.tile_style import SyncTiles, TileContext
 from tilework.nodes.views import DilatedViews, PatchShift
 
