@@ -13,6 +13,7 @@ from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .inspect import SeamCheck
+from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
@@ -70,6 +71,7 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            PictureToNoise,
         ]
 
 

@@ -54,7 +54,11 @@ class InvertedNoise:
             ValueError: in words, for a latent of another size.
         """
         clean = input_latent["samples"]
-        if getattr(clean, "is_nested", False) or clean.shape[1:] != self._state.shape[1:] or self._state.shape[0] not in (1, clean.shape[0]):
+        if (
+            getattr(clean, "is_nested", False)
+            or clean.shape[1:] != self._state.shape[1:]
+            or self._state.shape[0] not in (1, clean.shape[0])
+        ):
             raise ValueError(
                 f"the noise is of a latent of shape {tuple(self._state.shape)} and the sampler was given one of shape {tuple(clean.shape)}: "
                 "connect the latent that went into Picture to Noise, or an empty latent of the same size and batch"
