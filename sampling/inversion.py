@@ -54,14 +54,11 @@ class InvertedNoise:
             ValueError: in words, for a latent of another size.
         """
         clean = input_latent["samples"]
-        if (
-            getattr(clean, "is_nested", False)
-            or clean.shape[1:] != self._state.shape[1:]
-            or self._state.shape[0] not in (1, clean.shape[0])
-        ):
+        mine, asked = self._state.shape, clean.shape
+        if getattr(clean, "is_nested", False) or asked[1:] != mine[1:] or mine[0] not in (1, asked[0]):
             raise ValueError(
-                f"the noise is of a latent of shape {tuple(self._state.shape)} and the sampler was given one of shape {tuple(clean.shape)}: "
-                "connect the latent that went into Picture to Noise, or an empty latent of the same size and batch"
+                f"the noise is of a latent of shape {tuple(mine)} and the sampler was given one of shape {tuple(asked)}: connect the "
+                "latent that went into Picture to Noise, or an empty latent of the same size and batch"
             )
         clean = clean.detach().to("cpu", torch.float32)
         # As the host does: an empty latent is not shifted.

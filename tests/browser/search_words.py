@@ -117,6 +117,9 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "inversion": "Picture to Noise",
+    "unsampler": "Picture to Noise",
+    "hiwave": "Picture to Noise",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10
