@@ -14,6 +14,7 @@ from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .guidance import BandGuidance
 from .inspect import SeamCheck
+from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
@@ -74,6 +75,7 @@ class Tilework(ComfyExtension):
             TileContext,
             WaveletEdit,
             BandGuidance,
+            PictureToNoise,
         ]
 
 

@@ -122,6 +122,8 @@ WORDS = {
     "hiwave": "Guidance by Bands",
     "frequency guidance": "Guidance by Bands",
     "wavelet cfg": "Guidance by Bands",
+    "inversion": "Picture to Noise",
+    "unsampler": "Picture to Noise",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -58,6 +58,7 @@ def with_test_models(prompt):
         "06 A prompt for every tile",
         "07 Any sampler, here with Flux",
         "09 VAE for large pictures",
+        "33 Picture to noise and back, larger",
     ],
 )
 def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):

@@ -23,6 +23,7 @@ from .coherent_tiles import coherent
 from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
+from .inversion import inversion
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
@@ -185,6 +186,7 @@ def main() -> int:
         whole_canvas_views,
         attention,
         coherent,
+        inversion,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

@@ -22,6 +22,7 @@ from .coherent_tiles import one_light, structure_halves, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
+from .inversion import there_and_back
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -174,6 +175,15 @@ def kept_composition() -> Image.Image:
     return both
 
 
+def noise_and_back() -> Image.Image:
+    """Left the noise of a picture; right what is made of it again."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (name, words) in enumerate((("noise", "a picture's noise"), ("back 1", "made of it again"))):
+        half = picture(there_and_back()[name]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def demofusion_halves() -> Image.Image:
     """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -256,6 +266,7 @@ def main() -> int:
         "28 Refine an enlarged latent": refined(photo, upscaler),
         "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
         "31 Guidance by bands": guided_by_bands(),
+        "33 Picture to noise and back, larger": noise_and_back(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
