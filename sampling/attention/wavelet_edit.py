@@ -21,9 +21,10 @@ from ...host.progress import check_cancelled
 from ..canvas_guide import own_noise
 from ..guide_reference import enlarged, fitting_shape, prepared
 from ..patch_order import EDIT, put_wrapper, take_off
+from ..recording import recorded_run
 from ..run_memory import memory_of, with_memory
 from ..sampling_range import SamplingRange
-from ..tile_place import RUN, WHOLE, place_of
+from ..tile_place import RUN, WHOLE, place_of, wrap_of
 from .source_features import SourceFeatures, check_shown, extreme_blocks
 
 STEP = "tilework_source"
@@ -92,17 +93,14 @@ class EditRun:
         self.settings, self.wrap = settings, wrap
         self.noise = own_noise(noise, seed)
         self.source = prepared(settings.source, tuple(noise.shape), model, wrap)
-        if settings.trajectory is not None:
-            if not settings.trajectory.done or settings.trajectory.shape is None:
-                raise ValueError("trajectory is empty: sample with the model of Record Run first, and take its LATENT as source")
-            fitting_shape(settings.trajectory.shape, tuple(noise.shape), "the recorded run")
+        self.way = None if settings.trajectory is None else recorded_run(settings.trajectory, settings.source)
+        if self.way is not None:
+            fitting_shape(self.way.shape, tuple(noise.shape), "the recorded run")
         self.blocks: frozenset[int] | None = None
 
     def at(self, sigma: float) -> torch.Tensor:
         """The clean source on the canvas, as it is followed at a noise level."""
-        if self.settings.trajectory is None:
-            return self.source
-        return enlarged(self.settings.trajectory.at(sigma), tuple(self.noise.shape), self.wrap)
+        return self.source if self.way is None else enlarged(self.way.at(sigma), tuple(self.noise.shape), self.wrap)
 
 
 def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_options):
@@ -111,9 +109,7 @@ def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_opt
         return executor(model, conds, x_in, timestep, model_options)
     run = memory.kept.get(EDIT)
     if run is None:
-        layout = getattr(getattr(model_options.get(RUN), "settings", None), "layout", None)
-        wrap = (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)
-        run = memory.kept[EDIT] = EditRun(settings, model, memory.noise, memory.seed, wrap)
+        run = memory.kept[EDIT] = EditRun(settings, model, memory.noise, memory.seed, wrap_of(model_options))
     noisy = _noisy_source(run, model, x_in, timestep, model_options)
     if noisy is None:
         return executor(model, conds, x_in, timestep, model_options)

@@ -117,6 +117,13 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "edit keep structure": "Wavelet Edit",
+    "w-edit": "Wavelet Edit",
+    "hiwave": "Guidance by Bands",
+    "frequency guidance": "Guidance by Bands",
+    "wavelet cfg": "Guidance by Bands",
+    "inversion": "Picture to Noise",
+    "unsampler": "Picture to Noise",
     "texture mask": "Detail Map",
     "wavelet energy": "Detail Map",
 }

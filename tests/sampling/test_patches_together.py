@@ -8,6 +8,7 @@ import torch
 from tilework.blending import TileLayout
 from tilework.nodes.attention import TiledAttention
 from tilework.nodes.coherence import CanvasGuide, RecordRun  # noqa: F401 - for test_lora too
+from tilework.nodes.guidance import BandGuidance
 from tilework.nodes.tile_style import SyncTiles, TileContext
 from tilework.nodes.views import DilatedViews, PatchShift
 from tilework.nodes.wavelet_edit import WaveletEdit  # noqa: F401
@@ -48,6 +49,7 @@ PATCHES = {
     "sync": node(SyncTiles, end=1.0),
     "context": node(TileContext, strength=0.5, end=1.0),
     "patch shift": node(PatchShift),
+    "guidance by bands": node(BandGuidance),
 }
 NO_CHANGE = {"neighbourhood", "global tokens", "patch shift"}  # a pointwise model has no attention and no patches
 
