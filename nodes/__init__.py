@@ -17,6 +17,7 @@ from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
 from .regions import MaskTiles, ObjectTiles, SelectTiles
+from .retouch import FrequencyJoin, FrequencySeparation, TransferRetouch
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
@@ -70,6 +71,9 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            FrequencySeparation,
+            FrequencyJoin,
+            TransferRetouch,
         ]
 
 

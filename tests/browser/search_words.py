@@ -117,6 +117,12 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "high low frequency": "Frequency Separation",
+    "skin texture layer": "Frequency Separation",
+    "band join": "Frequency Join",
+    "detail equalizer": "Frequency Join",
+    "skin retouch": "Transfer Retouch",
+    "blemish": "Transfer Retouch",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -24,6 +24,7 @@ from .detected import detected
 from .fidelity import fidelity
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
+from .retouch import bands_and_retouch
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
 from .views import whole_canvas_views
@@ -184,6 +185,7 @@ def main() -> int:
         whole_canvas_views,
         attention,
         coherent,
+        bands_and_retouch,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

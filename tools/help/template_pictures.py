@@ -23,6 +23,7 @@ from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
+from .retouch import spots_gone
 from .sequence import tile_after_tile
 from .views import demofusion
 
@@ -220,6 +221,15 @@ def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def retouched(photo: torch.Tensor) -> Image.Image:
+    """Left a face with spots, right without them, its texture kept."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(spots_gone(photo), ("a face", "without its spots"), strict=True)):
+        half = picture(pixels).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -243,6 +253,7 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
+        "29 Frequency separation and retouch": retouched(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
