@@ -155,7 +155,8 @@ def join_bands(bands: Sequence[torch.Tensor], residual: torch.Tensor, gains: Seq
     check_finite(residual, "residual")
     if len(gains) != len(bands) + 1:
         raise ValueError(
-            f"{counted(len(gains), 'gain')} for {counted(len(bands), 'band')} and the residual: write {len(bands) + 1}, finest first, the residual's last"
+            f"{counted(len(gains), 'gain')} for {counted(len(bands), 'band')} and the residual: write {len(bands) + 1}, "
+            "finest first, the residual's last"
         )
     colour = min(residual.shape[-1], 3)
     joined = empty(tuple(residual.shape), device=residual.device).copy_(residual)

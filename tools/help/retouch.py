@@ -15,23 +15,31 @@ _ROWS, _COLUMNS = slice(30, 230), slice(120, 320)
 SOFTER, CRISPER = (1, 0.3, 0.3, 1, 1), (2.5, 1, 1, 1, 1)
 
 
+def _discs(photo: torch.Tensor, wider: float, strength: float) -> torch.Tensor:
+    """How much of a spot there is at each pixel: [1, H, W, 1]."""
+    y, x = torch.meshgrid(torch.arange(float(photo.shape[1])), torch.arange(float(photo.shape[2])), indexing="ij")
+    away = [((y - row) ** 2 + (x - column) ** 2) / (2 * (wider * sigma) ** 2) for row, column, sigma in SPOTS]
+    return (strength * sum(torch.exp(-one) for one in away)).clamp(0, 1)[None, ..., None]
+
+
 def spotted(photo: torch.Tensor) -> torch.Tensor:
     """The photograph [1, H, W, 3] with spots on the skin."""
-    y, x = torch.meshgrid(torch.arange(float(photo.shape[1])), torch.arange(float(photo.shape[2])), indexing="ij")
-    dark = sum(torch.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2)) for row, column, sigma in SPOTS)
-    return (photo - 0.3 * dark[None, ..., None] * torch.tensor((0.5, 1.0, 1.0))).clamp(0, 1)
+    return (photo - 0.3 * _discs(photo, 1, 1) * torch.tensor((0.5, 1.0, 1.0))).clamp(0, 1)
 
 
-def blurred(photo: torch.Tensor) -> torch.Tensor:
-    """The photograph as a model that knows no skin gives it back: without spots, and without texture."""
+def relit(photo: torch.Tensor) -> torch.Tensor:
+    """The photograph as a model might retouch it: no spots and no texture where they were, and a light from the left that nobody
+    asked for."""
     from blending.frequency.separation import GAUSSIAN, separate
 
-    return separate(photo, 2, FACE * 2, GAUSSIAN)[1].clamp(0, 1)
+    smooth, where = separate(photo, 2, 2.5 * FACE, GAUSSIAN)[1], _discs(photo, 2, 2)
+    light = torch.linspace(1.35, 0.4, photo.shape[2])[:, None] * torch.tensor((1.05, 1.0, 0.85))
+    return ((photo * (1 - where) + smooth * where) * light).clamp(0, 1)
 
 
 def bands_and_retouch(photo: torch.Tensor, folder: Path) -> None:
     """Frequency Separation, Frequency Join, Transfer Retouch."""
-    from blending.frequency.retouch import BLEMISHES, PRESETS, transfer_retouch
+    from blending.frequency.retouch import PRESETS, transfer_retouch
     from blending.frequency.separation import join_bands, separate
 
     bands, residual = separate(photo, 4)
@@ -43,9 +51,9 @@ def bands_and_retouch(photo: torch.Tensor, folder: Path) -> None:
     for gains in (SOFTER, CRISPER):
         panels.append(("gains " + ", ".join(f"{gain:g}" for gain in gains), join_bands(bands, residual, gains)))
     write(folder, "TileworkBandJoin", [(title, pixels[0, _ROWS, _COLUMNS]) for title, pixels in panels])
-    original, retouched = spotted(photo), blurred(photo)
-    image, difference = transfer_retouch(original, retouched, PRESETS[BLEMISHES], FACE)
-    panels = [("original, with spots", original), ("retouched, texture gone", retouched), ("blemishes", image), ("difference", difference)]
+    original, retouched = spotted(photo), relit(photo)
+    panels = [("original, with spots", original), ("retouched, and relit", retouched)]
+    panels += [(preset, transfer_retouch(original, retouched, PRESETS[preset], FACE)[0]) for preset in ("blemishes", "lighting")]
     write(folder, "TileworkRetouchMerge", [(title, pixels[0, _ROWS, _COLUMNS]) for title, pixels in panels])
 
 
@@ -54,5 +62,5 @@ def spots_gone(photo: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     from blending.frequency.retouch import BLEMISHES, PRESETS, transfer_retouch
 
     original = spotted(photo)
-    image, _ = transfer_retouch(original, blurred(photo), PRESETS[BLEMISHES], FACE)
+    image, _ = transfer_retouch(original, relit(photo), PRESETS[BLEMISHES], FACE)
     return original[0, _ROWS, _COLUMNS], image[0, _ROWS, _COLUMNS]

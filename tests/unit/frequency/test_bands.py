@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from blending.frequency.retouch import PRESETS, transfer_retouch
-from blending.frequency.separation import MODES, SPLINE, band_edges, join_bands, read_gains, separate
-from blending.frequency.smoothing import Smoother, gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tilework.blending.frequency.retouch import PRESETS, transfer_retouch
+from tilework.blending.frequency.separation import MODES, SPLINE, band_edges, join_bands, read_gains, separate
+from tilework.blending.frequency.smoothing import Smoother, gaussian
 
 FACE = 1000
 
@@ -46,7 +46,7 @@ def test_smoothing_is_as_wide_as_asked_and_next_to_a_gaussian(sigma):
 def test_smoothing_goes_with_a_shift_and_strips_do_not_show(monkeypatch):
     plane = torch.rand(90, 70)
     whole = Smoother(plane).to(9.0)
-    monkeypatch.setattr("blending.frequency.smoothing.VALUES_AT_ONCE", 500)
+    monkeypatch.setattr("tilework.blending.frequency.smoothing.VALUES_AT_ONCE", 500)
     assert torch.equal(Smoother(plane).to(9.0), whole)
     dots = torch.zeros(2, 200, 200)
     dots[0, 100, 100] = dots[1, 103, 107] = 1
