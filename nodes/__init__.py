@@ -19,6 +19,7 @@ from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
 from .regions import MaskTiles, ObjectTiles, SelectTiles
+from .retouch import FrequencyJoin, FrequencySeparation, TransferRetouch
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
@@ -76,6 +77,9 @@ class Tilework(ComfyExtension):
             WaveletEdit,
             BandGuidance,
             PictureToNoise,
+            FrequencySeparation,
+            FrequencyJoin,
+            TransferRetouch,
         ]
 
 

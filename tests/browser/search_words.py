@@ -124,6 +124,12 @@ WORDS = {
     "wavelet cfg": "Guidance by Bands",
     "inversion": "Picture to Noise",
     "unsampler": "Picture to Noise",
+    "high low frequency": "Frequency Separation",
+    "skin texture layer": "Frequency Separation",
+    "band join": "Frequency Join",
+    "detail equalizer": "Frequency Join",
+    "skin retouch": "Transfer Retouch",
+    "blemish": "Transfer Retouch",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -26,6 +26,7 @@ from .fidelity import fidelity
 from .inversion import inversion
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
+from .retouch import bands_and_retouch
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
 from .views import whole_canvas_views
@@ -187,6 +188,7 @@ def main() -> int:
         attention,
         coherent,
         inversion,
+        bands_and_retouch,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

@@ -25,6 +25,7 @@ from .fidelity import nothing_invented
 from .inversion import there_and_back
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
+from .retouch import spots_gone
 from .sequence import tile_after_tile
 from .views import demofusion
 
@@ -241,6 +242,15 @@ def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def retouched(photo: torch.Tensor) -> Image.Image:
+    """Left a face with spots, right without them, its texture kept."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(spots_gone(photo), ("a face", "without its spots"), strict=True)):
+        half = picture(pixels).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -267,6 +277,7 @@ def main() -> int:
         "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
         "31 Guidance by bands": guided_by_bands(),
         "33 Picture to noise and back, larger": noise_and_back(),
+        "29 Frequency separation and retouch": retouched(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
