@@ -10,6 +10,7 @@ from .changes import MergeOnlyChanges
 from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .detail import DetailMap
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .guidance import BandGuidance
@@ -80,6 +81,7 @@ class Tilework(ComfyExtension):
             FrequencySeparation,
             FrequencyJoin,
             TransferRetouch,
+            DetailMap,
         ]
 
 

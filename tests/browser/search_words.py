@@ -130,6 +130,8 @@ WORDS = {
     "detail equalizer": "Frequency Join",
     "skin retouch": "Transfer Retouch",
     "blemish": "Transfer Retouch",
+    "texture mask": "Detail Map",
+    "wavelet energy": "Detail Map",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -43,6 +43,7 @@ SILENT = {
     "TileworkTileContext",
     "TileworkWaveletEdit",
     "TileworkBandGuidance",
+    "TileworkDetailMap",
 }
 
 

@@ -185,6 +185,26 @@ def test_each_tile_is_told_words_of_the_prompt(server, object_info, run_entry):
     assert Image.open(io.BytesIO(fetch(server.url, written))).size == (512, 512)
 
 
+def test_texture_is_repainted_and_flat_parts_keep_their_pixels(server, object_info, run_entry):
+    """At the picture's own size, so that it takes a quarter of the time."""
+    prompt = with_test_models(convert(FOLDER / "30 Repaint texture, leave flat parts alone.json", object_info))
+    at = {part["class_type"]: key for key, part in prompt.items()}
+    prompt[at["ImageScaleBy"]]["inputs"]["scale_by"] = 1.0
+    prompt["opened"] = node("MaskToImage", mask=[at["ThresholdMask"], 0])
+    prompt["told"] = node("SaveImage", images=["opened", 0], filename_prefix="opened")
+    outputs = run_entry(prompt)["outputs"]
+
+    def saved(key):
+        (written,) = outputs[key]["images"]
+        return np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+    made, opened = saved(at["SaveImage"]), saved("told")[..., 0] > 0
+    assert made.shape == original.shape and 0.6 < opened.mean() < 0.8, "the flattest 30 % are shut"
+    assert np.array_equal(made[~opened], original[~opened])
+    assert np.abs(made - original)[opened].mean() > 5
+
+
 def test_words_are_refused_in_words(run_prompt):
     prompt = {
         "1": node("TileworkTestModel", kind="unet"), "2": node("TileworkTestClip"), "3": node("EmptyLatentImage", width=256, height=256, batch_size=1),

@@ -21,6 +21,7 @@ from .band_guidance import band_guidance
 from .changes import only_changes
 from .coherent_tiles import coherent
 from .composition import composition
+from .detail import detail
 from .detected import detected
 from .fidelity import fidelity
 from .inversion import inversion
@@ -189,6 +190,7 @@ def main() -> int:
         coherent,
         inversion,
         bands_and_retouch,
+        detail,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

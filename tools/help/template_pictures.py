@@ -20,6 +20,7 @@ from .band_guidance import three_ways
 from .changes import edited
 from .coherent_tiles import one_light, structure_halves, words_per_tile
 from .composition import runs
+from .detail import texture_alone
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .inversion import there_and_back
@@ -251,6 +252,15 @@ def retouched(photo: torch.Tensor) -> Image.Image:
     return both
 
 
+def gate(photo: torch.Tensor) -> Image.Image:
+    """Left the map of detail; right the picture, dimmed where nothing is painted."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(texture_alone(photo), ("where the detail is", "flat parts stay"), strict=True)):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -278,6 +288,7 @@ def main() -> int:
         "31 Guidance by bands": guided_by_bands(),
         "33 Picture to noise and back, larger": noise_and_back(),
         "29 Frequency separation and retouch": retouched(photo),
+        "30 Repaint texture, leave flat parts alone": gate(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
