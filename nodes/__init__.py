@@ -12,6 +12,7 @@ from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
+from .hold_bands import FrequencyGuidance
 from .inspect import SeamCheck
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
@@ -70,6 +71,7 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            FrequencyGuidance,
         ]
 
 

@@ -117,6 +117,9 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "frequency guidance": "Hold Bands to Reference",
+    "low frequency lock": "Hold Bands to Reference",
+    "data consistency": "Hold Bands to Reference",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

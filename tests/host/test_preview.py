@@ -41,6 +41,7 @@ SILENT = {
     "TileworkTileWords",
     "TileworkSyncTiles",
     "TileworkTileContext",
+    "TileworkFrequencyGuidance",
 }
 
 

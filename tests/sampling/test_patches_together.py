@@ -8,6 +8,7 @@ import torch
 from tilework.blending import TileLayout
 from tilework.nodes.attention import TiledAttention
 from tilework.nodes.coherence import CanvasGuide
+from tilework.nodes.hold_bands import FrequencyGuidance
 from tilework.nodes.tile_style import SyncTiles, TileContext
 from tilework.nodes.views import DilatedViews, PatchShift
 
@@ -40,6 +41,7 @@ PATCHES = {
     "structure": node(CanvasGuide, method="structure", reference=SMALL),
     "skip residual": node(CanvasGuide, method="skip residual", reference=SMALL),
     "pyramid": node(CanvasGuide, method="pyramid", cutoff=0.5),
+    "held bands": node(FrequencyGuidance, reference=SMALL, operator="averaged"),
     "dilated views": node(DilatedViews, **VIEWS),
     "neighbourhood": node(TiledAttention, method="neighbourhood", **VIEWS),
     "global tokens": node(TiledAttention, method="global tokens", **VIEWS),
