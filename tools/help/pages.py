@@ -22,6 +22,7 @@ from .coherent_tiles import coherent
 from .composition import composition
 from .detected import detected
 from .fidelity import fidelity
+from .held_bands import held_bands
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .sequence import one_by_one
@@ -184,6 +185,7 @@ def main() -> int:
         whole_canvas_views,
         attention,
         coherent,
+        held_bands,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget):

@@ -21,6 +21,7 @@ from .coherent_tiles import one_light, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
+from .held_bands import held_average
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -173,6 +174,15 @@ def kept_composition() -> Image.Image:
     return both
 
 
+def held_to_a_reference() -> Image.Image:
+    """Left plain tiles; right the same noise, its averages held to a small picture."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(((runs()["plain"], "free"), (held_average(), "held to a reference"))):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def demofusion_halves() -> Image.Image:
     """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -243,6 +253,7 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
+        "32 Repaint the texture, keep the light": held_to_a_reference(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
