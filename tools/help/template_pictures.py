@@ -21,7 +21,7 @@ from .coherent_tiles import one_light, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
-from .held_bands import held_average
+from .held_bands import held_light
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .sequence import tile_after_tile
@@ -174,10 +174,10 @@ def kept_composition() -> Image.Image:
     return both
 
 
-def held_to_a_reference() -> Image.Image:
-    """Left plain tiles; right the same noise, its averages held to a small picture."""
+def held_to_a_reference(photo: torch.Tensor) -> Image.Image:
+    """Left a prediction in a light and a texture of its own; right the same, its light held to the photograph's."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (pixels, words) in enumerate(((runs()["plain"], "free"), (held_average(), "held to a reference"))):
+    for index, (pixels, words) in enumerate(zip(held_light(photo), ("free", "the old light, held"), strict=True)):
         half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
         both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
     return both
@@ -253,7 +253,7 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
-        "32 Repaint the texture, keep the light": held_to_a_reference(),
+        "32 Repaint the texture, keep the light": held_to_a_reference(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
