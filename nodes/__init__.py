@@ -14,12 +14,14 @@ from .detail import DetailMap
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .guidance import BandGuidance
+from .hold_bands import FrequencyGuidance
 from .inspect import SeamCheck
 from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
 from .regions import MaskTiles, ObjectTiles, SelectTiles
+from .retouch import FrequencyJoin, FrequencySeparation, TransferRetouch
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
@@ -77,7 +79,11 @@ class Tilework(ComfyExtension):
             WaveletEdit,
             BandGuidance,
             PictureToNoise,
+            FrequencySeparation,
+            FrequencyJoin,
+            TransferRetouch,
             DetailMap,
+            FrequencyGuidance,
         ]
 
 

@@ -120,12 +120,20 @@ WORDS = {
     "edit keep structure": "Wavelet Edit",
     "w-edit": "Wavelet Edit",
     "hiwave": "Guidance by Bands",
-    "frequency guidance": "Guidance by Bands",
     "wavelet cfg": "Guidance by Bands",
     "inversion": "Picture to Noise",
     "unsampler": "Picture to Noise",
+    "high low frequency": "Frequency Separation",
+    "skin texture layer": "Frequency Separation",
+    "band join": "Frequency Join",
+    "detail equalizer": "Frequency Join",
+    "skin retouch": "Transfer Retouch",
+    "blemish": "Transfer Retouch",
     "texture mask": "Detail Map",
     "wavelet energy": "Detail Map",
+    "frequency guidance": "Hold Bands to Reference",
+    "low frequency lock": "Hold Bands to Reference",
+    "data consistency": "Hold Bands to Reference",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

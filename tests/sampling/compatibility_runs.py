@@ -183,6 +183,7 @@ RUNS: dict[str, Run] = {
     "Unify Tile Style": patch("TileworkSyncTiles", OFF, end=1.0),
     "Neighbour Context": patch("TileworkTileContext", OFF, strength=0.5, end=1.0),
     "Hide Patch Grid": patch("TileworkPatchShift", {"end": 0.0}),
+    "Hold Bands to Reference": patch("TileworkFrequencyGuidance", {"low": 0.0, "high": 0.0}, reference=True, operator="averaged"),
     "Latent Frequency Mix": latents("TileworkLatentMix", detail="start", structure="reference"),
     "Match Latent Statistics": latents("TileworkMatchLatents", samples="start", reference="reference"),
     "Shift Sigmas for Size": sigmas,

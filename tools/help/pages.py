@@ -24,9 +24,11 @@ from .composition import composition
 from .detail import detail
 from .detected import detected
 from .fidelity import fidelity
+from .held_bands import held_bands
 from .inversion import inversion
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
+from .retouch import bands_and_retouch
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
 from .views import whole_canvas_views
@@ -188,7 +190,9 @@ def main() -> int:
         attention,
         coherent,
         inversion,
+        bands_and_retouch,
         detail,
+        held_bands,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

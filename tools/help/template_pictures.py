@@ -23,9 +23,11 @@ from .composition import runs
 from .detail import texture_alone
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
+from .held_bands import held_light
 from .inversion import there_and_back
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
+from .retouch import spots_gone
 from .sequence import tile_after_tile
 from .views import demofusion
 
@@ -185,6 +187,15 @@ def noise_and_back() -> Image.Image:
     return both
 
 
+def held_to_a_reference(photo: torch.Tensor) -> Image.Image:
+    """Left a prediction in a light and a texture of its own; right the same, its light held to the photograph's."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(held_light(photo), ("free", "the old light, held"), strict=True)):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def demofusion_halves() -> Image.Image:
     """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -242,6 +253,15 @@ def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     return both
 
 
+def retouched(photo: torch.Tensor) -> Image.Image:
+    """Left a face with spots, right without them, its texture kept."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(spots_gone(photo), ("a face", "without its spots"), strict=True)):
+        half = picture(pixels).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def gate(photo: torch.Tensor) -> Image.Image:
     """Left the map of detail; right the picture, dimmed where nothing is painted."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -274,10 +294,12 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
-        "30 Repaint texture, leave flat parts alone": gate(photo),
         "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
         "31 Guidance by bands": guided_by_bands(),
         "33 Picture to noise and back, larger": noise_and_back(),
+        "29 Frequency separation and retouch": retouched(photo),
+        "30 Repaint texture, leave flat parts alone": gate(photo),
+        "32 Repaint the texture, keep the light": held_to_a_reference(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
