@@ -12,6 +12,7 @@ from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
+from .guidance import BandGuidance
 from .inspect import SeamCheck
 from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
@@ -25,6 +26,7 @@ from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 from .views import DilatedViews, PatchShift
+from .wavelet_edit import WaveletEdit
 from .words import TileWords
 
 
@@ -72,6 +74,8 @@ class Tilework(ComfyExtension):
             SyncTiles,
             TileContext,
             PictureToNoise,
+            WaveletEdit,
+            BandGuidance,
         ]
 
 

@@ -22,14 +22,14 @@ from ..blending.coherence.trajectory import Trajectory
 from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
-from .guide_reference import Wrap, enlarged, fitting_shape, prepared
+from .guide_reference import enlarged, fitting_shape, prepared
 from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
 from .run_state import step_of
 from .sampler_states import ChangedSample, calls_once, check_sampler, with_changed_state
 from .sampling_range import SamplingRange, check_strength, is_flow, time_of
-from .tiled_model import RUN
+from .tile_place import RUN, wrap_of
 
 STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID = "structure", "skip residual", "flow", "pyramid"
 METHODS = (STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID)
@@ -138,7 +138,7 @@ class GuidedRun:
     def reference(self, guide: Guide, like: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """A guide's, for the canvas, or for the tile that is sampled by itself; on the device of `like`."""
         if guide.method not in self._large:
-            self._large[guide.method] = prepared(guide.reference, self.canvas, self.model, _wrap(options)).to(like.device)
+            self._large[guide.method] = prepared(guide.reference, self.canvas, self.model, wrap_of(options)).to(like.device)
         return _part(self._large[guide.method], options)
 
     def guide(self, x0: torch.Tensor, args: dict[str, Any]) -> torch.Tensor:
@@ -151,25 +151,25 @@ class GuidedRun:
             x0 = self._follow(at_work[FLOW], x0, args["input"], float(sigma.flatten()[0]), options)
         if STRUCTURE in at_work:
             one = at_work[STRUCTURE]
-            x0 = guide_structure(x0, self._low_of(one, x0, options), one.strength, one.kind, self.factor(one), _wrap(options))
+            x0 = guide_structure(x0, self._low_of(one, x0, options), one.strength, one.kind, self.factor(one), wrap_of(options))
         return x0
 
     def predicted(self, method: str, sigma: float, like: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """What the run that a guide follows predicted at a noise level, as `reference` gives it."""
-        return _part(enlarged(self.ways[method].at(sigma).to(like.device), self.canvas, _wrap(options)), options)
+        return _part(enlarged(self.ways[method].at(sigma).to(like.device), self.canvas, wrap_of(options)), options)
 
     def _low_of(self, guide: Guide, x0: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         alone = _alone(options)
         key = (guide.method, None if alone is None else alone.index)
         if key not in self._low:
             self._low.clear()
-            self._low[key] = low_pass(self.reference(guide, x0, options), guide.kind, self.factor(guide), _wrap(options))
+            self._low[key] = low_pass(self.reference(guide, x0, options), guide.kind, self.factor(guide), wrap_of(options))
             if alone is None:
                 del self._large[guide.method]
         return self._low[key]
 
     def _follow(self, guide: Guide, x0: torch.Tensor, x: torch.Tensor, sigma: float, options: dict[str, Any]) -> torch.Tensor:
-        wrap = _wrap(options)
+        wrap = wrap_of(options)
         reference = self.predicted(FLOW, sigma, x0, options)
         step, steps = step_of(torch.tensor(sigma), options), len(options["transformer_options"]["sample_sigmas"]) - 1
         strength = guide.strength * linear(step, steps)
@@ -233,7 +233,7 @@ def _drawn(sampler: Any, run: GuidedRun, guide: Guide) -> ChangedSample:
 
 def _noised(run: GuidedRun, guide: Guide, sampling: Any, extra_args: dict[str, Any], noise: torch.Tensor):
     """(held, noise level) -> the reference, noised to that level with the run's own noise."""
-    reference, own = run.reference(guide, noise, extra_args["model_options"]), _own_noise(noise, extra_args.get("seed"))
+    reference, own = run.reference(guide, noise, extra_args["model_options"]), own_noise(noise, extra_args.get("seed"))
     return lambda held, sigma: sampling.noise_scaling(sigma, own, reference)
 
 
@@ -244,7 +244,7 @@ def _followed(run: GuidedRun, options: dict[str, Any]):
     return lambda held, sigma: follower.at(held, float(sigma.flatten()[0]))
 
 
-def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
+def own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
     """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
     if noise.any():
         return noise
@@ -275,9 +275,3 @@ def _part(large: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
 def _cells(canvas: tuple[int, ...], options: dict[str, Any]) -> tuple[int, int]:
     alone = _alone(options)
     return tuple(canvas[-2:]) if alone is None else alone.shape
-
-
-def _wrap(options: dict[str, Any]) -> Wrap:
-    """Where the canvas is joined to itself, (y, x)."""
-    layout = getattr(getattr(options.get(RUN), "settings", None), "layout", None)
-    return (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)

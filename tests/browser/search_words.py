@@ -119,7 +119,11 @@ WORDS = {
     "tile statistics": "Neighbour Context",
     "inversion": "Picture to Noise",
     "unsampler": "Picture to Noise",
-    "hiwave": "Picture to Noise",
+    "edit keep structure": "Wavelet Edit",
+    "w-edit": "Wavelet Edit",
+    "hiwave": "Guidance by Bands",
+    "frequency guidance": "Guidance by Bands",
+    "wavelet cfg": "Guidance by Bands",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -41,6 +41,8 @@ SILENT = {
     "TileworkTileWords",
     "TileworkSyncTiles",
     "TileworkTileContext",
+    "TileworkWaveletEdit",
+    "TileworkBandGuidance",
 }
 
 

@@ -194,3 +194,22 @@ def test_words_are_refused_in_words(run_prompt):
     }  # fmt: skip
     with pytest.raises(HostRunError, match="the latent is empty, and there is nothing to look at"):
         run_prompt(prompt)
+
+
+def test_guidance_by_bands_beside_plain_guidance(server, object_info, run_entry):
+    """Two pictures of one seed that differ; with alike weights they are one."""
+    prompt = with_test_models(convert(FOLDER / "31 Guidance by bands.json", object_info))
+    for part in prompt.values():
+        for name in {"tile_width", "tile_height", "overlap"} & set(part["inputs"]):
+            part["inputs"][name] //= 4
+        if part["class_type"] == "ImageScaleBy":
+            part["inputs"]["scale_by"] = 0.5
+    (bands,) = (part["inputs"] for part in prompt.values() if part["class_type"] == "TileworkBandGuidance")
+    apart = []
+    for low in (bands["low"], bands["high"]):
+        bands["low"] = low
+        pictures = [np.asarray(Image.open(io.BytesIO(fetch(server.url, one))).convert("RGB"), float) for one in images(run_entry(prompt))]
+        assert len(pictures) == 2 and pictures[0].shape == pictures[1].shape
+        apart.append(np.abs(pictures[0] - pictures[1]).max())
+    print(f"apart by {apart[0]:.0f} of 255, with alike weights by {apart[1]:.0f}")
+    assert apart[0] >= 2 >= 2 * apart[1]

@@ -17,6 +17,7 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .attention import attention
+from .band_guidance import band_guidance
 from .changes import only_changes
 from .coherent_tiles import coherent
 from .composition import composition
@@ -188,7 +189,7 @@ def main() -> int:
         inversion,
     ):
         make(photo, folder)
-    for make in (solar, sampling, budget):
+    for make in (solar, sampling, budget, band_guidance):
         make(folder)
     upscaled(photo, upscaler, folder)
     reach(upscaler, folder)

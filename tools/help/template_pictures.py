@@ -16,8 +16,9 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .attention import in_one_piece
+from .band_guidance import three_ways
 from .changes import edited
-from .coherent_tiles import one_light, words_per_tile
+from .coherent_tiles import one_light, structure_halves, words_per_tile
 from .composition import runs
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
@@ -201,6 +202,16 @@ def one_piece() -> Image.Image:
     return both
 
 
+def guided_by_bands() -> Image.Image:
+    """Left plain guidance, right as much of it in the fine alone."""
+    _, *two = three_ways().values()
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(two, ("plain guidance", "guidance by bands"), strict=True)):
+        half = picture(pixels).resize((HALF, HALF), Image.Resampling.BICUBIC)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def refined(photo: torch.Tensor, upscaler: Path) -> Image.Image:
     """Left a small picture enlarged, right painted anew at that size, here by an upscale model."""
     small = torch.nn.functional.avg_pool2d(photo.movedim(-1, 1), 2)[..., 10:130, 70:190]
@@ -254,6 +265,8 @@ def main() -> int:
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
         "33 Picture to noise and back, larger": noise_and_back(),
+        "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
+        "31 Guidance by bands": guided_by_bands(),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"
