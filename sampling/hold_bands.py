@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..blending.frequency.consistency import LowBand, check_bands, hold_bands, low_band, share_of
+from ..blending.frequency.consistency import LowBand, check_bands, hold_bands, low_band_for, reference_share
 from ..blending.layout.cutting import crop
 from ..blending.layout.grid import Rect
 from .guide_reference import fitting_shape
@@ -55,7 +55,7 @@ class BandHold:
     def __post_init__(self) -> None:
         for name, weight in (("low", self.low), ("high", self.high)):
             try:
-                share_of(weight)
+                reference_share(weight)
             except ValueError as reason:
                 raise ValueError(f"{name}: {reason}") from None
         if self.operator not in OPERATORS:
@@ -138,7 +138,7 @@ class HeldRun:
     def _band_of(self, part: torch.Tensor, wrap: tuple[bool, bool]) -> LowBand:
         key = (tuple(part.shape[-2:]), wrap, part.device)
         if self._band is None or self._band[0] != key:
-            band = low_band(key[0], self.hold.wavelet, self.hold.levels, wrap)
+            band = low_band_for(key[0], self.hold.wavelet, self.hold.levels, wrap)
             self._band = key, LowBand(*(rows.to(part.device) for rows in band))
         return self._band[1]
 

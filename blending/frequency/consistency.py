@@ -47,7 +47,7 @@ class LowBand(NamedTuple):
         return self.down.mT @ inner @ self.across
 
 
-def low_band(shape: tuple[int, int], wavelet: str, levels: int, wrap: tuple[bool, bool] = (False, False)) -> LowBand:
+def low_band_for(shape: tuple[int, int], wavelet: str, levels: int, wrap: tuple[bool, bool] = (False, False)) -> LowBand:
     """What the low band of planes of (h, w) cells is.
 
     Takes a tenth of a second for 1,000 cells at one level, and h * h / 2 ** levels numbers for h cells.
@@ -103,7 +103,7 @@ def hold_bands(x0: torch.Tensor, reference: torch.Tensor, low: float, high: floa
     Raises:
         ValueError: in words, for weights that are none, or a size that does not fit.
     """
-    share_low, share_high = share_of(low), share_of(high)
+    share_low, share_high = reference_share(low), reference_share(high)
     wanted, given = (x0.shape[-2] / cell, x0.shape[-1] / cell), tuple(reference.shape[-2:])
     if given != wanted or given != (band.down.shape[1], band.across.shape[1]):
         raise ValueError(f"the reference has {given[0]} x {given[1]} cells and {wanted[0]:g} x {wanted[1]:g} are needed")
@@ -115,10 +115,10 @@ def hold_bands(x0: torch.Tensor, reference: torch.Tensor, low: float, high: floa
     return (now + change).to(x0.dtype)
 
 
-def share_of(weight: float) -> float:
+def reference_share(weight: float) -> float:
     """How much of the way to the reference a weight goes: weight / (1 + weight).
 
-        >>> share_of(0), share_of(1), share_of(3)
+        >>> reference_share(0), reference_share(1), reference_share(3)
         (0.0, 0.5, 0.75)
 
     Raises:

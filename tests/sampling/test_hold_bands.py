@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from tilework.blending.frequency.consistency import hold_bands as held
-from tilework.blending.frequency.consistency import low_band
+from tilework.blending.frequency.consistency import low_band_for
 from tilework.blending.frequency.decimated import decompose
 from tilework.blending.layout.tile_layout import TileLayout
 
@@ -81,7 +81,7 @@ def test_in_every_call_the_prediction_is_the_step_and_the_objective_falls():
     model = held_to(model, one)
     model.set_model_sampler_post_cfg_function(lambda args: (after.append(args["denoised"].clone()), args["denoised"])[1])
     run(in_tiles(model), sampler="heun")
-    band, reference = low_band(SHAPE[-2:], "haar", 2), make_model().process_latent_in(one.reference)
+    band, reference = low_band_for(SHAPE[-2:], "haar", 2), make_model().process_latent_in(one.reference)
 
     def objective(x, x0):
         off = x - reference

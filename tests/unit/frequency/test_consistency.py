@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from tilework.blending.frequency.consistency import HELD_WAVELETS, hold_bands, low_band, share_of
+from tilework.blending.frequency.consistency import HELD_WAVELETS, hold_bands, low_band_for, reference_share
 from tilework.blending.frequency.decimated import decompose, recompose
 
 SIDES = st.integers(1, 70)
@@ -37,7 +37,7 @@ def objective(x, x0, reference, low, high, band, cell):
 @given(SIDES, SIDES, st.sampled_from(HELD_WAVELETS), st.integers(1, 4), WEIGHTS, WEIGHTS, st.integers(1, 3), st.booleans())
 def test_the_objective_falls_to_where_its_gradient_is_nothing(height, width, wavelet, levels, low, high, cell, wraps):
     (x0,), (reference,) = pictures(height * cell, width * cell, count=1), pictures(height, width, 1, 1)
-    band = low_band((height, width), wavelet, levels, (False, wraps))
+    band = low_band_for((height, width), wavelet, levels, (False, wraps))
     made = hold_bands(x0, reference, low, high, band, cell)
     x = made.double().requires_grad_()
     at = objective(x, x0.double(), reference.double(), low, high, band, cell)
@@ -54,7 +54,7 @@ def test_the_objective_falls_to_where_its_gradient_is_nothing(height, width, wav
 @given(SIDES, SIDES, st.sampled_from(HELD_WAVELETS), st.integers(1, 4))
 def test_firm_weights_give_the_bands_of_the_reference(height, width, wavelet, levels):
     x0, reference = pictures(height, width)
-    band = low_band((height, width), wavelet, levels)
+    band = low_band_for((height, width), wavelet, levels)
     wanted = decompose(reference, wavelet, levels)
     for weight in (FIRM, 1e8):
         every = decompose(hold_bands(x0, reference, weight, weight, band), wavelet, levels)
@@ -69,7 +69,7 @@ def test_firm_weights_give_the_bands_of_the_reference(height, width, wavelet, le
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_for_an_orthonormal_wavelet_it_is_the_step_on_its_own_coefficients(levels):
     x0, reference = pictures(40, 56)
-    made = hold_bands(x0, reference, 2.0, 0.25, low_band((40, 56), "haar", levels))
+    made = hold_bands(x0, reference, 2.0, 0.25, low_band_for((40, 56), "haar", levels))
     ours, theirs = decompose(x0, "haar", levels), decompose(reference, "haar", levels)
 
     def step(x, ref, weight):
@@ -84,7 +84,7 @@ def test_for_an_orthonormal_wavelet_it_is_the_step_on_its_own_coefficients(level
 def test_on_its_own_coefficients_at_an_odd_size_it_would_not_be_the_minimiser(wavelet):
     """Why the projection is there: at the borders the coefficients depend on one another."""
     x0, reference = pictures(23, 27)
-    band = low_band((23, 27), wavelet, 2)
+    band = low_band_for((23, 27), wavelet, 2)
     ours, theirs = decompose(x0, wavelet, 2), decompose(reference, wavelet, 2)
     free = recompose(replace(ours, low=theirs.low), wavelet)
     reached = decompose(free, wavelet, 2).low
@@ -95,7 +95,7 @@ def test_on_its_own_coefficients_at_an_odd_size_it_would_not_be_the_minimiser(wa
 @pytest.mark.parametrize("wavelet", HELD_WAVELETS)
 def test_one_tone_lies_in_the_low_band_everywhere(wavelet):
     for shape in ((1, 1), (3, 17), (50, 61)):
-        band = low_band(shape, wavelet, 3)
+        band = low_band_for(shape, wavelet, 3)
         flat = torch.full(shape, 0.7)
         assert furthest(band.project(flat), flat) < 1e-5
         made = hold_bands(torch.zeros(shape), flat, 1.0, 0.0, band)
@@ -105,7 +105,7 @@ def test_one_tone_lies_in_the_low_band_everywhere(wavelet):
 @pytest.mark.parametrize("wavelet", HELD_WAVELETS)
 def test_a_picture_joined_to_itself_has_no_border(wavelet):
     x0, reference = pictures(24, 48)
-    band = low_band((24, 48), wavelet, 2, (False, True))
+    band = low_band_for((24, 48), wavelet, 2, (False, True))
     made = hold_bands(x0, reference, 3.0, 0.1, band)
     turned = hold_bands(x0.roll(20, -1), reference.roll(20, -1), 3.0, 0.1, band).roll(-20, -1)
     assert furthest(turned, made) < 1e-5
@@ -115,7 +115,7 @@ def test_a_picture_joined_to_itself_has_no_border(wavelet):
 @given(SIDES, SIDES, st.sampled_from(HELD_WAVELETS), st.integers(1, 6))
 def test_the_average_of_what_is_made_is_the_reference(height, width, wavelet, cell):
     (x0,), (reference,) = pictures(height * cell, width * cell, count=1), pictures(height, width, 1, 1)
-    made = hold_bands(x0, reference, FIRM, FIRM, low_band((height, width), wavelet, 2), cell)
+    made = hold_bands(x0, reference, FIRM, FIRM, low_band_for((height, width), wavelet, 2), cell)
     means = torch.nn.functional.avg_pool2d(made, cell)
     assert furthest(means, reference) < 1e-4
     inside = made - means.repeat_interleave(cell, -2).repeat_interleave(cell, -1)
@@ -126,22 +126,22 @@ def test_the_average_of_what_is_made_is_the_reference(height, width, wavelet, ce
 def test_half_precision_and_frames_come_back_as_they_were():
     x0, reference = (one.unsqueeze(2).expand(1, 2, 3, 20, 30).half() for one in pictures(20, 30))
     kept = x0.clone()
-    made = hold_bands(x0, reference, 1.0, 1.0, low_band((20, 30), "haar", 2))
+    made = hold_bands(x0, reference, 1.0, 1.0, low_band_for((20, 30), "haar", 2))
     assert made.dtype == torch.half and made.shape == x0.shape and torch.equal(x0, kept)
     assert furthest(made.float(), (x0.float() + reference.float()) / 2) < 1e-3
 
 
 def test_what_cannot_be_is_refused_in_words():
     x0, reference = pictures(20, 30)
-    band = low_band((20, 30), "haar", 2)
+    band = low_band_for((20, 30), "haar", 2)
     for weight in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"weight {weight} is not how firmly"):
-            share_of(weight)
+            reference_share(weight)
     for call, part in (
         (lambda: hold_bands(x0, reference[..., :10, :15], 1, 1, band), "10 x 15 cells and 20 x 30 are needed"),
         (lambda: hold_bands(x0, reference, 1, 1, band, 2), "20 x 30 cells and 10 x 15 are needed"),
-        (lambda: low_band((20, 30), "db5", 2), "wavelet 'db5' is not known: use one of haar, db4, sym4"),
-        (lambda: low_band((20, 30), "haar", 0), "levels 0"),
+        (lambda: low_band_for((20, 30), "db5", 2), "wavelet 'db5' is not known: use one of haar, db4, sym4"),
+        (lambda: low_band_for((20, 30), "haar", 0), "levels 0"),
     ):
         with pytest.raises(ValueError, match=part):
             call()
