@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..blending.frequency.energy import WAVELETS, detail_mask
 from ..host.progress import Watch
 from .menu import CHECK
 from .types import Least, check_image
-
-WAVELETS = ("db4", "haar", "sym4")
 
 
 class DetailMap(io.ComfyNode):
@@ -81,7 +80,5 @@ class DetailMap(io.ComfyNode):
     @classmethod
     def execute(cls, image, wavelet, levels, low, high) -> io.NodeOutput:
         """Measure, and show the same plane twice."""
-        from ..blending.frequency.energy import detail_mask
-
         mask = detail_mask(check_image(image), wavelet, levels, low, high, Watch())
         return io.NodeOutput(mask, mask.unsqueeze(-1).expand(-1, -1, -1, 3))
