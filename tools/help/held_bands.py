@@ -23,10 +23,10 @@ def other_light(photo: torch.Tensor) -> torch.Tensor:
 
 def held_light(photo: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """That prediction, and what it becomes when its coarse is held to the photograph; [1, h, w, 3] both."""
-    from blending.frequency.consistency import hold_bands, low_band
+    from blending.frequency.consistency import hold_bands, low_band_for
 
     free = other_light(photo)
-    band = low_band(tuple(photo.shape[1:3]), "sym4", LEVELS)
+    band = low_band_for(tuple(photo.shape[1:3]), "sym4", LEVELS)
     held = hold_bands(free.movedim(-1, 1), photo.movedim(-1, 1), LOW, 0.0, band)
     return free, held.movedim(1, -1)
 
