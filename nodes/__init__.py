@@ -10,9 +10,12 @@ from .changes import MergeOnlyChanges
 from .coherence import CanvasGuide, LatentFrequencyMix, RecordRun
 from .color import ColorMatch
 from .denoise import LatentTileDenoise, TiledModel
+from .detail import DetailMap
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
+from .guidance import BandGuidance
 from .inspect import SeamCheck
+from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
@@ -25,6 +28,7 @@ from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
 from .views import DilatedViews, PatchShift
+from .wavelet_edit import WaveletEdit
 from .words import TileWords
 
 
@@ -71,9 +75,13 @@ class Tilework(ComfyExtension):
             TileWords,
             SyncTiles,
             TileContext,
+            WaveletEdit,
+            BandGuidance,
+            PictureToNoise,
             FrequencySeparation,
             FrequencyJoin,
             TransferRetouch,
+            DetailMap,
         ]
 
 

@@ -99,7 +99,9 @@ class CanvasGuide(io.ComfyNode):
                     tooltip="The small picture: of the canvas' proportions, any size up to the canvas' (it is enlarged here). All methods but pyramid need it. For flow it is the LATENT of the very sampler that was recorded.",
                 ),
                 Trajectory.Input(
-                    "trajectory", optional=True, tooltip="For method flow alone: what Record Run wrote down of the small run."
+                    "trajectory",
+                    optional=True,
+                    tooltip="What Record Run wrote down of the small run, or Picture to Noise of a picture. Method flow needs it; skip residual follows that run's own states where one is connected; the others do without.",
                 ),
             ],
             outputs=[
@@ -133,7 +135,9 @@ class CanvasGuide(io.ComfyNode):
         from ..sampling.canvas_guide import Guide, guided
 
         check_finite(samples, "reference", mend="sample it again")
-        guide = Guide(method, samples, native_size(model).side, where, strength, filter, cutoff, trajectory if method == "flow" else None)
+        guide = Guide(
+            method, samples, native_size(model).side, where, strength, filter, cutoff, trajectory if method != "structure" else None
+        )
         return io.NodeOutput(guided(model, guide))
 
 

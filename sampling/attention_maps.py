@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..host.latents import cells_per_patch
+from ..host.progress import check_cancelled
 from .patch_order import ORDER
 from .prompt_words import UnreadableWordsError
 
@@ -61,6 +62,7 @@ class AttentionMaps:
             q, k, grid, mask = q[:, :, self.length :], k[:, :, : self.length], self.joint, None
         elif text != self.length or asked == text or grid is None:
             return  # a picture that looks at itself, or another text
+        check_cancelled()
         asks = options.get("cond_or_uncond") or [0]
         if len(asks) > 1:
             q, k = (part.chunk(len(asks))[asks.index(0)] if 0 in asks else part for part in (q, k))

@@ -16,20 +16,20 @@ import torch
 
 from ..blending.coherence.flow import ACCELERATION, FlowStep, guide_acceleration
 from ..blending.coherence.schedules import linear
-from ..blending.coherence.skip_residual import draw_to, skip_weight
+from ..blending.coherence.skip_residual import StateFollower, draw_to, skip_weight
 from ..blending.coherence.structure import guide_structure
 from ..blending.coherence.trajectory import Trajectory
 from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
-from .guide_reference import Wrap, enlarged, fitting_shape, prepared
+from .guide_reference import enlarged, fitting_shape, prepared
 from .patch_order import STATE, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
 from .run_state import step_of
 from .sampler_states import ChangedSample, calls_once, check_sampler, with_changed_state
 from .sampling_range import SamplingRange, check_strength, is_flow, time_of
-from .tiled_model import RUN
+from .tile_place import RUN, wrap_of
 
 STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID = "structure", "skip residual", "flow", "pyramid"
 METHODS = (STRUCTURE, SKIP_RESIDUAL, FLOW, PYRAMID)
@@ -48,7 +48,7 @@ class Guide:
         where: in the sampling range.
         strength: 0 to 1.
         kind, cutoff: of the low pass, see `blending.frequency.low_pass`.
-        trajectory: for flow, of the run that made the reference.
+        trajectory: of the run that made the reference: flow needs one, skip residual may follow one.
 
     Raises:
         ValueError: in words for the user.
@@ -124,11 +124,11 @@ class GuidedRun:
             fitting_shape(tuple(guide.reference.shape), canvas)
             if not guide.reference.any():
                 raise ValueError("reference is an empty latent: connect the small picture's, from a sampler or a VAE Encode")
-        self.trajectory = None if FLOW not in guides else recorded_run(guides[FLOW].trajectory, guides[FLOW].reference)
-        if self.trajectory is not None:
-            fitting_shape(self.trajectory.shape, canvas, "the recorded run")
-            if not self.one_call:
-                logging.info("Tilework: flow leads the direction alone, for this sampler calls the model several times in a step")
+        self.ways = {name: recorded_run(one.trajectory, one.reference) for name, one in guides.items() if one.trajectory is not None}
+        for way in self.ways.values():
+            fitting_shape(way.shape, canvas, "the recorded run")
+        if FLOW in guides and not self.one_call:
+            logging.info("Tilework: flow leads the direction alone, for this sampler calls the model several times in a step")
 
     def factor(self, guide: Guide) -> float:
         """Of a guide's low pass."""
@@ -138,7 +138,7 @@ class GuidedRun:
     def reference(self, guide: Guide, like: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """A guide's, for the canvas, or for the tile that is sampled by itself; on the device of `like`."""
         if guide.method not in self._large:
-            self._large[guide.method] = prepared(guide.reference, self.canvas, self.model, _wrap(options)).to(like.device)
+            self._large[guide.method] = prepared(guide.reference, self.canvas, self.model, wrap_of(options)).to(like.device)
         return _part(self._large[guide.method], options)
 
     def guide(self, x0: torch.Tensor, args: dict[str, Any]) -> torch.Tensor:
@@ -151,22 +151,26 @@ class GuidedRun:
             x0 = self._follow(at_work[FLOW], x0, args["input"], float(sigma.flatten()[0]), options)
         if STRUCTURE in at_work:
             one = at_work[STRUCTURE]
-            x0 = guide_structure(x0, self._low_of(one, x0, options), one.strength, one.kind, self.factor(one), _wrap(options))
+            x0 = guide_structure(x0, self._low_of(one, x0, options), one.strength, one.kind, self.factor(one), wrap_of(options))
         return x0
+
+    def predicted(self, method: str, sigma: float, like: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """What the run that a guide follows predicted at a noise level, as `reference` gives it."""
+        return _part(enlarged(self.ways[method].at(sigma).to(like.device), self.canvas, wrap_of(options)), options)
 
     def _low_of(self, guide: Guide, x0: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         alone = _alone(options)
         key = (guide.method, None if alone is None else alone.index)
         if key not in self._low:
             self._low.clear()
-            self._low[key] = low_pass(self.reference(guide, x0, options), guide.kind, self.factor(guide), _wrap(options))
+            self._low[key] = low_pass(self.reference(guide, x0, options), guide.kind, self.factor(guide), wrap_of(options))
             if alone is None:
                 del self._large[guide.method]
         return self._low[key]
 
     def _follow(self, guide: Guide, x0: torch.Tensor, x: torch.Tensor, sigma: float, options: dict[str, Any]) -> torch.Tensor:
-        wrap = _wrap(options)
-        reference = _part(enlarged(self.trajectory.at(sigma).to(x0.device), self.canvas, wrap), options)
+        wrap = wrap_of(options)
+        reference = self.predicted(FLOW, sigma, x0, options)
         step, steps = step_of(torch.tensor(sigma), options), len(options["transformer_options"]["sample_sigmas"]) - 1
         strength = guide.strength * linear(step, steps)
         low = low_pass(reference, guide.kind, self.factor(guide), wrap)
@@ -181,7 +185,8 @@ class GuidedRun:
         """Let go of everything."""
         self._large.clear()
         self._low.clear()
-        self._before = self._now = self.trajectory = None
+        self.ways.clear()
+        self._before = self._now = None
 
 
 def _outer_sample(executor, noise, latent_image, sampler, *args, **more):
@@ -211,23 +216,35 @@ def _drawn(sampler: Any, run: GuidedRun, guide: Guide) -> ChangedSample:
     """A sampler's `sample`, called with the whole canvas, or tile by tile."""
 
     def prepare(guider, extra_args, noise):
-        sampling = guider.inner_model.model_sampling
-        reference = run.reference(guide, noise, extra_args["model_options"])
-        own = _own_noise(noise, extra_args.get("seed"))
+        sampling, options = guider.inner_model.model_sampling, extra_args["model_options"]
+        noised = _followed(run, options) if SKIP_RESIDUAL in run.ways else _noised(run, guide, sampling, extra_args, noise)
 
         def draw(held: torch.Tensor, sigma: torch.Tensor) -> None:
-            if not guide.where.holds(sampling, sigma):
-                return
-            weight = skip_weight(time_of(sampling, sigma), guide.strength)
+            # The way is followed from the first step on, wherever the range begins.
+            weight = skip_weight(time_of(sampling, sigma), guide.strength) if guide.where.holds(sampling, sigma) else 0.0
+            target = noised(held, sigma) if weight > 0 or SKIP_RESIDUAL in run.ways else None
             if weight > 0:
-                draw_to(held, sampling.noise_scaling(sigma, own, reference), weight)
+                draw_to(held, target, weight)
 
         return with_changed_state(sampler, draw, is_flow(sampling))
 
     return ChangedSample(prepare)
 
 
-def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
+def _noised(run: GuidedRun, guide: Guide, sampling: Any, extra_args: dict[str, Any], noise: torch.Tensor):
+    """(held, noise level) -> the reference, noised to that level with the run's own noise."""
+    reference, own = run.reference(guide, noise, extra_args["model_options"]), own_noise(noise, extra_args.get("seed"))
+    return lambda held, sigma: sampling.noise_scaling(sigma, own, reference)
+
+
+def _followed(run: GuidedRun, options: dict[str, Any]):
+    """The same for a recorded run: the state it had at that level, had it begun with what the sampler begins with."""
+    way = run.ways[SKIP_RESIDUAL]
+    follower = StateFollower(way.levels, lambda level, like: run.predicted(SKIP_RESIDUAL, level, like, options))
+    return lambda held, sigma: follower.at(held, float(sigma.flatten()[0]))
+
+
+def own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
     """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
     if noise.any():
         return noise
@@ -258,9 +275,3 @@ def _part(large: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
 def _cells(canvas: tuple[int, ...], options: dict[str, Any]) -> tuple[int, int]:
     alone = _alone(options)
     return tuple(canvas[-2:]) if alone is None else alone.shape
-
-
-def _wrap(options: dict[str, Any]) -> Wrap:
-    """Where the canvas is joined to itself, (y, x)."""
-    layout = getattr(getattr(options.get(RUN), "settings", None), "layout", None)
-    return (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)

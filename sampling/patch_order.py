@@ -11,13 +11,16 @@ from typing import Any
 
 # From the outermost to the innermost. What looks at the whole canvas stands outside of the tiles, what changes how the model
 # sees one tile inside.
-RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
-    f"tilework.{name}" for name in ("record", "state", "pyramid", "dilated", "sync", "global_tokens")
+RECORD, STATE, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
+    f"tilework.{name}" for name in ("record", "state", "bands", "pyramid", "dilated", "sync", "global_tokens")
 )
 TILES = "tilework"
-CONTEXT, PATCH_SHIFT, ATTENTION, MEMORY = (f"tilework.{name}" for name in ("context", "patch_shift", "attention", "memory"))
+CONTEXT, EDIT, PATCH_SHIFT, ATTENTION, MEMORY = (f"tilework.{name}" for name in ("context", "edit", "patch_shift", "attention", "memory"))
 SYNC_GRADIENT = "tilework.sync_gradient"
-ORDER = (MEMORY, RECORD, STATE, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS, CONTEXT, TILES, SYNC_GRADIENT, PATCH_SHIFT, ATTENTION)
+ORDER = (
+    *(MEMORY, RECORD, STATE, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS),
+    *(CONTEXT, TILES, SYNC_GRADIENT, EDIT, PATCH_SHIFT, ATTENTION),
+)
 
 
 def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:

@@ -44,6 +44,8 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
     """
     if not isinstance(trajectory, Trajectory):
         raise ValueError(f"trajectory is a {type(trajectory).__name__}: connect the trajectory output of Record Run")
+    if trajectory.inverted and trajectory.done:
+        return trajectory.snapshot()
     digest = _digest(samples)
     if digest in _finished:
         _finished.move_to_end(digest)

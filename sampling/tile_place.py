@@ -42,3 +42,9 @@ def as_whole(model_options: dict[str, Any]) -> dict[str, Any]:
 def is_alone(model_options: dict[str, Any]) -> bool:
     """Whether a sampler of its own runs on a single tile just now (order sequential), so that no canvas is there to look at."""
     return getattr(model_options.get(RUN), "alone", None) is not None
+
+
+def wrap_of(options: dict[str, Any]) -> tuple[bool, bool]:
+    """Where the canvas is joined to itself, (y, x)."""
+    layout = getattr(getattr(options.get(RUN), "settings", None), "layout", None)
+    return (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)

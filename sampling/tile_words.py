@@ -17,6 +17,8 @@ from .left_out_words import left_out_maps, spaced_words
 from .prompt_words import UnreadableWordsError, prompt_words
 
 WORD_METHODS = ("auto", "attention", "left out")
+# A map is kept for each word and attention, half a gigabyte for this many with Flux; one call of the model each where words are left out.
+MOST_WORDS = 300
 
 
 class TileTexts(NamedTuple):
@@ -66,15 +68,23 @@ def _looked_for(
     """The prompt's words, and where on the picture each of them is."""
     if method != "left out":
         try:
-            words = prompt_words(clip, text, base[0][0].shape[1])
+            words = _few(prompt_words(clip, text, base[0][0].shape[1]))
             maps = attention_maps(model, base, latent, [word.tokens for word in words], share) if len(words) > 1 else None
             return [word.text for word in words], maps
         except UnreadableWordsError as why:
             if method == "attention":
                 raise ValueError(f"{why}: use method left out, or caption the tiles") from why
             logging.info("Tilework: %s; Auto Prompts per Tile leaves each word out once instead", why)
-    words = spaced_words(text)
+    words = _few(spaced_words(text))
     return words, left_out_maps(model, lambda part: encoded(clip, part), words, latent, share) if len(words) > 1 else None
+
+
+def _few(words: list) -> list:
+    if len(words) > MOST_WORDS:
+        raise ValueError(
+            f"the text has {len(words)} words, and each is looked for: use at most {MOST_WORDS}, or give a list of one text per tile"
+        )
+    return words
 
 
 def encoded_texts(clip: Any, texts: Sequence[str], known: dict[str, list] | None = None) -> TileTexts:

@@ -48,6 +48,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "dealt: its cases are dealt out to the pages (front end and renderer); with --release each has them all"
     )
+    config.addinivalue_line("markers", "some_on_newest: on the newest front end every third of its cases; with --release all")
     config.addinivalue_line("markers", "two_front_ends: run on the host's own front end and on the newest one")
 
 

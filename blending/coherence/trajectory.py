@@ -17,13 +17,15 @@ class Trajectory:
 
     Args:
         most_bytes: the bound of what is kept.
+        inverted: whether it is the way up from a picture to its noise, made whole at once, and not a sampler's run.
 
     Attributes:
+        inverted: as given.
         done: whether the run has come to its end.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes, self.done = most_bytes, False
+    def __init__(self, most_bytes: int = MOST_BYTES, inverted: bool = False) -> None:
+        self.most_bytes, self.inverted, self.done = most_bytes, inverted, False
         self._levels: list[float] = []
         self._kept: list[torch.Tensor] = []
 
@@ -48,7 +50,7 @@ class Trajectory:
 
     def snapshot(self) -> Trajectory:
         """One that stays as this is now; the predictions are shared."""
-        same = Trajectory(self.most_bytes)
+        same = Trajectory(self.most_bytes, self.inverted)
         same.done, same._levels, same._kept = self.done, list(self._levels), list(self._kept)
         return same
 

@@ -117,12 +117,21 @@ WORDS = {
     "sync tiles": "Unify Tile Style",
     "tile context": "Neighbour Context",
     "tile statistics": "Neighbour Context",
+    "edit keep structure": "Wavelet Edit",
+    "w-edit": "Wavelet Edit",
+    "hiwave": "Guidance by Bands",
+    "frequency guidance": "Guidance by Bands",
+    "wavelet cfg": "Guidance by Bands",
+    "inversion": "Picture to Noise",
+    "unsampler": "Picture to Noise",
     "high low frequency": "Frequency Separation",
     "skin texture layer": "Frequency Separation",
     "band join": "Frequency Join",
     "detail equalizer": "Frequency Join",
     "skin retouch": "Transfer Retouch",
     "blemish": "Transfer Retouch",
+    "texture mask": "Detail Map",
+    "wavelet energy": "Detail Map",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -142,6 +142,7 @@ def test_the_browser_lists_all_with_pictures_and_a_click_opens_one(clean):
     )
 
 
+@pytest.mark.some_on_newest
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_whole_and_runs(laptop, clean, name, newest, looked_at):
     clean.do(OPEN, name)

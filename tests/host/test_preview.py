@@ -41,6 +41,9 @@ SILENT = {
     "TileworkTileWords",
     "TileworkSyncTiles",
     "TileworkTileContext",
+    "TileworkWaveletEdit",
+    "TileworkBandGuidance",
+    "TileworkDetailMap",
 }
 
 

@@ -58,6 +58,7 @@ def with_test_models(prompt):
         "06 A prompt for every tile",
         "07 Any sampler, here with Flux",
         "09 VAE for large pictures",
+        "33 Picture to noise and back, larger",
     ],
 )
 def test_it_runs_and_ends_with_a_picture_of_the_right_size(server, object_info, run_entry, monkeypatch, name):
@@ -184,6 +185,26 @@ def test_each_tile_is_told_words_of_the_prompt(server, object_info, run_entry):
     assert Image.open(io.BytesIO(fetch(server.url, written))).size == (512, 512)
 
 
+def test_texture_is_repainted_and_flat_parts_keep_their_pixels(server, object_info, run_entry):
+    """At the picture's own size, so that it takes a quarter of the time."""
+    prompt = with_test_models(convert(FOLDER / "30 Repaint texture, leave flat parts alone.json", object_info))
+    at = {part["class_type"]: key for key, part in prompt.items()}
+    prompt[at["ImageScaleBy"]]["inputs"]["scale_by"] = 1.0
+    prompt["opened"] = node("MaskToImage", mask=[at["ThresholdMask"], 0])
+    prompt["told"] = node("SaveImage", images=["opened", 0], filename_prefix="opened")
+    outputs = run_entry(prompt)["outputs"]
+
+    def saved(key):
+        (written,) = outputs[key]["images"]
+        return np.asarray(Image.open(io.BytesIO(fetch(server.url, written))).convert("RGB"), dtype=np.float32)
+
+    original = np.asarray(Image.open(server.base / "input" / "example.png").convert("RGB"), dtype=np.float32)
+    made, opened = saved(at["SaveImage"]), saved("told")[..., 0] > 0
+    assert made.shape == original.shape and 0.6 < opened.mean() < 0.8, "the flattest 30 % are shut"
+    assert np.array_equal(made[~opened], original[~opened])
+    assert np.abs(made - original)[opened].mean() > 5
+
+
 def test_words_are_refused_in_words(run_prompt):
     prompt = {
         "1": node("TileworkTestModel", kind="unet"), "2": node("TileworkTestClip"), "3": node("EmptyLatentImage", width=256, height=256, batch_size=1),
@@ -193,3 +214,22 @@ def test_words_are_refused_in_words(run_prompt):
     }  # fmt: skip
     with pytest.raises(HostRunError, match="the latent is empty, and there is nothing to look at"):
         run_prompt(prompt)
+
+
+def test_guidance_by_bands_beside_plain_guidance(server, object_info, run_entry):
+    """Two pictures of one seed that differ; with alike weights they are one."""
+    prompt = with_test_models(convert(FOLDER / "31 Guidance by bands.json", object_info))
+    for part in prompt.values():
+        for name in {"tile_width", "tile_height", "overlap"} & set(part["inputs"]):
+            part["inputs"][name] //= 4
+        if part["class_type"] == "ImageScaleBy":
+            part["inputs"]["scale_by"] = 0.5
+    (bands,) = (part["inputs"] for part in prompt.values() if part["class_type"] == "TileworkBandGuidance")
+    apart = []
+    for low in (bands["low"], bands["high"]):
+        bands["low"] = low
+        pictures = [np.asarray(Image.open(io.BytesIO(fetch(server.url, one))).convert("RGB"), float) for one in images(run_entry(prompt))]
+        assert len(pictures) == 2 and pictures[0].shape == pictures[1].shape
+        apart.append(np.abs(pictures[0] - pictures[1]).max())
+    print(f"apart by {apart[0]:.0f} of 255, with alike weights by {apart[1]:.0f}")
+    assert apart[0] >= 2 >= 2 * apart[1]

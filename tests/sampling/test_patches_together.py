@@ -7,9 +7,12 @@ import tilework.tests.host.recording  # noqa: F401 - sets ComfyUI up
 import torch
 from tilework.blending import TileLayout
 from tilework.nodes.attention import TiledAttention
-from tilework.nodes.coherence import CanvasGuide
+from tilework.nodes.coherence import CanvasGuide, RecordRun  # noqa: F401 - for test_lora too
+from tilework.nodes.guidance import BandGuidance
 from tilework.nodes.tile_style import SyncTiles, TileContext
 from tilework.nodes.views import DilatedViews, PatchShift
+from tilework.nodes.wavelet_edit import WaveletEdit  # noqa: F401
+from tilework.sampling.attention import source_features, wavelet_edit  # noqa: F401
 
 from ..host.recording import UNIT, TileSettings, make_model, noise, prompt, ramp, relative
 from ..host.recording import tiled_model as tiled
@@ -46,6 +49,7 @@ PATCHES = {
     "sync": node(SyncTiles, end=1.0),
     "context": node(TileContext, strength=0.5, end=1.0),
     "patch shift": node(PatchShift),
+    "guidance by bands": node(BandGuidance),
 }
 NO_CHANGE = {"neighbourhood", "global tokens", "patch shift"}  # a pointwise model has no attention and no patches
 

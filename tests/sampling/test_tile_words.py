@@ -118,6 +118,26 @@ def test_maps_are_the_attentions_own(joint, monkeypatch):
     assert len(maps.seen) == 2
 
 
+def test_a_cancelled_look_stops_within_the_call():
+    import comfy.model_management as management
+
+    maps = AttentionMaps([(0,), (1,)], 7, (6, 5), 1, False)
+    management.interrupt_current_processing(True)
+    try:
+        with pytest.raises(management.InterruptProcessingException):
+            maps(lambda *given, **more: "answer", noise(2, 2, 30, 4), noise(2, 2, 7, 4), None, 2, skip_reshape=True)
+    finally:
+        management.interrupt_current_processing(False)
+    assert not maps.seen
+
+
+@pytest.mark.parametrize("method", ["auto", "left out"])
+def test_more_words_than_can_be_looked_for_are_refused_before_the_model_is_called(method):
+    text = " ".join(["day"] * 301)
+    with pytest.raises(ValueError, match=r"the text has 301 words, .* use at most 300"):
+        tile_words(None, WordClip(), text, noise(1, 4, 32, 32), LAYOUT, 0.3, 0.4, method)
+
+
 @pytest.mark.parametrize(("kind", "channels"), [("unet", 4), ("dit", 16)])
 def test_a_model_is_asked_once_and_nothing_is_left_on_it(kind, channels):
     model = models.tiny_unet() if kind == "unet" else models.tiny_dit()

@@ -95,12 +95,24 @@ def _joined(tiles: list[torch.Tensor]) -> torch.Tensor:
 
 
 def coherent(_: torch.Tensor, folder: Path) -> None:
-    """Auto Prompts per Tile, Unify Tile Style, Neighbour Context."""
+    """Auto Prompts per Tile, Unify Tile Style, Neighbour Context, Wavelet Edit."""
     write(folder, "TileworkTileWords", [("the picture, small", landscape()[0]), ("what each of 4 tiles is told", said_of_tiles())])
     tiles = panorama()
     before = ("five tiles, each in its own light", _joined(tiles))
     write(folder, "TileworkSyncTiles", [before, ("after ten steps: one light", _joined(one_style(tiles)))])
     write(folder, "TileworkTileContext", [before, ("scan, strength 1: nearer by half", _joined(with_neighbours(tiles)))])
+    source, other, made = structure_kept()
+    write(folder, "TileworkWaveletEdit", [("the source", source), ("what is painted", other), ("with the source's strongest bands", made)])
+
+
+def structure_kept() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A drawn shore, grain of another colour, and the grain with those bands of the shore in it that lead; [H, W, 3] each."""
+    from blending.frequency.band_swap import with_bands_of
+
+    source = landscape()[0].clamp(0, 1)
+    grain = 0.22 * torch.randn(SIDE, SIDE, 1, generator=torch.Generator().manual_seed(5)) + torch.tensor((0.75, 0.55, 0.42))
+    made = with_bands_of(grain.movedim(2, 0), source.movedim(2, 0), 0.6, "haar", 3).movedim(0, 2)
+    return source, grain.clamp(0, 1), made.clamp(0, 1)
 
 
 def one_light() -> Image.Image:
@@ -114,3 +126,10 @@ def one_light() -> Image.Image:
 def words_per_tile() -> Image.Image:
     """What the four tiles are told."""
     return Image.fromarray((said_of_tiles() * 255).round().to(torch.uint8).numpy()).resize((512, 512), Image.Resampling.LANCZOS)
+
+
+def structure_halves() -> Image.Image:
+    """Left the source, right what is painted with its strongest bands."""
+    source, _, made = structure_kept()
+    both = torch.where((torch.arange(SIDE) < SIDE // 2)[None, :, None], source, made)
+    return Image.fromarray((both * 255).round().to(torch.uint8).numpy()).resize((512, 512), Image.Resampling.LANCZOS)

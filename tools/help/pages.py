@@ -17,11 +17,14 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import alignment
 from .attention import attention
+from .band_guidance import band_guidance
 from .changes import only_changes
 from .coherent_tiles import coherent
 from .composition import composition
+from .detail import detail
 from .detected import detected
 from .fidelity import fidelity
+from .inversion import inversion
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .retouch import bands_and_retouch
@@ -185,10 +188,12 @@ def main() -> int:
         whole_canvas_views,
         attention,
         coherent,
+        inversion,
         bands_and_retouch,
+        detail,
     ):
         make(photo, folder)
-    for make in (solar, sampling, budget):
+    for make in (solar, sampling, budget, band_guidance):
         make(folder)
     upscaled(photo, upscaler, folder)
     reach(upscaler, folder)

@@ -16,11 +16,14 @@ from ..process.guarded import guarded, say
 from ..setup.environment import REPOSITORY
 from .aligned import aligned_halves
 from .attention import in_one_piece
+from .band_guidance import three_ways
 from .changes import edited
-from .coherent_tiles import one_light, words_per_tile
+from .coherent_tiles import one_light, structure_halves, words_per_tile
 from .composition import runs
+from .detail import texture_alone
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
+from .inversion import there_and_back
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .retouch import spots_gone
@@ -174,6 +177,15 @@ def kept_composition() -> Image.Image:
     return both
 
 
+def noise_and_back() -> Image.Image:
+    """Left the noise of a picture; right what is made of it again."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (name, words) in enumerate((("noise", "a picture's noise"), ("back 1", "made of it again"))):
+        half = picture(there_and_back()[name]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def demofusion_halves() -> Image.Image:
     """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -189,6 +201,16 @@ def one_piece() -> Image.Image:
     for index, (pixels, words) in enumerate(zip(in_one_piece(), ("a small picture", "larger, in one piece"), strict=True)):
         way = Image.Resampling.LANCZOS if index else Image.Resampling.BICUBIC
         both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
+def guided_by_bands() -> Image.Image:
+    """Left plain guidance, right as much of it in the fine alone."""
+    _, *two = three_ways().values()
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(two, ("plain guidance", "guidance by bands"), strict=True)):
+        half = picture(pixels).resize((HALF, HALF), Image.Resampling.BICUBIC)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
     return both
 
 
@@ -230,6 +252,15 @@ def retouched(photo: torch.Tensor) -> Image.Image:
     return both
 
 
+def gate(photo: torch.Tensor) -> Image.Image:
+    """Left the map of detail; right the picture, dimmed where nothing is painted."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(texture_alone(photo), ("where the detail is", "flat parts stay"), strict=True)):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -253,7 +284,11 @@ def main() -> int:
         "24 ScaleDiff, with any model": one_piece(),
         "27 An edit done small, at full size": edit_at_full_size(photo, upscaler),
         "28 Refine an enlarged latent": refined(photo, upscaler),
+        "34 Edit and keep the structure": captioned(structure_halves(), "the source, and its structure in another"),
+        "31 Guidance by bands": guided_by_bands(),
+        "33 Picture to noise and back, larger": noise_and_back(),
         "29 Frequency separation and retouch": retouched(photo),
+        "30 Repaint texture, leave flat parts alone": gate(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

@@ -106,7 +106,7 @@ class _Held(TorchDispatchMode):
 
 def test_pasting_most_of_a_picture_holds_few_planes(monkeypatch):
     """Beside inputs, output and labels: what lies over the area in bits and bytes, not the surface in single pixels."""
-    side = 768
+    side = 512
     for module in (large_membrane, paste):
         monkeypatch.setattr(module, "_ROWS_PIXELS", side * 8)
     monkeypatch.setattr(large_membrane, "CELLS", side * side // 64)
