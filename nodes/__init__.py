@@ -14,6 +14,7 @@ from .detail import DetailMap
 from .detection import MergeDetections, MergeMasks
 from .fidelity import FidelityCheck
 from .guidance import BandGuidance
+from .hold_bands import FrequencyGuidance
 from .inspect import SeamCheck
 from .inversion import PictureToNoise
 from .measure import MeasureReceptiveField, TileSize
@@ -82,6 +83,7 @@ class Tilework(ComfyExtension):
             FrequencyJoin,
             TransferRetouch,
             DetailMap,
+            FrequencyGuidance,
         ]
 
 

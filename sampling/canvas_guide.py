@@ -23,7 +23,7 @@ from ..blending.frequency.low_pass import FILTERS, factor_of, low_pass
 from ..blending.layout.cutting import crop
 from ..host.latents import pixels_per_cell
 from .guide_reference import enlarged, fitting_shape, prepared
-from .patch_order import STATE, put_wrapper
+from .patch_order import STATE, put_after_guidance, put_wrapper
 from .recording import recorded_run
 from .run_memory import memory_of, with_memory
 from .run_state import step_of
@@ -87,8 +87,7 @@ def guided(model: Any, guide: Guide) -> Any:
     with_memory(patched)
     put_wrapper(patched, WrappersMP.OUTER_SAMPLE, STATE, _outer_sample)
     put_wrapper(patched, WrappersMP.SAMPLER_SAMPLE, STATE, _sampler_sample)
-    if _after_guidance not in patched.model_options.get("sampler_post_cfg_function", []):
-        patched.set_model_sampler_post_cfg_function(_after_guidance)
+    put_after_guidance(patched, STATE, _after_guidance)
     return patched
 
 

@@ -11,16 +11,18 @@ from typing import Any
 
 # From the outermost to the innermost. What looks at the whole canvas stands outside of the tiles, what changes how the model
 # sees one tile inside.
-RECORD, STATE, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
-    f"tilework.{name}" for name in ("record", "state", "bands", "pyramid", "dilated", "sync", "global_tokens")
+RECORD, STATE, HELD_BANDS, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS = (
+    f"tilework.{name}" for name in ("record", "state", "held_bands", "bands", "pyramid", "dilated", "sync", "global_tokens")
 )
 TILES = "tilework"
 CONTEXT, EDIT, PATCH_SHIFT, ATTENTION, MEMORY = (f"tilework.{name}" for name in ("context", "edit", "patch_shift", "attention", "memory"))
 SYNC_GRADIENT = "tilework.sync_gradient"
 ORDER = (
-    *(MEMORY, RECORD, STATE, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS),
+    *(MEMORY, RECORD, STATE, HELD_BANDS, BANDS, PYRAMID, DILATED, SYNC, GLOBAL_TOKENS),
     *(CONTEXT, TILES, SYNC_GRADIENT, EDIT, PATCH_SHIFT, ATTENTION),
 )
+AFTER_GUIDANCE = "sampler_post_cfg_function"
+_KEY = "tilework_key"
 
 
 def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
@@ -39,6 +41,28 @@ def put_wrapper(patched: Any, kind: str, key: str, wrapper: Callable) -> None:
     ordered = {name: wrappers[name] for name in ((next(ours) if one in ORDER else one) for one in list(wrappers))}
     wrappers.clear()
     wrappers.update(ordered)
+
+
+def put_after_guidance(patched: Any, key: str, function: Callable) -> None:
+    """Add our function of a key to those that a MODEL's clone calls after guidance, once; ours are called in the order above.
+
+    Args:
+        patched: the clone; it is changed.
+        key: one of ORDER.
+        function: as the host calls it, of that key alone.
+    """
+    take_from_guidance(patched, function)
+    setattr(function, _KEY, key)
+    patched.set_model_sampler_post_cfg_function(function)
+    functions = patched.model_options[AFTER_GUIDANCE]
+    ours = iter(sorted((one for one in functions if hasattr(one, _KEY)), key=lambda one: ORDER.index(getattr(one, _KEY))))
+    patched.model_options[AFTER_GUIDANCE] = [next(ours) if hasattr(one, _KEY) else one for one in functions]
+
+
+def take_from_guidance(patched: Any, function: Callable) -> None:
+    """Take one of our functions out of those that a MODEL's clone calls after guidance."""
+    if AFTER_GUIDANCE in patched.model_options:
+        patched.model_options[AFTER_GUIDANCE] = [one for one in patched.model_options[AFTER_GUIDANCE] if one is not function]
 
 
 def take_off(patched: Any, key: str) -> None:

@@ -120,7 +120,6 @@ WORDS = {
     "edit keep structure": "Wavelet Edit",
     "w-edit": "Wavelet Edit",
     "hiwave": "Guidance by Bands",
-    "frequency guidance": "Guidance by Bands",
     "wavelet cfg": "Guidance by Bands",
     "inversion": "Picture to Noise",
     "unsampler": "Picture to Noise",
@@ -132,6 +131,9 @@ WORDS = {
     "blemish": "Transfer Retouch",
     "texture mask": "Detail Map",
     "wavelet energy": "Detail Map",
+    "frequency guidance": "Hold Bands to Reference",
+    "low frequency lock": "Hold Bands to Reference",
+    "data consistency": "Hold Bands to Reference",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -69,6 +69,7 @@ OWN_LINKS = {
     "TileworkPutTile": {"tile": ["taken", 0]},
     "TileworkMergeMasks": {"masks": ["pieces", 0]},
     "TileworkCanvasGuide": {"reference": ["noise", 0]},
+    "TileworkFrequencyGuidance": {"reference": ["noise", 0]},
     "TileworkTileWords": {"latent": ["encoded", 0]},
 }
 

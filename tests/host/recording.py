@@ -47,6 +47,7 @@ import comfy.utils  # noqa: E402
 from tilework.sampling import (  # noqa: E402
     canvas_guide,  # noqa: F401
     guide_reference,  # noqa: F401
+    hold_bands,  # noqa: F401
     positions,  # noqa: F401
     sampler_states,  # noqa: F401
     sampling_range,  # noqa: F401

@@ -44,6 +44,7 @@ SILENT = {
     "TileworkWaveletEdit",
     "TileworkBandGuidance",
     "TileworkDetailMap",
+    "TileworkFrequencyGuidance",
 }
 
 

@@ -62,7 +62,7 @@ def installed(fresh, repository, tmp_path_factory):
     return said
 
 
-def test_the_manager_clones_the_pack_and_needs_no_package(installed, fresh):
+def test_the_manager_clones_the_pack_and_changes_no_package(installed, fresh):
     assert "Installation was successful." in installed
     assert sorted(path.name for path in (fresh / "custom_nodes").iterdir()) == ["tilework"]
     wanted = {path.relative_to(ROOT / "nodes").as_posix() for path in (ROOT / "nodes").glob("*.py")}

@@ -183,6 +183,8 @@ RUNS: dict[str, Run] = {
     "Unify Tile Style": patch("TileworkSyncTiles", OFF, end=1.0),
     "Neighbour Context": patch("TileworkTileContext", OFF, strength=0.5, end=1.0),
     "Hide Patch Grid": patch("TileworkPatchShift", {"end": 0.0}),
+    "Hold Bands to Reference": patch("TileworkFrequencyGuidance", {"low": 0.0, "high": 0.0}, reference=True, operator="averaged"),
+    "Guidance by Bands": patch("TileworkBandGuidance", NO_RANGE),
     "Latent Frequency Mix": latents("TileworkLatentMix", detail="start", structure="reference"),
     "Match Latent Statistics": latents("TileworkMatchLatents", samples="start", reference="reference"),
     "Shift Sigmas for Size": sigmas,
@@ -222,7 +224,7 @@ def cell(case: Case, name: str) -> str:
     if name in OTHER_RUNS:
         return WORKS
     if not torch.equal(made, off):
-        plain = case.sample(in_tiles(case.model)) if name.startswith(("Keep", "Whole", "Unify", "Neighbour", "Hide")) else off
+        plain = case.sample(in_tiles(case.model)) if name.startswith(("Keep", "Whole", "Unify", "Neighbour", "Hide", "Guidance")) else off
         assert torch.equal(off, plain), f"{name}, {case.family}: switched off it is not the plain run"
         return WORKS
     reasons = [line.removeprefix("Tilework: ") for line in said.lines if line.startswith("Tilework")]

@@ -9,6 +9,7 @@ from tilework.blending import TileLayout
 from tilework.nodes.attention import TiledAttention
 from tilework.nodes.coherence import CanvasGuide, RecordRun  # noqa: F401 - for test_lora too
 from tilework.nodes.guidance import BandGuidance
+from tilework.nodes.hold_bands import FrequencyGuidance
 from tilework.nodes.tile_style import SyncTiles, TileContext
 from tilework.nodes.views import DilatedViews, PatchShift
 from tilework.nodes.wavelet_edit import WaveletEdit  # noqa: F401
@@ -43,6 +44,7 @@ PATCHES = {
     "structure": node(CanvasGuide, method="structure", reference=SMALL),
     "skip residual": node(CanvasGuide, method="skip residual", reference=SMALL),
     "pyramid": node(CanvasGuide, method="pyramid", cutoff=0.5),
+    "held bands": node(FrequencyGuidance, reference=SMALL, operator="averaged"),
     "dilated views": node(DilatedViews, **VIEWS),
     "neighbourhood": node(TiledAttention, method="neighbourhood", **VIEWS),
     "global tokens": node(TiledAttention, method="global tokens", **VIEWS),

@@ -24,6 +24,7 @@ from .composition import composition
 from .detail import detail
 from .detected import detected
 from .fidelity import fidelity
+from .held_bands import held_bands
 from .inversion import inversion
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
@@ -191,6 +192,7 @@ def main() -> int:
         inversion,
         bands_and_retouch,
         detail,
+        held_bands,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

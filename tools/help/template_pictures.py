@@ -23,6 +23,7 @@ from .composition import runs
 from .detail import texture_alone
 from .detected import detect_and_segment
 from .fidelity import nothing_invented
+from .held_bands import held_light
 from .inversion import there_and_back
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
@@ -186,6 +187,15 @@ def noise_and_back() -> Image.Image:
     return both
 
 
+def held_to_a_reference(photo: torch.Tensor) -> Image.Image:
+    """Left a prediction in a light and a texture of its own; right the same, its light held to the photograph's."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(zip(held_light(photo), ("free", "the old light, held"), strict=True)):
+        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
+        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def demofusion_halves() -> Image.Image:
     """Left plain tiles; right the same noise under skip residual and Whole-Canvas Views."""
     both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
@@ -289,6 +299,7 @@ def main() -> int:
         "33 Picture to noise and back, larger": noise_and_back(),
         "29 Frequency separation and retouch": retouched(photo),
         "30 Repaint texture, leave flat parts alone": gate(photo),
+        "32 Repaint the texture, keep the light": held_to_a_reference(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

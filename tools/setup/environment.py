@@ -22,6 +22,8 @@ from .virtual_environment import ensure_interpreter, ensure_packages, is_complet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
+# The pack's own, which the tests' name.
+PACK_REQUIREMENTS = REPOSITORY / "requirements.txt"
 MARK = "tilework-host.txt"
 MARK_TEXT = "Made by Tilework's dev.py, which may delete anything in this folder. So may you.\n"
 
@@ -70,7 +72,7 @@ def _host(root: Path) -> Host:
 
 
 def _key(comfy: Path) -> str:
-    return requirements_key(comfy / "requirements.txt", TEST_REQUIREMENTS)
+    return requirements_key(comfy / "requirements.txt", TEST_REQUIREMENTS, PACK_REQUIREMENTS)
 
 
 def _is_ready(host: Host) -> bool:
