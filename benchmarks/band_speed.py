@@ -55,10 +55,12 @@ def main() -> int:
             )
     ratio = least["bands"] / least["blur"]
     plane = 4 * asked.size**2
-    memory = extra_peak(calls["bands"])
-    memory = memory[0] if isinstance(memory, tuple) else memory
+    memory, _ = extra_peak(calls["bands"])
     allowed = (3 * (BANDS + 1) + 2) * plane + SLACK
     print(f"- four bands take {ratio:.2f} of the blur's time, at most {MOST_TIME}: {'met' if ratio <= MOST_TIME else 'MISSED'}")
+    if memory is None:
+        print("- the system does not say how much memory it took")
+        return int(ratio > MOST_TIME)
     print(f"- and {memory / 1e9:.2f} GB beside the picture, at most {allowed / 1e9:.2f}: {'met' if memory <= allowed else 'MISSED'}")
     return int(ratio > MOST_TIME or memory > allowed)
 
