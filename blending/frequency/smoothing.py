@@ -24,8 +24,8 @@ WIDEST = 2
 class Smoother:
     """One plane that is made smoother, further and further. Memory: two planes.
 
-        >>> Smoother(torch.eye(3)).to(100.0).round(decimals=4)[0].tolist()
-        [0.3333, 0.3333, 0.3333]
+        >>> [round(value, 3) for value in Smoother(torch.eye(3)).to(100.0)[0].tolist()]
+        [0.333, 0.333, 0.333]
 
     Args:
         plane: [h, w] of 1 px or more, of any floating point; it is not changed.
@@ -65,8 +65,8 @@ class Smoother:
 def gaussian(plane: torch.Tensor, sigma: float) -> torch.Tensor:
     """A plane under a Gaussian blur of any width, by the cosine transform, whose borders are mirrored. Memory: two planes.
 
-        >>> gaussian(torch.tensor([[0.0, 1.0]]), 100.0).tolist()
-        [[0.5, 0.5]]
+        >>> [round(value, 3) for value in gaussian(torch.tensor([[0.0, 1.0]]), 100.0)[0].tolist()]
+        [0.5, 0.5]
 
     Args:
         plane: floating point [h, w]; it is not changed.

@@ -63,8 +63,6 @@ class WaveletEditSettings:
         filter_bank(self.wavelet)
         if self.blocks not in BLOCKS:
             raise ValueError(f"blocks {self.blocks!r} is not known: use one of {', '.join(BLOCKS)}")
-        if not self.source.any():
-            raise ValueError("source is an empty latent: connect the source picture's, out of VAE Encode")
 
 
 def with_wavelet_edit(model: Any, settings: WaveletEditSettings) -> Any:
@@ -91,6 +89,8 @@ class EditRun:
 
     def __init__(self, settings: WaveletEditSettings, model: Any, noise: torch.Tensor, seed: int | None, wrap: tuple[bool, bool]) -> None:
         self.settings, self.wrap = settings, wrap
+        if not settings.source.any():
+            raise ValueError("source is an empty latent: connect the source picture's, out of VAE Encode")
         self.noise = own_noise(noise, seed)
         self.source = prepared(settings.source, tuple(noise.shape), model, wrap)
         self.way = None if settings.trajectory is None else recorded_run(settings.trajectory, settings.source)

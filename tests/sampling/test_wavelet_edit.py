@@ -112,7 +112,7 @@ def test_what_cannot_be_edited_is_refused_in_words():
     with pytest.raises(ValueError, match="does not show those of ConvDenoiser: it works with Flux, Chroma, Qwen-Image and U-Nets"):
         node(WaveletEdit, source=source)(models.conv_denoiser(1))
     with pytest.raises(ValueError, match="source is an empty latent"):
-        node(WaveletEdit, source={"samples": torch.zeros(1, 16, 8, 8)})(models.tiny_dit())
+        run(node(WaveletEdit, source={"samples": torch.zeros(1, 16, 32, 56)})(models.tiny_dit()), 16)
     with pytest.raises(ValueError, match="energy 2 is no share"):
         node(WaveletEdit, source=source, energy=2)(models.tiny_dit())
     with pytest.raises(ValueError, match="has other proportions"):

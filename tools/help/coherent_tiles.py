@@ -106,11 +106,13 @@ def coherent(_: torch.Tensor, folder: Path) -> None:
 
 
 def structure_kept() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A drawn shore, grain of another colour, and the grain with those bands of the shore in it that lead; [H, W, 3] each."""
+    """A drawn shore, a weave of another colour, and it with those bands of the shore in it that lead; [H, W, 3] each."""
     from blending.frequency.band_swap import with_bands_of
 
     source = landscape()[0].clamp(0, 1)
-    grain = 0.22 * torch.randn(SIDE, SIDE, 1, generator=torch.Generator().manual_seed(5)) + torch.tensor((0.75, 0.55, 0.42))
+    y, x = torch.meshgrid(*[torch.arange(SIDE, dtype=torch.float32)] * 2, indexing="ij")
+    weave = torch.sin(0.9 * x + 0.3 * y) * torch.sin(0.8 * y - 0.2 * x)
+    grain = 0.2 * weave[..., None] + torch.tensor((0.75, 0.55, 0.42))
     made = with_bands_of(grain.movedim(2, 0), source.movedim(2, 0), 0.6, "haar", 3).movedim(0, 2)
     return source, grain.clamp(0, 1), made.clamp(0, 1)
 
