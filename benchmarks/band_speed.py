@@ -19,7 +19,7 @@ from resident import extra_peak
 
 RADIUS, BANDS = 64, 4
 MOST_TIME = 0.5
-# What the interpreter and the strips of rows take beside the planes.
+# What the interpreter takes beside the planes.
 SLACK = 64e6
 
 

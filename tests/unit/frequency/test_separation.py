@@ -36,7 +36,10 @@ def test_smoothing_is_as_wide_as_asked_and_next_to_a_gaussian(sigma):
     smooth = Smoother(dot).to(sigma)[0]
     place = torch.arange(1001) - 500
     assert smooth.sum() == pytest.approx(1, abs=1e-5)
-    assert math.sqrt(float((smooth * place**2).sum())) == pytest.approx(sigma, rel=1e-3)
+    # Further out is rounding alone, which the squares would make much of.
+    near = place.abs() <= 8 * sigma + 2
+    assert smooth[~near].abs().sum() < 1e-4 or not (~near).any()
+    assert math.sqrt(float((smooth * place**2)[near].sum())) == pytest.approx(sigma, rel=1e-3)
     # Nothing comes back at the frequencies that the holes between the taps would let through.
     response, waves = torch.fft.rfft(smooth).abs(), torch.linspace(0, math.pi, 501)
     # A width of less than a pixel cannot be the Gaussian's: it has no more than five taps.
@@ -44,15 +47,23 @@ def test_smoothing_is_as_wide_as_asked_and_next_to_a_gaussian(sigma):
     assert waves[-1] < 5 / sigma or response[waves > 5 / sigma].max() <= 0.01
 
 
-def test_smoothing_goes_with_a_shift_and_strips_do_not_show(monkeypatch):
-    plane = torch.rand(90, 70)
-    whole = Smoother(plane).to(9.0)
-    monkeypatch.setattr("tilework.blending.frequency.smoothing.VALUES_AT_ONCE", 500)
-    assert torch.equal(Smoother(plane).to(9.0), whole)
+def test_smoothing_goes_with_a_shift_and_is_five_taps_at_a_time():
+    from scipy.ndimage import correlate1d
+
     dots = torch.zeros(2, 200, 200)
     dots[0, 100, 100] = dots[1, 103, 107] = 1
     first, second = (Smoother(dot).to(6.0) for dot in dots)
-    assert torch.equal(first.roll((3, 7), (0, 1)), second)
+    assert (first.roll((3, 7), (0, 1)) - second).abs().max() <= 1e-6
+    plane = torch.rand(31, 20)
+    smoother = Smoother(plane)
+    # Three steps: the first of full width, the next with taps one and two pixels apart.
+    wanted = plane.numpy()
+    for apart in (1, 1, 2):
+        taps = [0.0] * (4 * apart + 1)
+        taps[::apart] = [1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16]
+        for axis in (0, 1):
+            wanted = correlate1d(wanted, taps, axis, mode="reflect")
+    assert (smoother.to(6**0.5) - torch.from_numpy(wanted)).abs().max() <= 1e-6
 
 
 def test_the_gaussian_is_scipys():
