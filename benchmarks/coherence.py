@@ -120,6 +120,36 @@ def patch(subject: Subject, name: str, structure: bool = False, **values: Any) -
     return (subject.guided() if structure else subject).tiles().made()
 
 
+def noise_and_back(subject: Subject, bands: bool = True, follow: bool = True) -> torch.Tensor:
+    """HiWave: the enlarged picture inverted, and sampled again from its noise; with guidance by bands, and along the way it took."""
+    bed, models = test_pack("bed"), test_pack("models")
+    job, enlarged = subject.job, {"samples": subject.job.enlarged()}
+    tiled = subject.tiles().model
+    _, noise, way = apply(
+        "TileworkInvert",
+        model=tiled,
+        positive=models.scene_prompt(*job.prompt),
+        latent=enlarged,
+        steps=job.steps,
+        scheduler=bed.SCHEDULERS[job.kind],
+    )
+    if follow:
+        subject = subject.patched("TileworkCanvasGuide", method="skip residual", reference=enlarged, trajectory=way)
+    if bands:
+        subject = subject.patched("TileworkBandGuidance")
+    return bed.sample(subject.tiles().model, job, noise=noise.generate_noise({"samples": job.empty()}))
+
+
+def held(subject: Subject, **values: Any) -> torch.Tensor:
+    """Plain tiles whose bands are held to the enlarged picture."""
+    return patch(subject, "TileworkFrequencyGuidance", reference={"samples": subject.job.enlarged()}, **values)
+
+
+def edited(subject: Subject, **values: Any) -> torch.Tensor:
+    """Plain tiles that keep to the enlarged picture by its keys and values."""
+    return patch(subject, "TileworkWaveletEdit", source={"samples": subject.job.enlarged()}, **values)
+
+
 METHODS: dict[str, Callable[[Subject], torch.Tensor]] = {
     "plain tiles": lambda subject: subject.tiles().made(),
     "untiled": lambda subject: subject.made(),
@@ -156,6 +186,15 @@ METHODS: dict[str, Callable[[Subject], torch.Tensor]] = {
     },
     "patch shift": partial(patch, name="TileworkPatchShift"),
     "patch shift, structure": partial(patch, name="TileworkPatchShift", structure=True),
+    "guidance by bands": partial(patch, name="TileworkBandGuidance"),
+    "guidance by bands, structure": partial(patch, name="TileworkBandGuidance", structure=True),
+    "picture to noise": partial(noise_and_back, bands=False, follow=False),
+    "picture to noise, skip residual": partial(noise_and_back, bands=False),
+    "picture to noise, skip residual, guidance by bands": noise_and_back,
+    "hold bands": held,
+    "hold bands, high 0": partial(held, high=0.0),
+    "wavelet edit": edited,
+    "wavelet edit, all blocks": partial(edited, blocks="all"),
 }
 
 
