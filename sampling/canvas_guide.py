@@ -25,7 +25,7 @@ from ..host.latents import pixels_per_cell
 from .guide_reference import enlarged, fitting_shape, prepared
 from .patch_order import STATE, put_after_guidance, put_wrapper
 from .recording import recorded_run
-from .run_memory import memory_of, with_memory
+from .run_memory import memory_of, own_noise, with_memory
 from .run_state import step_of
 from .sampler_states import ChangedSample, calls_once, check_sampler, with_changed_state
 from .sampling_range import SamplingRange, check_strength, is_flow, time_of
@@ -241,14 +241,6 @@ def _followed(run: GuidedRun, options: dict[str, Any]):
     way = run.ways[SKIP_RESIDUAL]
     follower = StateFollower(way.levels, lambda level, like: run.predicted(SKIP_RESIDUAL, level, like, options))
     return lambda held, sigma: follower.at(held, float(sigma.flatten()[0]))
-
-
-def own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
-    """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
-    if noise.any():
-        return noise
-    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed or 0))
-    return drawn.to(noise.device, noise.dtype)
 
 
 def _after_guidance(args: dict[str, Any]) -> torch.Tensor:

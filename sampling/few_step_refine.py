@@ -13,6 +13,7 @@ import comfy.samplers
 import torch
 
 from ..blending.coherence.few_steps import slerp
+from .run_memory import own_noise
 from .sampling_range import is_flow
 
 
@@ -59,7 +60,7 @@ class FewStepSampler(comfy.samplers.Sampler):
         transformer = {**(options.get("transformer_options") or {}), "sample_sigmas": levels}
         options = {**options, "transformer_options": transformer}
         model = comfy.samplers.KSamplerX0Inpaint(model_wrap, levels)
-        model.latent_image, model.noise = latent_image, _own_noise(noise, extra_args.get("seed"))
+        model.latent_image, model.noise = latent_image, own_noise(noise, extra_args.get("seed"))
         ones = noise.new_ones([noise.shape[0]])
 
         def clean(x: torch.Tensor, level: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -77,10 +78,3 @@ class FewStepSampler(comfy.samplers.Sampler):
                 callback(step, x0, x, self.steps)
             x = x0 + (following / level) * (x - x0)
         return sampling.inverse_noise_scaling(levels[-1], x)
-
-
-def _own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
-    """The run's noise, or what its seed gives where it was given none."""
-    if noise.any():
-        return noise
-    return torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed or 0)).to(noise)

@@ -23,7 +23,7 @@ from .guide_reference import enlarged
 from .patch_order import PYRAMID, put_wrapper, take_off
 from .run_memory import with_memory
 from .sampling_range import SamplingRange, check_strength, is_flow
-from .tile_place import RUN, WHOLE, is_alone
+from .tile_place import WHOLE, is_alone, wrap_of
 from .whole_canvas import WholeCanvas, check_views, whole_canvas
 
 
@@ -88,7 +88,7 @@ def _calc_cond_batch(settings: PyramidSettings, executor, model, conds, x_in, ti
     # Before the tiles: what patches remember of the model's last call is to be the canvas'.
     small = _predicted(stride, executor, model, conds, x_in, timestep, model_options)
     said = executor(model, conds, x_in, timestep, model_options)
-    wrap = _joined_at(model_options)
+    wrap = wrap_of(model_options)
     return [
         part if one is None else _led(part, enlarged(one.to(part), tuple(x_in.shape), wrap), settings, stride, wrap)
         for part, one in zip(said, small, strict=True)
@@ -130,9 +130,3 @@ def _predicted(stride: int, executor, model, conds, x: torch.Tensor, timestep: t
     transformer = {**(options.get("transformer_options") or {}), "sigmas": times}
     ask = canvas.asking(executor, model, conds, times, {**options, "transformer_options": transformer}, sigma=sigma)
     return ask(small.to(x.dtype), [view])
-
-
-def _joined_at(options: dict[str, Any]) -> tuple[bool, bool]:
-    """Where the canvas goes on at its other side, (y, x)."""
-    layout = getattr(getattr(options.get(RUN), "settings", None), "layout", None)
-    return (False, False) if layout is None else tuple(bool(way) for way in layout.wrap)

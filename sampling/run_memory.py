@@ -45,6 +45,14 @@ def memory_of(model_options: dict[str, Any]) -> RunMemory | None:
     return model_options.get(RUN_MEMORY)
 
 
+def own_noise(noise: torch.Tensor, seed: int | None) -> torch.Tensor:
+    """The run's noise. A run that goes on with a noisy latent is given none: then what its seed would have given."""
+    if noise.any():
+        return noise
+    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed or 0))
+    return drawn.to(noise.device, noise.dtype)
+
+
 def _outer_sample(executor, noise, latent_image, *args, **more):
     options = executor.class_obj.model_options
     seed = more.get("seed", args[5] if len(args) > 5 else None)

@@ -18,11 +18,10 @@ from ...blending.frequency.band_swap import check_share
 from ...blending.frequency.wavelet_packages import check_levels, filter_bank
 from ...blending.layout.cutting import crop
 from ...host.progress import check_cancelled
-from ..canvas_guide import own_noise
 from ..guide_reference import enlarged, fitting_shape, prepared
 from ..patch_order import EDIT, put_wrapper, take_off
 from ..recording import recorded_run
-from ..run_memory import memory_of, with_memory
+from ..run_memory import memory_of, own_noise, with_memory
 from ..sampling_range import SamplingRange
 from ..tile_place import RUN, WHOLE, place_of, wrap_of
 from .source_features import SourceFeatures, check_shown, extreme_blocks
