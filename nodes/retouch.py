@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..host.progress import Watch
 from .menu import REPAIR
-from .types import Least, check_image
+from .types import Least, check_image, check_painted
 
 LIGHTING, BLEMISHES, TEXTURE, GAINS = "lighting", "blemishes", "keep texture", "gains"
 FACE_TIP = (
@@ -171,8 +171,10 @@ class TransferRetouch(io.ComfyNode):
         from ..blending.frequency.retouch import PRESETS, transfer_retouch
         from ..blending.frequency.separation import read_gains
 
-        if mask is not None and mask.ndim == 2:
-            mask = mask[None]
-        chosen = PRESETS[preset] if preset in PRESETS else read_gains(gains)
+        if mask is not None:
+            mask = check_painted(mask[None] if getattr(mask, "ndim", 3) == 2 else mask)
+        if preset not in (*PRESETS, GAINS):
+            raise ValueError(f"preset {preset!r} is not known: use one of {', '.join((*PRESETS, GAINS))}")
+        chosen = read_gains(gains) if preset == GAINS else PRESETS[preset]
         pictures = check_image(original, "original"), check_image(retouched, "retouched")
         return io.NodeOutput(*transfer_retouch(*pictures, chosen, face, quiet, mask, Watch()))

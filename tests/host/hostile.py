@@ -45,6 +45,8 @@ SOURCES["noise"] = node(
     "TileworkTestLatent", width=12, height=8, batch=1, channels=4, seed=1, frames=0, downscale_ratio=0, mask="", mask_batch=1
 )
 SOURCES["encoded"] = node("VAEEncode", pixels=["image", 0], vae=["model", 3])
+SOURCES["bands"] = node("TileworkBandSplit", image=["image", 0], bands=4, face=0, mode="spline")
+SOURCES["network"] = node("TileworkTestModel", kind="unet")
 LINKS = {
     "CLIP": ["clip", 0],
     "IMAGE": ["image", 0],
@@ -71,6 +73,9 @@ OWN_LINKS = {
     "TileworkCanvasGuide": {"reference": ["noise", 0]},
     "TileworkFrequencyGuidance": {"reference": ["noise", 0]},
     "TileworkTileWords": {"latent": ["encoded", 0]},
+    "TileworkInvert": {"latent": ["encoded", 0]},
+    "TileworkBandJoin": {"bands": ["bands", 0], "residual": ["bands", 1]},
+    "TileworkWaveletEdit": {"model": ["network", 0], "source": ["noise", 0]},
 }
 
 

@@ -35,7 +35,7 @@ def there_and_back() -> dict[str, torch.Tensor]:
     return {name: scenes.rgb(latent.clone()).movedim(1, -1)[PICTURE] for name, latent in found.items()}
 
 
-def inversion(folder: Path) -> None:
+def inversion(_: torch.Tensor, folder: Path) -> None:
     """Picture to Noise."""
     found = there_and_back()
     rows = (("the picture, and its noise", ("scene", "noise")), ("back: no correction, and one", ("back 0", "back 1")))
