@@ -122,7 +122,6 @@ WORDS = {
     "hiwave": "Guidance by Bands",
     "wavelet cfg": "Guidance by Bands",
     "inversion": "Picture to Noise",
-    "unsampler": "Picture to Noise",
     "high low frequency": "Frequency Separation",
     "skin texture layer": "Frequency Separation",
     "band join": "Frequency Join",
