@@ -157,7 +157,7 @@ class LatentTileSplit(SizesInWords):
                 "Cuts a latent into equal, evenly spread tiles, its noise mask along with it. Sizes are given in image pixels, "
                 "as in Tile Split. Works for images and video (frames stay together)."
             ),
-            search_aliases=[*ALIASES, "latent tile", "split latent"],
+            search_aliases=["latent tile", "split latent", *(word for word in ALIASES if word != "tile")],
             has_intermediate_output=True,
             inputs=[
                 io.Latent.Input(

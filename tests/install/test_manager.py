@@ -48,7 +48,8 @@ def installed(fresh, repository, tmp_path_factory):
     redirect = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{repository.as_uri()}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS}
     redirect |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     done = subprocess.run(
-        [python, "-m", "cm_cli", "install", ADDRESS, "--mode", "local", "--exit-on-fail"],
+        # The two packages for wavelets are in the host's environment already, and the Manager's own has no network here.
+        [python, "-m", "cm_cli", "install", ADDRESS, "--mode", "local", "--exit-on-fail", "--no-deps"],
         env=manager_environment(fresh, tmp_path_factory.mktemp("home"), **redirect),
         capture_output=True,
         text=True,
