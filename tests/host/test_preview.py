@@ -45,6 +45,10 @@ SILENT = {
     "TileworkBandGuidance",
     "TileworkDetailMap",
     "TileworkFrequencyGuidance",
+    "TileworkInvert",
+    "TileworkBandSplit",
+    "TileworkBandJoin",
+    "TileworkRetouchMerge",
 }
 
 
