@@ -51,6 +51,14 @@ def captioned(drawn: Image.Image, words: str, size: int = 28) -> Image.Image:
     return drawn
 
 
+def halves(*two: tuple[torch.Tensor, str], way: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
+    """Two pictures [h, w, 3] side by side, each with its words."""
+    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
+    for index, (pixels, words) in enumerate(two):
+        both.paste(captioned(picture(pixels).resize((HALF, HALF), way), words, 24), (index * (HALF + GAP), 0))
+    return both
+
+
 def latent_tiles(photo: torch.Tensor) -> Image.Image:
     """Left a latent, drawn as the mean colour of its cells, with its grid; right the picture that comes of it."""
     from blending import TileLayout
@@ -180,20 +188,13 @@ def kept_composition() -> Image.Image:
 
 def noise_and_back() -> Image.Image:
     """Left the noise of a picture; right what is made of it again."""
-    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (name, words) in enumerate((("noise", "a picture's noise"), ("back 1", "made of it again"))):
-        half = picture(there_and_back()[name]).resize((HALF, HALF), Image.Resampling.LANCZOS)
-        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
-    return both
+    found = there_and_back()
+    return halves((found["noise"], "a picture's noise"), (found["back 1"], "made of it again"))
 
 
 def held_to_a_reference(photo: torch.Tensor) -> Image.Image:
     """Left a prediction in a light and a texture of its own; right the same, its light held to the photograph's."""
-    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (pixels, words) in enumerate(zip(held_light(photo), ("free", "the old light, held"), strict=True)):
-        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
-        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
-    return both
+    return halves(*((pixels[0], words) for pixels, words in zip(held_light(photo), ("free", "the old light, held"), strict=True)))
 
 
 def demofusion_halves() -> Image.Image:
@@ -217,11 +218,7 @@ def one_piece() -> Image.Image:
 def guided_by_bands() -> Image.Image:
     """Left plain guidance, right as much of it in the fine alone."""
     _, *two = three_ways().values()
-    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (pixels, words) in enumerate(zip(two, ("plain guidance", "guidance by bands"), strict=True)):
-        half = picture(pixels).resize((HALF, HALF), Image.Resampling.BICUBIC)
-        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
-    return both
+    return halves(*zip(two, ("plain guidance", "guidance by bands"), strict=True), way=Image.Resampling.BICUBIC)
 
 
 def refined(photo: torch.Tensor, upscaler: Path) -> Image.Image:
@@ -255,20 +252,14 @@ def edit_at_full_size(photo: torch.Tensor, upscaler: Path) -> Image.Image:
 
 def retouched(photo: torch.Tensor) -> Image.Image:
     """Left a face with spots, right without them, its texture kept."""
-    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (pixels, words) in enumerate(zip(spots_gone(photo), ("a face", "without its spots"), strict=True)):
-        half = picture(pixels).resize((HALF, HALF), Image.Resampling.LANCZOS)
-        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
-    return both
+    return halves(*zip(spots_gone(photo), ("a face", "without its spots"), strict=True))
 
 
 def gate(photo: torch.Tensor) -> Image.Image:
     """Left the map of detail; right the picture, dimmed where nothing is painted."""
-    both = Image.new("RGB", (2 * HALF + GAP, HALF), BACKGROUND)
-    for index, (pixels, words) in enumerate(zip(texture_alone(photo), ("where the detail is", "flat parts stay"), strict=True)):
-        half = picture(pixels[0]).resize((HALF, HALF), Image.Resampling.LANCZOS)
-        both.paste(captioned(half, words, 24), (index * (HALF + GAP), 0))
-    return both
+    return halves(
+        *((pixels[0], words) for pixels, words in zip(texture_alone(photo), ("where the detail is", "flat parts stay"), strict=True))
+    )
 
 
 def main() -> int:
