@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..sampling.attention.settings import METHODS
 from .menu import COHERENCE
-from .types import Least
+from .types import Least, share_of_run
 
 ALIASES = [
     "scalediff",
@@ -75,22 +75,8 @@ class TiledAttention(io.ComfyNode):
                     step=0.01,
                     tooltip="1: the method alone. Between 0 and 1, neighbourhood and scale fusion are mixed with plain attention (neighbourhood then also takes its time), and of global tokens it is the weight that a token of the whole picture has beside one of the tile. 0: the model as it was.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling at which it begins: 0 from the first step on.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling at which it ends: 1 up to the last step.",
-                ),
+                share_of_run("start", 0.0, "Share of the sampling at which it begins: 0 from the first step on."),
+                share_of_run("end", 1.0, "Share of the sampling at which it ends: 1 up to the last step."),
                 io.Boolean.Input(
                     "jitter",
                     default=True,

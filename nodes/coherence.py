@@ -7,7 +7,7 @@ from math import sqrt
 from comfy_api.latest import io
 
 from .menu import COHERENCE
-from .types import Least, latent_samples
+from .types import Least, latent_samples, share_of_run
 
 METHODS = ("structure", "skip residual", "flow", "pyramid")
 FILTERS = ("resize", "haar", "butterworth")
@@ -76,21 +76,11 @@ class CanvasGuide(io.ComfyNode):
                     step=0.05,
                     tooltip="How firmly. 1.0 is right for most; 0 is off, and the picture is then the same to the bit as without this node.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="From where in the sampling range it is at work; 0 is the beginning.",
-                ),
-                io.Float.Input(
+                share_of_run("start", 0.0, "From where in the sampling range it is at work; 0 is the beginning."),
+                share_of_run(
                     "end",
-                    default=0.8,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="To where in the sampling range; 1 is the end. The last fifth is left to the model, which paints the finest detail there.",
+                    0.8,
+                    "To where in the sampling range; 1 is the end. The last fifth is left to the model, which paints the finest detail there.",
                 ),
                 *_filter_inputs("the sizes: the model's own over the canvas'"),
                 io.Latent.Input(

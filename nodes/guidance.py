@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .menu import SAMPLING
-from .types import Least
+from .types import Least, share_of_run
 
 
 class BandGuidance(io.ComfyNode):
@@ -57,21 +57,11 @@ class BandGuidance(io.ComfyNode):
                     step=0.1,
                     tooltip="Guidance of the fine. As high as low, it is plain guidance with that cfg.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="From where in the sampling range; 0 is its beginning. Before it the sampler's own cfg counts.",
-                ),
-                io.Float.Input(
+                share_of_run("start", 0.0, "From where in the sampling range; 0 is its beginning. Before it the sampler's own cfg counts."),
+                share_of_run(
                     "end",
-                    default=1.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Until where in the sampling range; 1 is its end. Behind it the sampler's own cfg counts. The same as start: off.",
+                    1.0,
+                    "Until where in the sampling range; 1 is its end. Behind it the sampler's own cfg counts. The same as start: off.",
                 ),
             ],
             outputs=[

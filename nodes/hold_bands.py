@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .menu import SAMPLING
-from .types import Least, latent_samples
+from .types import Least, latent_samples, share_of_run
 
 WAVELETS = ("haar", "db4", "sym4")
 OPERATORS = ("same size", "averaged")
@@ -74,21 +74,11 @@ class FrequencyGuidance(io.ComfyNode):
                     default=OPERATORS[0],
                     tooltip="What is compared with the reference. same size: the picture itself; averaged: the means of the picture over square cells, for a reference that is 2, 3, 4 ... times smaller. What the small one cannot show is then left to the model whole.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="From where in the sampling range it is at work; 0 is the beginning.",
-                ),
-                io.Float.Input(
+                share_of_run("start", 0.0, "From where in the sampling range it is at work; 0 is the beginning."),
+                share_of_run(
                     "end",
-                    default=1.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="To where in the sampling range; 1 is the end, and the finished picture is then held too. 0.7 lets the model smooth over what the reference and it disagree about.",
+                    1.0,
+                    "To where in the sampling range; 1 is the end, and the finished picture is then held too. 0.7 lets the model smooth over what the reference and it disagree about.",
                 ),
             ],
             outputs=[

@@ -138,6 +138,11 @@ class Least(float):
         return not value >= float(self)
 
 
+def share_of_run(name: str, default: float, tooltip: str) -> io.Float.Input:
+    """A place in the sampling range, 0 its start and 1 its end, as an input: `start` and `end` of patches."""
+    return io.Float.Input(name, default=default, min=Least(0.0), max=1.0, step=0.01, tooltip=tooltip)
+
+
 class SizesInWords(io.ComfyNode):
     """A node that takes the check of sizes over from the host, so that execute can say in words what is wrong and how to mend it."""
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .coherence import Trajectory
 from .menu import COHERENCE
-from .types import Least, latent_samples
+from .types import Least, latent_samples, share_of_run
 
 
 class WaveletEdit(io.ComfyNode):
@@ -68,22 +68,8 @@ class WaveletEdit(io.ComfyNode):
                     default="auto",
                     tooltip="Which of the model's attention layers. auto: those that see the coarsest and the finest, a fifth of them each, found out in the first step. all: every one; keeps the most, and an edit is hardly possible.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="From where in the sampling range it is at work; 0 is the beginning.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=Least(0.0),
-                    max=1.0,
-                    step=0.01,
-                    tooltip="To where in the sampling range; 1 is the end. 0.6 leaves fine detail to the prompt.",
-                ),
+                share_of_run("start", 0.0, "From where in the sampling range it is at work; 0 is the beginning."),
+                share_of_run("end", 1.0, "To where in the sampling range; 1 is the end. 0.6 leaves fine detail to the prompt."),
                 Trajectory.Input(
                     "trajectory",
                     optional=True,
