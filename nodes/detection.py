@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..blending.detection.boxes import pictures_of_tiles, read_boxes
 from ..blending.detection.mask_merge import MergedMasks, check_mask_settings, mask_steps, merge_masks
-from ..blending.detection.merging import MATCHES, MERGE_METHODS, check_merge_settings, detected_tiles, merge_detections
+from ..blending.detection.merging import MATCHES, MERGE_METHODS, check_merge_settings, merge_detections
 from ..blending.layout.tile_layout import TileLayout
 from ..blending.pixels.counted import counted
 from ..host.memory import free_memory
@@ -123,13 +123,13 @@ class MergeDetections(io.ComfyNode):
         done, words = [], []
         for plan, items, one in zip(plans, _of_layouts(boxes, plans, "boxes"), _for_each(whole, len(plans), "whole"), strict=True):
             check_cancelled()
-            tiles = pictures_of_tiles(items, len(detected_tiles(plan)), plan.batch)
+            tiles = pictures_of_tiles(items, len(plan), plan.batch)
             over = _whole_pictures(one, plan.batch)
             settings = (match, threshold, method, min_score, scale)
             merged = [merge_detections(mine, plan, *settings, large) for mine, large in zip(tiles, over, strict=True)]
             done.append(merged)
             came = sum(len(mine) for picture in tiles for mine in picture) + sum(map(len, over))
-            words.append(f"{counted(sum(map(len, merged)), 'object')} of {came} boxes in {counted(len(detected_tiles(plan)), 'tile')}")
+            words.append(f"{counted(sum(map(len, merged)), 'object')} of {came} boxes in {counted(len(plan), 'tile')}")
         ui = {"text": words, NOTE_KEY: ["\n".join(words)]}
         return io.NodeOutput(done, [sum(map(len, merged)) for merged in done], ui=ui)
 
@@ -237,7 +237,7 @@ def _said(merged: MergedMasks, plan: TileLayout, prior: bool) -> str:
 
 def _of_layouts(items: Sequence[Any], plans: Sequence[TileLayout], name: str) -> list[list[Any]]:
     """The items of each layout, in order."""
-    counts = [len(detected_tiles(plan)) for plan in plans]
+    counts = [len(plan) for plan in plans]
     if len(plans) == 1:
         return [list(items)]
     if len(items) != sum(counts):

@@ -11,7 +11,7 @@ import torch
 from ..layout.grid_layout import GridLayout
 from ..layout.mosaic import Mosaic
 from ..layout.placement import read_scale
-from ..layout.reference import same_shape
+from ..layout.reference import check_scene
 from ..layout.region_layout import RegionLayout
 from ..layout.tile_layout import TileLayout
 from ..pixels.picture import check_finite, check_mask, in_channels, outside
@@ -132,23 +132,18 @@ def _canvas(base: torch.Tensor, layout: TileLayout, tiles: Sequence[torch.Tensor
     return base.to(device or base.device, copy=True).contiguous()
 
 
-def _fitted_base(base: torch.Tensor, layout: TileLayout, batch: int, scale: float) -> torch.Tensor:
-    """The base as float32 [batch, H, W, C], or ValueError."""
+def _fitted_base(base: torch.Tensor, layout: TileLayout, batch: int, scale: float, finite: bool = True) -> torch.Tensor:
+    """The base as float32 [batch, H, W, C], or ValueError; not `finite` where NaN was looked for before."""
     height, width = base.shape[1:3]
-    if not same_shape((height, width), layout.canvas):
-        raise ValueError(
-            f"base is {width} x {height} and the layout was planned for {layout.canvas[1]} x {layout.canvas[0]}, which is another shape: "
-            "connect the whole picture that the tiles were cut from, at any size"
-        )
+    check_scene(base, layout, "base", batch)
     wanted = [max(1, round(side * read_scale(scale))) for side in layout.canvas] if scale else [height, width]
     if wanted != [height, width]:
         raise ValueError(
             f"scale {scale:g} makes the picture {wanted[1]} x {wanted[0]} and base is {width} x {height}: set scale to 0 to take the "
             "base's size, or resize the base"
         )
-    if base.shape[0] not in (1, batch):
-        raise ValueError(f"base has a batch of {base.shape[0]} and the tiles one of {batch}: connect one picture, or one for each")
-    check_finite(base, "base")
+    if finite:
+        check_finite(base, "base")
     return base.detach().float().expand(batch, -1, -1, -1)
 
 
@@ -158,7 +153,8 @@ def _under(
     """Give the base back outside of the mask, in place; what a person should know."""
     if mask is None:
         return ["base is not seen: all tiles are here and no mask limits them"] if whole and base is not None else []
-    below = _fitted_base(base, layout, image.shape[0], 0)
+    # Where not all tiles are of a whole grid, the canvas they were painted on was made of this base.
+    below = _fitted_base(base, layout, image.shape[0], 0, finite=whole)
     if below.shape[1:] != image.shape[1:]:
         what = "bring base to their size" if below.shape[1:3] != image.shape[1:3] else "bring both to the same channels"
         raise ValueError(
@@ -177,13 +173,7 @@ def _fitted_mask(mask: torch.Tensor, layout: TileLayout, shape: tuple[int, int, 
     """The mask as float32 [1 or P, H, W] within 0..1, or ValueError."""
     mask = check_mask(mask, "mask")
     batch, *size = shape
-    if not same_shape(tuple(mask.shape[1:]), layout.canvas):
-        raise ValueError(
-            f"mask is {mask.shape[2]} x {mask.shape[1]} and the layout was planned for {layout.canvas[1]} x {layout.canvas[0]}, which is "
-            "another shape: connect a mask of the whole picture, at any size"
-        )
-    if mask.shape[0] not in (1, batch):
-        raise ValueError(f"mask has a batch of {mask.shape[0]} and the tiles one of {batch}: connect one mask, or one for each picture")
+    check_scene(mask, layout, "mask", batch)
     beyond = outside(mask[..., None])
     if beyond is not None:
         raise ValueError(f"mask has values outside of 0 to 1: {beyond}; a mask is 0 to 1")

@@ -13,18 +13,12 @@ from typing import Any
 
 import torch
 
-from ..layout.grid import Rect
 from ..layout.tile_layout import TileLayout
 from .boxes import Detection, detections_of_picture, detections_of_tile
 from .joining import join_cut
 
 IOS, IOU = MATCHES = ("IOS", "IoU")
 MERGE, SUPPRESS = MERGE_METHODS = ("merge", "suppress")
-
-
-def detected_tiles(layout: TileLayout) -> tuple[Rect, ...]:
-    """The places of the tiles that are here, in order."""
-    return layout.tiles if layout.present is None else tuple(layout.tiles[index] for index in layout.present)
 
 
 def check_merge_settings(match: str, threshold: float, method: str, min_score: float, scale: float) -> None:
@@ -71,7 +65,7 @@ def merge_detections(
         ValueError: for settings, boxes or a layout that do not fit.
     """
     check_merge_settings(match, threshold, method, min_score, scale)
-    tiles = detected_tiles(layout)
+    tiles = layout.here
     if any(layout.wrap):
         raise ValueError("the layout wraps around, and a box cannot reach over the border of a picture: split with wrap set to none")
     if len(boxes) != len(tiles):

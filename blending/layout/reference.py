@@ -102,19 +102,27 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return low <= most * (1 + _ASPECT_TOLERANCE) and least <= high * (1 + _ASPECT_TOLERANCE)
 
 
-def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
-    """Raise ValueError unless `pixels` [B, H, W, ...] can be the scene of `layout`: of its shape, and one picture or one for each."""
+def check_shape(pixels: torch.Tensor, layout: TileLayout, name: str) -> None:
+    """Raise ValueError unless `pixels` [B, H, W, ...] can show the whole canvas of `layout`, at any size."""
     height, width = pixels.shape[1:3]
     planned = layout.canvas
     if not same_shape((height, width), planned):
         raise ValueError(
             f"{name} is {width} x {height} and the layout was planned for {planned[1]} x {planned[0]}, which is another shape: "
-            f"connect the whole picture that was split, at any size"
+            "connect one of the whole picture that was split, at any size"
         )
-    if pixels.shape[0] not in (1, layout.batch):
+
+
+def check_scene(pixels: torch.Tensor, layout: TileLayout, name: str, batch: int | None = None) -> None:
+    """Raise ValueError unless `pixels` [B, H, W, ...] can be the scene of `layout`: of its shape, and one picture or one for each.
+
+    `batch` is how many pictures the tiles have, where that is not the layout's own count.
+    """
+    check_shape(pixels, layout, name)
+    batch = layout.batch if batch is None else batch
+    if pixels.shape[0] not in (1, batch):
         raise ValueError(
-            f"{name} has a batch of {pixels.shape[0]} and the tiles one of {layout.batch}: "
-            "connect one picture, or one for each of the batch"
+            f"{name} has a batch of {pixels.shape[0]} and the tiles one of {batch}: connect one, or one for each picture of the batch"
         )
 
 

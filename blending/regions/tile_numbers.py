@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..layout.reference import same_shape
+from ..layout.reference import check_shape
 from ..layout.tile_layout import TileLayout
 from ..pixels.picture import check_mask
 
@@ -81,12 +81,8 @@ def touched(layout: TileLayout, mask: torch.Tensor) -> set[int]:
         ValueError: for a mask of other proportions.
     """
     mask = check_mask(mask)
+    check_shape(mask, layout, "mask")
     height, width = mask.shape[1:]
-    if not same_shape((height, width), layout.canvas):
-        raise ValueError(
-            f"mask is {width} x {height} and the layout was planned for {layout.canvas[1]} x {layout.canvas[0]}, which is another shape: "
-            "connect a mask of the whole picture, at any size"
-        )
     lit = (mask > 0).any(0)
     fy, fx = height / layout.canvas[0], width / layout.canvas[1]
     found = set()
