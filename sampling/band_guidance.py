@@ -15,13 +15,12 @@ import torch
 
 from ..blending.frequency.band_guidance import guide_bands
 from ..blending.frequency.wavelet_packages import WAVELETS, check_levels, filter_bank, wavelet_library
-from .patch_order import BANDS, put_wrapper, take_off
+from .patch_order import AFTER_GUIDANCE, BANDS, put_wrapper, take_from_guidance, take_off
 from .run_memory import memory_of, with_memory
 from .sampling_range import SamplingRange
 from .tile_place import is_alone, wrap_of
 
 GUIDANCE, ASKED = "tilework_band_guidance", "tilework_band_guidance_asked"
-AFTER = "sampler_post_cfg_function"
 MOST = 100.0
 EVER = SamplingRange()
 NO_NEGATIVE = (
@@ -69,18 +68,17 @@ def guided_by_bands(model: Any, guidance: BandWeights) -> Any:
     from comfy.patcher_extension import WrappersMP
 
     patched = model.clone()
-    others = [one for one in patched.model_options.get(AFTER, []) if one is not _after_guidance]
+    take_from_guidance(patched, _after_guidance)
     if guidance.where.empty:
         patched.model_options.pop(GUIDANCE, None)
-        if AFTER in patched.model_options:
-            patched.model_options[AFTER] = others
         take_off(patched, BANDS)
         return patched
     filter_bank(guidance.wavelet)
     wavelet_library("ptwt")
     with_memory(patched)
     patched.model_options[GUIDANCE] = guidance
-    patched.model_options[AFTER] = [_after_guidance, *others]
+    # First of all, other packs' too.
+    patched.model_options[AFTER_GUIDANCE] = [_after_guidance, *patched.model_options.get(AFTER_GUIDANCE, [])]
     put_wrapper(patched, WrappersMP.PREDICT_NOISE, BANDS, _predict_noise)
     return patched
 
