@@ -27,18 +27,20 @@ def waves(rects: Sequence[Rect], canvas: tuple[int, int], most: int = 1) -> Iter
     """
     spans = [tuple(_span(rect[axis], rect[axis + 2], canvas[axis]) for axis in (0, 1)) for rect in rects]
     waits_for = [{i for i in range(j) if all(map(_meet, spans[i], spans[j]))} for j in range(len(rects))]
-    left = list(range(len(rects)))
-    unfinished = set(left)
-    while left:
-        group = []
-        for one in left:
-            if len(group) == most:
-                break
-            if not waits_for[one] & unfinished:
-                group.append(one)
+    if most == 1:
+        yield from ([one] for one in range(len(rects)))
+        return
+    # Tiles in the longest chain of those that wait for one another, from this one on: long chains begin first.
+    chain = [1] * len(rects)
+    for one in reversed(range(len(rects))):
+        for before in waits_for[one]:
+            chain[before] = max(chain[before], chain[one] + 1)
+    unfinished = set(range(len(rects)))
+    while unfinished:
+        ready = [one for one in unfinished if not waits_for[one] & unfinished]
+        group = sorted(sorted(ready, key=lambda one: (-chain[one], one))[:most])
         yield group
         unfinished.difference_update(group)
-        left = [one for one in left if one in unfinished]
 
 
 def _span(start: int, length: int, size: int) -> tuple[int, int]:
