@@ -13,6 +13,13 @@ def check_cancelled() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def is_cancel(error: BaseException) -> bool:
+    """Whether an exception is the host's own for a run that the user has cancelled."""
+    import comfy.model_management
+
+    return isinstance(error, comfy.model_management.InterruptProcessingException)
+
+
 class Watch:
     """For work that tells how many steps are done, and of how many: (done, total). Stops it where the user has cancelled.
 

@@ -44,6 +44,11 @@ class LastCall:
         self._before: list[Any] = []
         self._maps: dict[int, torch.Tensor] = {}
 
+    @property
+    def variables(self) -> list[str]:
+        """The patches that share a variable with the sampler, by their names."""
+        return [patch for _, _, patch in self._shared]
+
     def begin(self) -> None:
         """A prediction of the canvas begins."""
         self._before = [_content(cell) for cell, _, _ in self._shared]

@@ -6,6 +6,9 @@ born when a sampler starts, travels in that run's own model options, and dies wi
 
 from __future__ import annotations
 
+import copy
+import logging
+import threading
 from typing import Any
 
 import torch
@@ -46,6 +49,8 @@ class CanvasTiles:
         self.trim = settings.trim // unit
         # Of the last step, by device: a model on several cards is asked on each.
         self._views: dict[torch.device, tuple[tuple[int, int] | None, list[RectView]]] = {}
+        # The cropper knows one tile at a time, and with several cards several are at work.
+        self.cropping = threading.Lock()
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -82,7 +87,8 @@ class SamplingRun:
 
     Attributes:
         settings, seed, noise: as given.
-        batches: how many tiles run at once.
+        batches: how many tiles run at once on the device where the latent is.
+        stop: set where a device has failed, so that the others end as well.
         alone: the tile that is sampled by itself just now (order sequential), else None.
         cells: (height, width) of the whole canvas.
     """
@@ -90,11 +96,13 @@ class SamplingRun:
     def __init__(self, settings: TileSettings, seed: int | None = None, noise: torch.Tensor | None = None) -> None:
         self.settings, self.seed, self.noise = settings, seed or 0, noise
         self.batches = TileBatches(settings.tile_batch)
+        self.stop = threading.Event()
         self.alone: RectView | None = None
         self.cells: tuple[int, int] | None = None if noise is None else tuple(noise.shape[-2:])
         self._canvases: dict[tuple[int, ...], CanvasTiles] = {}
         self._last_call: LastCall | None = None
-        self._warned = False
+        self._elsewhere: dict[torch.device, TileBatches] = {}
+        self._said: set[str] = set()
 
     def canvas(self, model: Any, shape: tuple[int, ...]) -> CanvasTiles:
         """The tiles of a canvas of this shape. Context windows along a picture side hand on parts of the canvas: each is one."""
@@ -115,10 +123,26 @@ class SamplingRun:
             return False
         if heeds_positions(model):
             return True
-        if not self._warned:
+        if "positions" not in self._said:
+            self._said.add("positions")
             warn_unheeded(model)
-            self._warned = True
         return False
+
+    def batches_elsewhere(self, device: torch.device) -> TileBatches:
+        """How many tiles run at once on another device, which holds a copy of the model."""
+        return self._elsewhere.setdefault(device, TileBatches(self.settings.tile_batch))
+
+    def for_tile(self, view: RectView) -> SamplingRun:
+        """This run, as the sampler of a tile that is sampled by itself knows it. Several tiles may be at work at the same time."""
+        mine = copy.copy(self)
+        mine.alone = view
+        return mine
+
+    def say(self, words: str) -> None:
+        """Say something in the log, once in a run."""
+        if words not in self._said:
+            self._said.add(words)
+            logging.info("Tilework: %s", words)
 
     def end(self) -> None:
         """Let go of everything, also where somebody still holds the run."""

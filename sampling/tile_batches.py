@@ -90,7 +90,7 @@ class TileBatches:
 
         rows = pictures.shape[0] // len(views)
         parts: list[Answers] = []
-        first, count = 0, len(views)
+        first, count = 0, min(len(views), self.limit or len(views))
         while first < len(views):
             chunk = views[first : first + count]
             try:

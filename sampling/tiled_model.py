@@ -20,13 +20,15 @@ from ..host.progress import check_cancelled
 from .conditions.patch_contents import search
 from .conditions.patches import tile_patches
 from .conditions.tile_prompts import with_frames
+from .device_groups import TILE_DEVICE, DeviceGroups, TileDevice, check_stopped, device_groups, without_clones
+from .one_device import keeps_samplers_together, keeps_tiles_together
 from .patch_order import TILES, put_wrapper
 from .positions import at_place
 from .run_state import CanvasTiles, SamplingRun, step_of
 from .sequential import sample_tiles
 from .settings import TileSettings
 from .step_caches import check_caches
-from .tile_batches import join
+from .tile_batches import TileBatches, join
 from .tile_identities import told_apart
 from .tile_place import PLACE, RUN, WHOLE, TilePlace
 from .wrap_around import across_the_border, check_wrapping, without_seamless
@@ -109,11 +111,28 @@ def _sampler_sample(
     if tiles is None or tiles.covered_by_one:
         return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
-    def sample(view, args, told, part_noise, part_latent, mask):
-        args = {**args, "model_options": tiles.cropper.patches.cut(args["model_options"], view.rect, sampler=True)}
-        return executor(guider, sigmas, args, told, part_noise, part_latent, mask, disable_pbar)
+    groups = _groups_of_samplers(run, guider, extra_args["model_options"])
 
-    return sample_tiles(run, tiles, sample, extra_args, callback, noise, latent_image, denoise_mask, len(sigmas) - 1)
+    def sample(view, device, args, told, part_noise, part_latent, mask):
+        options = {**tiles.cropper.patches.cut(args["model_options"], view.rect, sampler=True), RUN: run.for_tile(view)}
+        if groups is not None:
+            options = {**without_clones(options), TILE_DEVICE: TileDevice(groups, device)}
+        return executor(guider, sigmas, {**args, "model_options": options}, told, part_noise, part_latent, mask, disable_pbar)
+
+    return sample_tiles(run, tiles, sample, extra_args, callback, noise, latent_image, denoise_mask, len(sigmas) - 1, groups)
+
+
+def _groups_of_samplers(run: SamplingRun, guider: Any, options: dict[str, Any]) -> DeviceGroups | None:
+    """The devices whose tiles are sampled at the same time; None where one tile is sampled after the other."""
+    groups = device_groups(guider.inner_model, options)
+    return groups if groups is None or not _stays(run, keeps_samplers_together(groups, guider, options)) else None
+
+
+def _stays(run: SamplingRun, why: str) -> bool:
+    """Whether the tiles stay on one device; says why in the log, once in a run."""
+    if why:
+        run.say(f"the tiles stay on one device, and ComfyUI spreads the conditions of each as without tiles: {why}")
+    return bool(why)
 
 
 def _calc_cond_batch(settings, executor, model, conds, x_in, timestep, model_options):
@@ -159,6 +178,10 @@ class Step:
         self.model, self.conds, self.timestep, self.model_options, self.turn = model, conds, timestep, model_options, turn
         self.moves = run.moves_positions(model)
         self.patches = tiles.cropper.patches
+        # Where tiles are sampled by themselves, this one's device; else the devices that the tiles of this step are spread over.
+        self.device: TileDevice | None = model_options.get(TILE_DEVICE)
+        self.groups: DeviceGroups | None = None
+        self.given: dict[torch.device, int] = {}
         # A batch has one shift of positions and one set of patches for all that is in it.
         self.apart = self.moves or self.patches.cuts(model_options)
         # Pictures per tile.
@@ -167,48 +190,84 @@ class Step:
     def predict_canvas(self, x: torch.Tensor) -> list[torch.Tensor | None]:
         """What the model says of the whole canvas [B, C, ..., h, w], one answer per list of conditions."""
         self.last_call = self.run.last_call(self.model_options)
+        self.groups = self._spread_over()
         views = self.start(x)
         self.last_call.begin()
-        fused = fuse(self.predict, x, views, self.run.batches.even)
+        fused = fuse(self.predict, x, views, self._at_once)
         self.last_call.end(x, views)
         return fused
+
+    def _spread_over(self) -> DeviceGroups | None:
+        """The devices that share this step's tiles; None where they stay on one."""
+        groups = device_groups(self.model, self.model_options)
+        if groups is None or _stays(self.run, keeps_tiles_together(groups, self.model_options, self.conds, self.last_call)):
+            return None
+        self.run.say(f"the tiles are spread over {len(groups.models)} devices: {', '.join(map(str, groups.models))}")
+        groups.prepare(self.conds, self.timestep, self.model_options)
+        return groups
+
+    def _batches(self, device: torch.device | None = None) -> TileBatches:
+        return self.run.batches if self.groups is None or device == self.groups.home else self.run.batches_elsewhere(device)
+
+    def _at_once(self, left: int) -> int:
+        """How many of the tiles that are left go next, over all devices: as many as may, spread evenly over the calls."""
+        if self.groups is None:
+            return self.run.batches.even(left)
+        together = sum(self._batches(device).limit or 1 for device in self.groups.models)
+        return -(-left // -(-left // together))
 
     def start(self, x: torch.Tensor) -> list[RectView]:
         """This step's tiles, and how many of them run together."""
         views = self.tiles.views(step_of(self.timestep, self.model_options), x.device)
-        self.run.batches.estimate(
-            self.model,
-            lambda: self.tiles.cropper.crop(self.conds, views[0].rect),
-            (*x.shape[:-2], *views[0].shape),
-            len(views),
-            x.device,
-        )
+        for device, model in [(x.device, self.model)] if self.groups is None else self.groups.models.items():
+            self._batches(device).estimate(model, lambda: self._cropped(views[0]), (*x.shape[:-2], *views[0].shape), len(views), device)
         return views
+
+    def _cropped(self, view: RectView) -> list:
+        with self.tiles.cropping:
+            return self.tiles.cropper.crop(self.conds, view.rect)
 
     def predict_alone(self, picture: torch.Tensor, view: RectView) -> list[torch.Tensor | None]:
         """What the model says of a tile that is sampled by itself; `picture` is the tile already."""
         # The sampler has been given the tile's own patches already.
-        return self._ask(picture, self.tiles.cropper.crop(self.conds, view.rect), [view], self.model_options)
+        return self._ask(picture, self._cropped(view), [view], self.model_options)
 
     def predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
         """What the model says of several tiles."""
-        return self.run.batches.run(self._predict, pictures, views)
+        if self.groups is None:
+            return self.run.batches.run(self._predict, pictures, views)
+        jobs, first = {}, 0
+        for device, count in self.groups.deal(len(views), self.given).items():
+            if count:
+                part = pictures[first * self.rows : (first + count) * self.rows]
+                predict = partial(self._predict, on=TileDevice(self.groups, device))
+                jobs[device] = partial(self._batches(device).run, predict, part, views[first : first + count])
+                first += count
+        return join(list(self.groups.run(jobs, self.run.stop).values()))
 
-    def _predict(self, pictures: torch.Tensor, views: Sequence[RectView]) -> list[torch.Tensor | None]:
-        per_tile = [self.tiles.cropper.crop(self.conds, view.rect) for view in views]
-        joined = per_tile[0] if len(views) == 1 else None if self.apart else self.tiles.cropper.stack(per_tile, self.rows)
+    def _predict(self, pictures: torch.Tensor, views: Sequence[RectView], on: TileDevice | None = None) -> list[torch.Tensor | None]:
+        with self.tiles.cropping:
+            per_tile = [self.tiles.cropper.crop(self.conds, view.rect) for view in views]
+            joined = per_tile[0] if len(views) == 1 else None if self.apart else self.tiles.cropper.stack(per_tile, self.rows)
         if joined is not None:
-            return self._ask_noted(pictures, joined, views)
+            return self._ask_noted(pictures, joined, views, on)
         alone = pictures.split(self.rows)
-        return join([self._ask_noted(picture, conds, [view]) for picture, conds, view in zip(alone, per_tile, views, strict=True)])
+        return join([self._ask_noted(picture, conds, [view], on) for picture, conds, view in zip(alone, per_tile, views, strict=True)])
 
-    def _ask_noted(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView]) -> list[torch.Tensor | None]:
-        prediction = self._ask(pictures, conds, views, self.patches.cut(self.model_options, views[0].rect))
+    def _ask_noted(
+        self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], on: TileDevice | None
+    ) -> list[torch.Tensor | None]:
+        prediction = self._ask(pictures, conds, views, self.patches.cut(self.model_options, views[0].rect), on)
         self.last_call.note(views, self.rows)
         return prediction
 
-    def _ask(self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict) -> list[torch.Tensor | None]:
+    def _ask(
+        self, pictures: torch.Tensor, conds: list, views: Sequence[RectView], options: dict, on: TileDevice | None = None
+    ) -> list[torch.Tensor | None]:
+        on = on or self.device
         check_cancelled()
+        if on is not None:
+            check_stopped(self.run.stop)
         rects = [view.rect for view in views]
         conds = told_apart(conds, rects, self.turn)
         place = TilePlace(tuple(rects), tuple(self.tiles.cropper.canvas[-2:]), tuple(view.index for view in views), len(self.tiles.layout))
@@ -218,5 +277,8 @@ class Step:
         times = self.timestep
         if times.ndim and times.shape[0] != pictures.shape[0]:
             times = times.repeat(pictures.shape[0] // times.shape[0], *[1] * (times.ndim - 1))
-        prediction = self.executor(self.model, conds, pictures, times, options)
+        if on is None:
+            prediction = self.executor(self.model, conds, pictures, times, options)
+        else:
+            prediction = on.groups.ask(on.device, self.executor, conds, pictures, times, options)
         return [None if cond is None else part for cond, part in zip(conds, prediction, strict=True)]
