@@ -7,8 +7,10 @@ from tilework.tests.pack import models
 from ..host.recording import relative
 from .test_crop_runs import sample
 from .test_patches_together import (
+    BandGuidance,
     CanvasGuide,
     DilatedViews,
+    FrequencyGuidance,
     PatchShift,
     RecordRun,
     SyncTiles,
@@ -16,6 +18,7 @@ from .test_patches_together import (
     TiledAttention,
     TileLayout,
     TileSettings,
+    WaveletEdit,
     node,
     noise,
     tiled,
@@ -44,6 +47,9 @@ def patches(channels, trajectory=None):
         "sync": node(SyncTiles, end=1.0),
         "context": node(TileContext, strength=0.5, end=1.0),
         "patch shift": node(PatchShift),
+        "held bands": node(FrequencyGuidance, reference=small, operator="averaged"),
+        "guidance by bands": node(BandGuidance),
+        "wavelet edit": node(WaveletEdit, source={"samples": noise(1, channels, 32, 56, seed=8)}),
     }
 
 
@@ -81,7 +87,14 @@ def recorded(model, channels):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("unet", "skip residual"), ("unet", "dilated views"), ("unet", "sync"), *(("dit", name) for name in patches(4))]
+    ("kind", "name"),
+    [
+        ("unet", "skip residual"),
+        ("unet", "dilated views"),
+        ("unet", "sync"),
+        ("unet", "wavelet edit"),
+        *(("dit", name) for name in patches(4)),
+    ],
 )
 def test_a_lora_counts_in_tiles_and_in_what_the_patch_asks_of_the_model(kind, name):
     make, channels = KINDS[kind]
