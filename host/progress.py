@@ -102,3 +102,28 @@ def watched(tiles: Iterable[Any], total: int) -> Iterator[Any]:
         check_cancelled()
         yield tile
         step(1)
+
+
+def tell_maker(node_id: str, done: int, total: int) -> None:
+    """Show at the node that has put `node_id` into the graph that `done` of `total` steps are done; stops where the user has cancelled.
+
+    What has finished of what it has put there is forgotten: the host repeats the progress of every node in every message, which
+    for a thousand tiles would be gigabytes.
+    """
+    import comfy.utils
+    from comfy_execution.progress import NodeState, get_progress_state
+
+    check_cancelled()
+    state = get_progress_state()
+    maker = state.dynprompt.get_parent_node_id(node_id)
+    for one in [one for one, entry in state.nodes.items() if entry["state"] == NodeState.Finished]:
+        if state.dynprompt.get_parent_node_id(one) == maker:
+            del state.nodes[one]
+    comfy.utils.ProgressBar(total, maker).update_absolute(done, total)
+
+
+def is_waiting(node_id: str) -> None:
+    """A node that only waits for its inputs is not shown as one that runs."""
+    from comfy_execution.progress import get_progress_state
+
+    get_progress_state().nodes.pop(node_id, None)

@@ -17,6 +17,7 @@ from .guidance import BandGuidance
 from .hold_bands import FrequencyGuidance
 from .inspect import SeamCheck
 from .inversion import PictureToNoise
+from .keep_tiles import JoinTiles, KeepOneTile, KeepTiles, TakeFromList
 from .measure import MeasureReceptiveField, TileSize
 from .prompts import TilePrompts
 from .refine import FewStepRefine, MatchLatents, ShiftSigmas
@@ -84,6 +85,10 @@ class Tilework(ComfyExtension):
             TransferRetouch,
             DetailMap,
             FrequencyGuidance,
+            KeepTiles,
+            TakeFromList,
+            KeepOneTile,
+            JoinTiles,
         ]
 
 

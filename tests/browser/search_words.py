@@ -133,6 +133,8 @@ WORDS = {
     "frequency guidance": "Hold Bands to Reference",
     "low frequency lock": "Hold Bands to Reference",
     "data consistency": "Hold Bands to Reference",
+    "resume tiles": "Keep Tiles",
+    "tile cache": "Keep Tiles",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -26,6 +26,7 @@ from .detected import detected
 from .fidelity import fidelity
 from .held_bands import held_bands
 from .inversion import inversion
+from .kept_tiles import kept_tiles
 from .models import budget, decoder_and_encoder, materials, reach, upscaled
 from .regions import regions
 from .retouch import bands_and_retouch
@@ -193,6 +194,7 @@ def main() -> int:
         bands_and_retouch,
         detail,
         held_bands,
+        kept_tiles,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

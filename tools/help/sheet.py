@@ -31,8 +31,8 @@ def panel(pixels: torch.Tensor) -> Image.Image:
     return image.resize((PANEL, round(image.height * PANEL / image.width)), way)
 
 
-def write(folder: Path, name: str, panels: Panels) -> None:
-    """Put panels below one another, each under its caption, small enough for a page."""
+def write(folder: Path, name: str, panels: Panels, limit: int = LIMIT) -> None:
+    """Put panels below one another, each under its caption, in fewer bytes than `limit` if JPEG can."""
     pictures = [(title, panel(pixels)) for title, pixels in panels]
     sheet = Image.new("RGB", (PANEL + 2 * MARGIN, sum(CAPTION + picture.height for _, picture in pictures) + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
@@ -45,7 +45,7 @@ def write(folder: Path, name: str, panels: Panels) -> None:
     path = folder / f"{name}.jpg"
     for quality in (88, 82, 75, 66, 55, 45):
         sheet.save(path, quality=quality, subsampling=0, optimize=True)
-        if path.stat().st_size < LIMIT:
+        if path.stat().st_size < limit:
             break
     say(f"  {path.name:36} {sheet.width} x {sheet.height}, {path.stat().st_size / 1000:.0f} kB, quality {quality}")
 

@@ -25,6 +25,7 @@ from .detected import detect_and_segment
 from .fidelity import nothing_invented
 from .held_bands import held_light
 from .inversion import there_and_back
+from .kept_tiles import stopped_and_finished
 from .models import CELL, field_of, materials, spandrels
 from .pages import drifted
 from .retouch import spots_gone
@@ -262,6 +263,12 @@ def gate(photo: torch.Tensor) -> Image.Image:
     )
 
 
+def stopped(photo: torch.Tensor) -> Image.Image:
+    """The tiles of a run that was stopped: those that are done, and those that are missing."""
+    first, _ = stopped_and_finished(photo, 5)
+    return captioned(picture(first).resize((HALF, HALF), Image.Resampling.LANCZOS), "stopped here: go on here", 24)
+
+
 def main() -> int:
     """Make all of them; the exit status."""
     folder, photo, upscaler = materials(FOLDER)
@@ -291,6 +298,7 @@ def main() -> int:
         "29 Frequency separation and retouch": retouched(photo),
         "30 Repaint texture, leave flat parts alone": gate(photo),
         "32 Repaint the texture, keep the light": held_to_a_reference(photo),
+        "35 Go on where a run stopped": stopped(photo),
     }
     for name, drawn in made.items():
         file = folder / f"{name}.jpg"

@@ -1,0 +1,290 @@
+"""Finished tiles as files, from which ComfyUI's cache is filled again after a crash or the next start.
+
+They lie in `__tilework/kept_tiles` of ComfyUI's user folder, which its web server gives to nobody: one .npy file per tile, written
+under another name first, so that there is no half of one. All of them together take `MOST_BYTES` at most, and leave `LEAST_FREE`
+of the disk alone; for a new one those go that were not used for the longest time, but none that this run has used. What nobody
+used for `UNUSED_DAYS` goes when the next run begins. Any of them can be deleted at any time: it is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+GIGABYTE = 1 << 30
+MOST_BYTES = 32 * GIGABYTE
+LEAST_FREE = 4 * GIGABYTE
+UNUSED_DAYS = 30
+DAY = 24 * 3600.0
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(r"[0-9a-f]{64}\.npy")
+_HALF = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.part")
+_DTYPES = ("float32", "float16")
+
+
+class TileFiles:
+    """Tiles in the files of one folder.
+
+    Args:
+        folder: made where it is missing.
+        most_bytes: what they may take together.
+        least_free: how many bytes of the disk are left alone.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES, least_free: int = LEAST_FREE) -> None:
+        self.folder, self.most_bytes, self.least_free = Path(folder), most_bytes, least_free
+        self.used: set[str] = set()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_writable()
+        self._throw_away_what_nobody_used()
+
+    def read(self, key: str) -> torch.Tensor | None:
+        """The tile of a key (64 hexadecimal digits), float32 or float16 [B, H, W, C]; None where there is none."""
+        import torch
+
+        path = self._path(key)
+        try:
+            array = np.load(path, allow_pickle=False)
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            logging.warning("Tilework: the kept tile %s cannot be read (%s), and is made anew", path, error)
+            _remove(path)
+            return None
+        if str(array.dtype) not in _DTYPES or array.ndim != 4 or 0 in array.shape:
+            logging.warning("Tilework: %s is no tile, and is made anew", path)
+            _remove(path)
+            return None
+        self.used.add(path.name)
+        return torch.from_numpy(array)
+
+    def write(self, key: str, tile: torch.Tensor) -> bool:
+        """Keep the tile of a key; whether there was room for it.
+
+        Raises:
+            ValueError: the tile is not float32 or float16 [B, H, W, C].
+            OSError: the disk refused it.
+        """
+        path = self._path(key)
+        array = tile.detach().cpu().contiguous().numpy() if tile.is_floating_point() and tile.element_size() <= 4 else None
+        if array is None or str(array.dtype) not in _DTYPES or array.ndim != 4:
+            raise ValueError(f"a tile is {tile.dtype} of shape {tuple(tile.shape)}: expected float32 [batch, height, width, channels]")
+        if not self._make_room(array.nbytes):
+            return False
+        half = self.folder / f"{key}.{uuid.uuid4().hex}.part"
+        try:
+            with half.open("xb") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+        self.used.add(path.name)
+        return True
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a tile: expected 64 hexadecimal digits")
+        return self.folder / f"{key}.npy"
+
+    def _check_writable(self) -> None:
+        probe = self.folder / f"{'0' * 64}.{uuid.uuid4().hex}.part"
+        with probe.open("xb"):
+            pass
+        probe.unlink()
+
+    def _files(self, pattern: re.Pattern[str]) -> list[os.DirEntry]:
+        with os.scandir(self.folder) as entries:
+            return [entry for entry in entries if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
+
+    def _throw_away_what_nobody_used(self) -> None:
+        now = time.time()
+        for pattern, days in ((_FILE, UNUSED_DAYS), (_HALF, 1)):
+            for entry in self._files(pattern):
+                if _changed(entry) < now - days * DAY:
+                    _remove(Path(entry.path))
+
+    def _make_room(self, size: int) -> bool:
+        entries = sorted(self._files(_FILE), key=_changed)
+        total = sum(_bytes(entry) for entry in entries)
+        free = shutil.disk_usage(self.folder).free
+        older = [entry for entry in entries if entry.name not in self.used]
+        while total + size > self.most_bytes or free - size < self.least_free:
+            if not older:
+                return False
+            oldest = older.pop(0)
+            freed = _bytes(oldest)
+            _remove(Path(oldest.path))
+            total, free = total - freed, free + freed
+        return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logging.warning("Tilework: %s cannot be removed (%s)", path, error)
+
+
+def _changed(entry: os.DirEntry) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except OSError:  # another ComfyUI has removed it
+        return 0.0
+
+
+def _bytes(entry: os.DirEntry) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
+def kept_folder() -> Path:
+    """Where the files lie."""
+    import folder_paths
+
+    return Path(folder_paths.get_system_user_directory("tilework")) / "kept_tiles"
+
+
+class _Run:
+    """What one run of a workflow keeps on disk."""
+
+    def __init__(self, files: TileFiles) -> None:
+        self.files = files
+        # Node id -> the key that ComfyUI has for it.
+        self.keys: dict[str, str] = {}
+        self.said: set[str] = set()
+
+    def say_once(self, words: str) -> None:
+        if words not in self.said:
+            self.said.add(words)
+            logging.warning("Tilework: %s", words)
+
+
+_run: _Run | None = None
+_provider: Any = None
+
+
+def keep_on_disk(class_type: str) -> None:
+    """For the rest of this run: what nodes of this class give is looked up on disk, and `put` writes it there.
+
+    Raises:
+        ValueError: ComfyUI was started with a cache that asks nobody, or the folder cannot be written to.
+    """
+    global _run, _provider
+    check_host_asks()
+    if _provider is not None:
+        return
+    folder = kept_folder()
+    try:
+        files = TileFiles(folder)
+    except OSError as error:
+        raise ValueError(f"tiles cannot be kept in {folder} ({error}): mend that, or set keep to while ComfyUI runs") from error
+    from comfy_execution.cache_provider import register_cache_provider
+
+    _run, _provider = _Run(files), _make_provider(class_type)
+    register_cache_provider(_provider)
+
+
+def check_host_asks() -> None:
+    """Raise ValueError where ComfyUI's cache asks nobody for what it has not."""
+    from comfy.cli_args import args
+
+    for name in ("classic", "none"):
+        if getattr(args, f"cache_{name}", False):
+            raise ValueError(
+                f"ComfyUI was started with --cache-{name} (--high-ram implies --cache-classic), and this cache looks nothing up on disk: "
+                "start it without, or set keep to while ComfyUI runs"
+            )
+
+
+def check_host_keeps(entries: int) -> None:
+    """Raise ValueError where ComfyUI's cache does not keep so many results from one run to the next."""
+    from comfy.cli_args import args
+
+    if getattr(args, "cache_none", False):
+        raise ValueError("ComfyUI was started with --cache-none and keeps nothing while it runs: start it without, or take Keep Tiles out")
+    most = getattr(args, "cache_lru", 0)
+    if 0 < most < entries:
+        raise ValueError(
+            f"ComfyUI was started with --cache-lru {most}, and the nodes of all tiles give {entries} results: start it with --cache-lru "
+            f"{entries} or more, or without, or set keep to on disk"
+        )
+
+
+def put(node_id: str, tile: torch.Tensor) -> None:
+    """Write what a node gave, before the next tile is begun. A disk that is full or broken is said in the log; the run goes on."""
+    run = _run
+    if run is None:
+        return
+    key = run.keys.get(node_id)
+    if key is None:
+        run.say_once(
+            "tiles are not kept on disk, because ComfyUI has no key for them: a node before them has an input that cannot be written down"
+        )
+        return
+    try:
+        if not run.files.write(key, tile):
+            run.say_once(
+                f"there is no room for more kept tiles in {run.files.folder}, where they may take {run.files.most_bytes // GIGABYTE} GB, "
+                f"and must leave {run.files.least_free // GIGABYTE} GB of the disk free. The run goes on; further tiles are kept while "
+                "ComfyUI runs"
+            )
+    except (OSError, ValueError) as error:
+        run.say_once(f"a tile could not be kept on disk ({error}); the run goes on")
+
+
+def _forget() -> None:
+    from comfy_execution.cache_provider import unregister_cache_provider
+
+    global _run, _provider
+    if _provider is not None:
+        unregister_cache_provider(_provider)
+    _run = _provider = None
+
+
+def _make_provider(class_type: str) -> Any:
+    """Answers ComfyUI's cache, from now to the end of the prompt."""
+    from comfy_api.latest import Caching
+
+    class KeptTiles(Caching.CacheProvider):
+        def should_cache(self, context: Any, value: Any = None) -> bool:
+            if context.class_type != class_type or _run is None:
+                return False
+            _run.keys[context.node_id] = context.cache_key_hash
+            # What is stored has been written by `put` already: ComfyUI would do it at some later time.
+            return value is None
+
+        async def on_lookup(self, context: Any) -> Any:
+            import comfy.model_management
+
+            tile = None if _run is None else _run.files.read(context.cache_key_hash)
+            if tile is None:
+                return None
+            return Caching.CacheValue(outputs=[[tile.to(comfy.model_management.intermediate_device())]])
+
+        async def on_store(self, context: Any, value: Any) -> None:
+            """Nothing: see `should_cache`."""
+
+        def on_prompt_end(self, prompt_id: str) -> None:
+            _forget()
+
+    return KeptTiles()
