@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ..blending.layout.tile_layout import TileLayout
-from ..host.temp_pictures import saved
+from ..host.temp_pictures import saved, saved_numbers
 from ..pictures.grid import small, with_caption, with_grid
-from .overlay import LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
+from ..pictures.layers import packed, small_copy
+from .overlay import BANDS_KEY, LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,6 +82,42 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
 def ui_value(draw: Callable[[], Image.Image], text: str, note: str) -> dict[str, Any]:
     """A picture and a text as a node's UI value, and what it says in the editor; `draw` makes the picture, which only decorates."""
     return {"images": _listed(_saved(draw())), "text": [text], NOTE_KEY: [note]}
+
+
+@decoration(BANDS_KEY)
+def show_bands(layers: Sequence[torch.Tensor], gains: Sequence[float]) -> dict[str, Any]:
+    """The UI value of a node that sums layers: small copies of them in one file, for a preview that sums them by other gains.
+
+    Args:
+        layers: IMAGE each [B, H, W, C], of one size; of a batch the first is shown, of RGBA the colours.
+        gains: by which they were summed, one for each.
+    """
+    colours = min(layers[0].shape[-1], 3)
+    scales: list[float] = []
+    sides: list[int] = []
+
+    def parts() -> Iterator[bytes]:
+        for layer in layers:
+            copy = small_copy(layer[0, ..., :colours].float().cpu())
+            sides[:] = copy.shape[1], copy.shape[0]
+            numbers, scale = packed(copy)
+            scales.append(scale)
+            yield numbers
+
+    file = saved_numbers(parts(), BANDS_KEY)
+    if file is None:
+        return {BANDS_KEY: []}
+    count, height, width = layers[0].shape[:3]
+    about = {
+        **file,
+        "size": sides,
+        "full_size": [width, height],
+        "channels": colours,
+        "scales": scales,
+        "gains": list(gains),
+        "count": count,
+    }
+    return {BANDS_KEY: [about]}
 
 
 def _saved(picture: Image.Image) -> dict[str, str] | None:

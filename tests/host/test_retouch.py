@@ -1,7 +1,12 @@
 """Frequency Separation, Frequency Join and Transfer Retouch through the real server."""
 
+import urllib.parse
+
+import numpy as np
 import pytest
+from tilework.host import temp_pictures
 from tilework.tests.host.prompts import node, source
+from tilework.tools.server.loopback import get
 from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 
@@ -57,3 +62,25 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt, prompt, words):
     with pytest.raises(HostRunError) as caught:
         run_prompt(prompt)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels", "sent"), [(1, 1), (4, 3)])
+def test_the_browser_gets_layers_that_sum_to_the_result(run_prompt, server, channels, sent):
+    prompt = separated(gains="2, -1, 0.5, 1, 1", batch=2, channels=channels)
+    prompt["5"] = node("PreviewAny", source=["3", 0])
+    ((about,),) = (one["tilework_bands"] for key, one in run_prompt(prompt).items() if key == "3")
+    assert [about[key] for key in ("size", "full_size", "channels", "count", "gains")] == [[90, 70], [90, 70], sent, 2, [2, -1, 0.5, 1, 1]]
+    where = urllib.parse.urlencode({key: about[key] for key in ("filename", "subfolder", "type")})
+    layers = np.frombuffer(get(f"{server.url}/view?{where}"), "<i2").reshape(5, 70, 90, sent)
+    picture = sum(scale * layer.astype(np.float64) for scale, layer in zip(about["scales"], layers, strict=True))
+    assert picture.min() > -1e-3 and picture.max() < 1.001 and picture.std() > 0.2, "all by 1: the picture"
+
+
+def test_old_numbers_go_and_the_newest_stay(tmp_path, monkeypatch):
+    folder_paths = type("folder_paths", (), {"get_temp_directory": staticmethod(lambda: str(tmp_path))})
+    monkeypatch.setitem(__import__("sys").modules, "folder_paths", folder_paths)
+    monkeypatch.setattr(temp_pictures, "MOST_BYTES", 100)
+    names = [temp_pictures.saved_numbers([b"x" * 20, b"y" * 20])["filename"] for _ in range(4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[-2:])
+    large = temp_pictures.saved_numbers([b"z" * 500])["filename"]
+    assert [path.name for path in tmp_path.iterdir()] == [large], "also one that is larger than all may be"
