@@ -10,7 +10,7 @@ import { api } from "../../../scripts/api.js";
 import { AdviceRow, putValue } from "./advice_row.js";
 import { BandView } from "./bands/band_view.js";
 import { GainSliders, SLIDER_STYLE } from "./bands/gain_sliders.js";
-import { readGains, resized, withGain } from "./bands/gains.js";
+import { MOST_LAYERS, readGains, resized, withGain } from "./bands/gains.js";
 import { isSound, loadLayers } from "./bands/layers.js";
 import { addStyle, attach, button, commit, element, keyOf, NodePane, say } from "./node_pane.js";
 import { errorOf } from "./run_errors.js";
@@ -18,6 +18,7 @@ import { originKey, originOf, UNKNOWN, valueOf } from "./sources.js";
 import { wrongWires } from "./tiles/wiring.js";
 
 const NODE = "TileworkBandJoin";
+const SEPARATION = "TileworkBandSplit";
 const UI_KEY = "tilework_bands";
 const GAINS = "gains";
 const LEAST_HEIGHT = 400;
@@ -119,15 +120,13 @@ class BandPane extends NodePane {
     return { words: words ?? this.words, known: true, refused: !words };
   }
 
-  /** How many gains are wanted: by the last run, or by the Frequency Separation that is connected; null where nobody knows. */
+  /** How many gains are wanted: by the Frequency Separation that is connected, or else by the last run; null where nobody knows. */
   wanted() {
-    const result = this.result();
-    if (result) return result.scales.length;
     const origin = originOf(this.node, "bands");
-    if (origin?.node.comfyClass !== "TileworkBandSplit" || origin.slot !== 0) return null;
+    if (origin?.node.comfyClass !== SEPARATION || origin.slot !== 0) return this.result()?.scales.length ?? null;
     const [bands, mode] = [valueOf(origin.node, "bands"), valueOf(origin.node, "mode")];
     if (mode === "gaussian") return 2;
-    return mode === "spline" && Number.isInteger(bands) && bands >= 1 && bands <= 6 ? bands + 1 : null;
+    return mode === "spline" && Number.isInteger(bands) && bands >= 1 && bands < MOST_LAYERS ? bands + 1 : null;
   }
 
   // ---- the picture

@@ -106,11 +106,17 @@ class Gpu {
     if (!this.textures.has(owner)) this.textures.set(owner, new Map());
     const own = this.textures.get(owner);
     gl.activeTexture(gl.TEXTURE0 + unit);
-    if (own.has(key)) gl.bindTexture(target, own.get(key));
-    else {
-      own.set(key, this.texture(target));
-      fill(gl);
+    if (own.has(key)) {
+      gl.bindTexture(target, own.get(key));
+      return;
     }
+    const texture = this.texture(target);
+    fill(gl);
+    if (gl.getError() !== gl.NO_ERROR) {
+      gl.deleteTexture(texture);
+      throw new Error("no room for it");
+    }
+    own.set(key, texture);
   }
 }
 
