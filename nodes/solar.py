@@ -232,7 +232,7 @@ def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
         "full_width": width,
         "full_height": height,
         "count": len(image),
-        "run": lend(image),
+        "run": lend([image]),
         "ranges": {channel: list(range_of(picture, channel)) for channel in CHANNELS},
         "curve": samples,
     }

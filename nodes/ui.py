@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ..blending.layout.tile_layout import TileLayout
+from ..host.own_pixels import lend
 from ..host.temp_pictures import saved, saved_numbers
 from ..pictures.grid import small, with_caption, with_grid
-from ..pictures.layers import packed, small_copy
+from ..pictures.layers import packed, small_copy, small_size
 from .overlay import BANDS_KEY, LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
 
 if TYPE_CHECKING:
@@ -92,30 +93,21 @@ def show_bands(layers: Sequence[torch.Tensor], gains: Sequence[float]) -> dict[s
         layers: IMAGE each [B, H, W, C], of one size; of a batch the first is shown, of RGBA the colours.
         gains: by which they were summed, one for each.
     """
-    colours = min(layers[0].shape[-1], 3)
-    scales: list[float] = []
-    sides: list[int] = []
-
-    def parts() -> Iterator[bytes]:
-        for layer in layers:
-            copy = small_copy(layer[0, ..., :colours].float().cpu())
-            sides[:] = copy.shape[1], copy.shape[0]
-            numbers, scale = packed(copy)
-            scales.append(scale)
-            yield numbers
-
-    file = saved_numbers(parts(), BANDS_KEY)
+    first = [layer[0, ..., : min(layer.shape[-1], 3)] for layer in layers]
+    copies = (small_copy(layer.float().cpu()) for layer in first)
+    file = saved_numbers(packed(copies), BANDS_KEY)
     if file is None:
         return {BANDS_KEY: []}
-    count, height, width = layers[0].shape[:3]
+    height, width, channels = first[0].shape
     about = {
         **file,
-        "size": sides,
+        "size": small_size(height, width)[::-1],
         "full_size": [width, height],
-        "channels": colours,
-        "scales": scales,
+        "channels": channels,
+        "layers": len(layers),
+        "count": len(layers[0]),
         "gains": list(gains),
-        "count": count,
+        "run": lend(layers, lambda pieces: b"".join(packed(pieces))),
     }
     return {BANDS_KEY: [about]}
 

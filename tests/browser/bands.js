@@ -41,6 +41,13 @@
     for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
     return { byGpu, width, height, bytes: btoa(text) };
   };
+  // The pixel of the full picture right of the wipe, and what is drawn there.
+  T.underAPlace = async () => {
+    await T.frame();
+    const { view } = T.pane();
+    const at = [view.canvas.width, view.canvas.height].map((side) => Math.floor(0.75 * side));
+    return [...view.under(at.map((place) => place + 0.5)), [...view.context.getImageData(...at, 1, 1).data].slice(0, 3)];
+  };
   // The host's undo is done, and the graph is as the host last took it down.
   T.settled = async () => {
     let calm = 0;

@@ -127,6 +127,10 @@ def test_a_large_picture_is_shown_as_a_smaller_copy(page, front, server):
     assert got.shape[0] * got.shape[1] <= 1 << 21 < 1.01 * got.shape[0] * got.shape[1]
     assert np.abs(got - wanted.clamp(0, 1).numpy() * 255).max() <= 1.0
     assert "copy" in page.evaluate("() => T.pane().about.textContent")
+    page.get_by_role("button", name="100 %").click()
+    page.evaluate("() => T.until(() => T.pane().view.piece && !T.pane().about.textContent.includes('copy'), 'its own pixels')")
+    left, top, numbers = page.evaluate("() => T.underAPlace()")
+    assert np.abs(joined[0, top, left].clamp(0, 1).numpy() * 255 - numbers).max() <= 1.0
 
 
 @pytest.mark.renderer("nodes 2.0")
@@ -191,7 +195,7 @@ def test_what_does_not_fit_is_said_and_mended(page, front):
         page.evaluate("text => T.put(join, { gains: text })", text)
         page.evaluate("() => T.until(() => T.pane().error.textContent.includes('gains') && T.slider(0).disabled, 'words')")
     page.evaluate("""() => {
-      for (const about of [null, 7, {}, { size: [9e9, 9e9], scales: "1" }, { size: [1, 1], full_size: [1, 1], channels: 3, scales: [1, -1] }])
+      for (const about of [null, 7, {}, { size: [9e9, 9e9], layers: 2 }, { size: [1, 1], full_size: [1, 1], channels: 3, layers: "5" }])
         join.onExecuted({ tilework_bands: [about] });
     }""")
     page.get_by_role("button", name="Set all gains to 1").click()

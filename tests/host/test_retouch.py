@@ -65,15 +65,22 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt, prompt, words):
 
 
 @pytest.mark.parametrize(("channels", "sent"), [(1, 1), (4, 3)])
-def test_the_browser_gets_layers_that_sum_to_the_result(run_prompt, server, channels, sent):
+def test_the_browser_gets_layers_that_sum_to_the_picture_and_pieces_of_them(run_prompt, server, channels, sent):
     prompt = separated(gains="2, -1, 0.5, 1, 1", batch=2, channels=channels)
-    prompt["5"] = node("PreviewAny", source=["3", 0])
     ((about,),) = (one["tilework_bands"] for key, one in run_prompt(prompt).items() if key == "3")
-    assert [about[key] for key in ("size", "full_size", "channels", "count", "gains")] == [[90, 70], [90, 70], sent, 2, [2, -1, 0.5, 1, 1]]
+    named = ("size", "full_size", "channels", "layers", "count", "gains")
+    assert [about[key] for key in named] == [[90, 70], [90, 70], sent, 5, 2, [2, -1, 0.5, 1, 1]]
     where = urllib.parse.urlencode({key: about[key] for key in ("filename", "subfolder", "type")})
-    layers = np.frombuffer(get(f"{server.url}/view?{where}"), "<i2").reshape(5, 70, 90, sent)
-    picture = sum(scale * layer.astype(np.float64) for scale, layer in zip(about["scales"], layers, strict=True))
+    picture = summed(get(f"{server.url}/view?{where}"), 70, 90, sent)
     assert picture.min() > -1e-3 and picture.max() < 1.001 and picture.std() > 0.2, "all by 1: the picture"
+    piece = summed(get(f"{server.url}/tilework/pixels?run={about['run']}&x=11&y=7&width=40&height=30"), 30, 40, sent)
+    assert np.abs(piece - picture[7:37, 11:51]).max() < 1e-3
+
+
+def summed(body, height, width, channels, layers=5):
+    """The sum of the layers in what the browser gets."""
+    numbers = np.frombuffer(body[: -8 * layers], "<i2").reshape(layers, height, width, channels)
+    return np.tensordot(np.frombuffer(body[-8 * layers :], "<f8"), numbers.astype(np.float64), 1)
 
 
 def test_old_numbers_go_and_the_newest_stay(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ const UI_KEY = "tilework_bands";
 const GAINS = "gains";
 const LEAST_HEIGHT = 400;
 const MADE_ANEW = 3000; // ms
+const TEXT_EVERY = 150; // ms
 const NAME_HINT = "A click on a name shows that band alone.";
 const BEFORE_A_RUN = ["1", "1", "1", "1", "1"];
 const STYLE = `
@@ -55,7 +56,7 @@ const looks = new Map();
 class BandPane extends NodePane {
   constructor(node) {
     super(node, "tilework-bands");
-    Object.assign(this, { state: null, pointed: "", words: BEFORE_A_RUN, alone: null });
+    Object.assign(this, { state: null, pointed: "", told: -Infinity, words: BEFORE_A_RUN, alone: null });
     this.build();
     this.widget = node.addDOMWidget("tilework_bands", "TILEWORK_BANDS", this.root, {
       serialize: false,
@@ -108,7 +109,12 @@ class BandPane extends NodePane {
   write(text, isDone = false) {
     const origin = originOf(this.node, GAINS);
     putValue(origin?.widget ? origin.node : this.node, origin?.widget ?? GAINS, text);
-    app.canvas?.setDirty(true, true); // the classic canvas draws the text when it is told to
+    // The classic canvas draws the text when it is told to; in every frame that would take longer than the picture.
+    const now = performance.now();
+    if (now - this.told > TEXT_EVERY) {
+      this.told = now;
+      app.canvas?.setDirty(true, false);
+    }
     if (isDone) commit(this.node);
   }
 
@@ -123,7 +129,7 @@ class BandPane extends NodePane {
   /** How many gains are wanted: by the Frequency Separation that is connected, or else by the last run; null where nobody knows. */
   wanted() {
     const origin = originOf(this.node, "bands");
-    if (origin?.node.comfyClass !== SEPARATION || origin.slot !== 0) return this.result()?.scales.length ?? null;
+    if (origin?.node.comfyClass !== SEPARATION || origin.slot !== 0) return this.result()?.layers ?? null;
     const [bands, mode] = [valueOf(origin.node, "bands"), valueOf(origin.node, "mode")];
     if (mode === "gaussian") return 2;
     return mode === "spline" && Number.isInteger(bands) && bands >= 1 && bands < MOST_LAYERS ? bands + 1 : null;
@@ -159,7 +165,7 @@ class BandPane extends NodePane {
     const mine = (then) => (value) => this.url === url && then(value);
     loadLayers(url, result).then(
       mine((layers) => {
-        this.view.show(layers);
+        this.view.show(layers, result.run ? { run: result.run } : null);
         this.state = null;
       }),
       mine(() => {
@@ -220,7 +226,8 @@ class BandPane extends NodePane {
     const parts = [];
     if (layers) {
       parts.push(layers.fullSize.join(" × "));
-      if (layers.scale < 1) parts.push(`from a ${Math.round(100 * layers.scale)} % copy`);
+      if (layers.scale < 1 && !this.view.piece) parts.push(`from a ${Math.round(100 * layers.scale)} % copy`);
+      if (this.view.beyondCopy && this.view.own.refused) parts.push(this.view.own.refused);
       if (this.result()?.count > 1) parts.push(`1 of ${this.result().count}`);
       if (fits && this.alone !== null) parts.push(this.alone < layers.count - 1 ? "on grey, × 2" : "alone");
     }

@@ -1,5 +1,7 @@
 """Layers for a preview: 16 bits and a scale for each, and copies that sum to the copy of the sum."""
 
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,8 @@ from tilework.pictures.layers import LARGEST, MOST_PIXELS, MOST_SIDE, packed, sm
 
 def unpacked(layer):
     """The values that the browser makes of it."""
-    numbers, scale = packed(layer)
-    return torch.from_numpy(np.frombuffer(numbers, "<i2").astype(np.float32).reshape(layer.shape)) * scale
+    numbers, scale = packed([layer])
+    return torch.from_numpy(np.frombuffer(numbers, "<i2").astype(np.float32).reshape(layer.shape)) * struct.unpack("<d", scale)[0]
 
 
 @given(seed=st.integers(0, 2**32 - 1), height=st.floats(1e-6, 1e6), channels=st.sampled_from((1, 3)))

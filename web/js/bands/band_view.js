@@ -1,6 +1,7 @@
 /** The picture out of its bands, or one band alone. */
 
 import { PictureView } from "../views/picture_view.js";
+import { readPiece } from "./layers.js";
 import { paint } from "./painter.js";
 
 const ALONE = 2; // times as strong, on mid grey
@@ -16,7 +17,9 @@ function mixOf(gains, alone) {
 export class BandView extends PictureView {
   /** @param onReadout(text) is told what is under the pointer */
   constructor(onReadout) {
-    super("Picture out of its bands, each by its gain; left of the wipe with all gains 1.");
+    super("Picture out of its bands, each by its gain; left of the wipe with all gains 1.", (answer, width, height) =>
+      readPiece(answer, width, height, this.picture),
+    );
     Object.assign(this, { onReadout, alone: null });
     this.mix([1], null);
   }
@@ -33,9 +36,8 @@ export class BandView extends PictureView {
   }
 
   point(full) {
-    const { picture: layers } = this;
     if (!full) return this.onReadout("");
-    const [x, y] = full.map((place, i) => Math.min([layers.width, layers.height][i] - 1, Math.floor(place * layers.scale)));
+    const { picture: layers, x, y } = this.placeOf(full);
     const levels = (mix) => layers.at(x, y, mix).map((value) => Math.round(255 * value)).join(" ");
     this.onReadout(`x ${full[0]}  y ${full[1]}   ${layers.channels === 3 ? "RGB" : "grey"} ${levels(this.before)}   → ${levels(this.after)}`);
   }

@@ -1,4 +1,4 @@
-/** The layers of a run, bands and residual, as pictures/layers.py packs them: signed numbers of 16 bits, and a scale for each layer. */
+/** The layers of a run, bands and residual, as pictures/layers.py packs them: signed numbers of 16 bits, then a scale for each layer. */
 
 import { forget } from "../views/gpu.js";
 import { MOST_LAYERS } from "./gains.js";
@@ -9,12 +9,16 @@ const KEPT = 2; // of up to 88 MB each
 const cache = new Map();
 
 export class Layers {
-  /** @param about what the run sent: size, full_size, channels, scales; `numbers` an Int16Array, layer by layer, row by row */
-  constructor({ size, full_size: fullSize, channels, scales }, numbers) {
+  /** @param about {size, full_size, channels, layers}: what is in `bytes`, an ArrayBuffer; throws where it holds another number of them */
+  constructor({ size, full_size: fullSize, channels, layers }, bytes) {
     const [width, height] = size;
-    Object.assign(this, { width, height, fullSize, channels, scales, numbers });
-    this.scale = width / fullSize[0]; // 1 where these are the picture's own pixels
     this.length = width * height * channels; // of one layer
+    if (bytes.byteLength !== layers * (2 * this.length + 8)) throw new Error("The bands are not whole.");
+    const end = layers * this.length;
+    Object.assign(this, { width, height, fullSize, channels, numbers: new Int16Array(bytes, 0, end) });
+    const scales = new DataView(bytes, 2 * end);
+    this.scales = Array.from({ length: layers }, (_, k) => scales.getFloat64(8 * k, true));
+    this.scale = width / fullSize[0]; // 1 where these are the picture's own pixels
   }
 
   get count() {
@@ -35,9 +39,8 @@ const sides = (size, most) => Array.isArray(size) && size.length === 2 && size.e
 
 /** Whether what a run is said to have sent can be shown: a history may hold anything. */
 export function isSound(about) {
-  const { size, full_size: fullSize, channels, scales } = about ?? {};
-  const scaled = Array.isArray(scales) && whole(scales.length, MOST_LAYERS) && scales.every((scale) => Number.isFinite(scale) && scale > 0);
-  return sides(size, MOST_SIDE) && size[0] * size[1] <= MOST_PIXELS && sides(fullSize, 1 << 24) && [1, 3].includes(channels) && scaled;
+  const { size, full_size: fullSize, channels, layers } = about ?? {};
+  return sides(size, MOST_SIDE) && size[0] * size[1] <= MOST_PIXELS && sides(fullSize, 1 << 24) && [1, 3].includes(channels) && whole(layers, MOST_LAYERS);
 }
 
 /** The layers at `url`; those that were looked at last are kept. */
@@ -57,8 +60,11 @@ export function loadLayers(url, about) {
 async function read(url, about) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`The bands could not be read (${answer.status}).`);
-  const bytes = await answer.arrayBuffer();
-  const [width, height] = about.size;
-  if (bytes.byteLength !== 2 * about.scales.length * width * height * about.channels) throw new Error("The bands are not whole.");
-  return new Layers(about, new Int16Array(bytes));
+  return new Layers(about, await answer.arrayBuffer());
+}
+
+/** A piece of the full picture, of that width and height, out of the server's answer. */
+export async function readPiece(answer, width, height, { channels, count }) {
+  const size = [width, height];
+  return new Layers({ size, full_size: size, channels, layers: count }, await answer.arrayBuffer());
 }

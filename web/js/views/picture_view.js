@@ -4,13 +4,20 @@
  * pointer, or null. `means` is "auto", "webgl" (also where it is computed by the processor), or "hand".
  */
 
+import { OwnPixels } from "./own_pixels.js";
+
 const LARGEST_SIDE = 2048;
 const GRIP = 14; // CSS pixels around the wipe within which it is taken hold of
 const MOST_ZOOM = 32;
 
 export class PictureView {
-  /** @param {string} what it shows, for a screen reader */
-  constructor(what) {
+  /**
+   * @param {string} what it shows, for a screen reader
+   * @param read makes a picture of a piece that the server sends, see OwnPixels
+   */
+  constructor(what, read) {
+    this.own = new OwnPixels(() => (this.dirty = true), read);
+    this.piece = null;
     this.canvas = document.createElement("canvas");
     this.canvas.className = "tilework-view";
     this.canvas.tabIndex = 0;
@@ -33,11 +40,15 @@ export class PictureView {
     this.listen();
   }
 
-  /** @param picture {width, height, fullSize, scale}: the full one, or a copy of it of `scale` times its size; null for none */
-  show(picture) {
+  /**
+   * @param picture {width, height, fullSize, scale}: the full one, or a copy of it of `scale` times its size; null for none
+   * @param query what names the full one for the server, see OwnPixels
+   */
+  show(picture, query = null) {
     if (this.picture && picture && String(this.picture.fullSize) !== String(picture.fullSize)) [this.zoom, this.centre] = [0, null];
     if (picture) this.centre ??= picture.fullSize.map((side) => side / 2);
     this.picture = picture;
+    this.own.follow(picture ? query : null, picture?.fullSize ?? [0, 0]);
     this.dirty = true;
   }
 
@@ -104,9 +115,24 @@ export class PictureView {
     return true;
   }
 
-  /** What to draw from: {picture, left, top}, and where in the full picture it begins. */
-  pixelsFor() {
-    return { picture: this.picture, left: 0, top: 0 };
+  /** Whether more could be seen than the copy has. */
+  get beyondCopy() {
+    return this.picture !== null && this.picture.scale < 1 && this.scale() > this.picture.scale;
+  }
+
+  /** What to draw from: the copy, or where it has too few pixels a piece of the full picture. */
+  pixelsFor(left, top, scale) {
+    const { width, height } = this.canvas;
+    this.piece = this.beyondCopy ? this.own.at([left, top, left + width / scale, top + height / scale]) : null;
+    if (!this.beyondCopy) this.own.cancel();
+    return this.piece ?? { picture: this.picture, left: 0, top: 0 };
+  }
+
+  /** What is drawn from there, and a pixel of the full picture in it: {picture, x, y}. */
+  placeOf(full) {
+    const { picture, left, top } = this.piece ?? { picture: this.picture, left: 0, top: 0 };
+    const at = [full[0] - left, full[1] - top].map((place) => Math.floor(place * picture.scale));
+    return { picture, x: Math.min(at[0], picture.width - 1), y: Math.min(at[1], picture.height - 1) };
   }
 
   drawWipe(column) {
