@@ -17,8 +17,9 @@ import time
 import uuid
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,10 +30,11 @@ FOLDERS = ("input", "output", "temp")
 MOST_SIDE = 2048
 KEPT_SECONDS = 60.0
 MOST_LENT = 64
+PNG = b"\x89PNG\r\n\x1a\n"
 
 # Not the host's own pool, which answers everybody else.
 _worker = ThreadPoolExecutor(1, "tilework-pixels")
-_lent: OrderedDict[str, weakref.ref[torch.Tensor]] = OrderedDict()
+_lent: OrderedDict[str, Lent] = OrderedDict()
 
 
 class NoPixelsError(Exception):
@@ -43,26 +45,53 @@ class NoPixelsError(Exception):
         self.status = status
 
 
-def lend(pictures: torch.Tensor) -> str:
-    """Let the browser look into the first of IMAGE [B, H, W, C] for as long as somebody else keeps them; the name to ask by."""
+@dataclass(frozen=True)
+class Lent:
+    """Pictures that the browser may look into, and the form in which it gets their pieces."""
+
+    pictures: list[weakref.ref[torch.Tensor]]
+    form: Callable[[list[torch.Tensor]], bytes]
+
+
+def lend(pictures: Sequence[torch.Tensor], form: Callable[[list[torch.Tensor]], bytes] | None = None) -> str:
+    """Let the browser look into pictures for as long as somebody else keeps them.
+
+    Args:
+        pictures: IMAGE [B, H, W, C] each, of one size; the first of each batch is seen, and of that the colours.
+        form: makes of pieces float32 [h, w, 1 or 3] what the browser gets; a PNG of the first if left out.
+
+    Returns:
+        the name to ask by.
+    """
     name = uuid.uuid4().hex
-    _lent[name] = weakref.ref(pictures)
+    _lent[name] = Lent([weakref.ref(one) for one in pictures], form or _as_png)
     while len(_lent) > MOST_LENT:
         _lent.popitem(last=False)
     return name
 
 
-def lent_piece(name: str, box: tuple[int, int, int, int]) -> Image.Image:
-    """A piece (left, top, right, bottom) of a picture that was lent, in 8 bits."""
+def lent_piece(name: str, box: tuple[int, int, int, int]) -> bytes:
+    """A piece (left, top, right, bottom) of what was lent, in its form."""
     found = _lent.get(name)
-    pictures = None if found is None else found()
-    if pictures is None:
+    lent = [one() for one in found.pictures] if found else []
+    pictures = [one for one in lent if one is not None]
+    if not pictures or len(pictures) < len(lent):
         raise NoPixelsError(404, "the picture of this run is no longer there: run again")
-    _check_inside(box, pictures.shape[2], pictures.shape[1])
-    piece = pictures[0, box[1] : box[3], box[0] : box[2]]
-    piece = piece[..., :3] if piece.shape[-1] >= 3 else piece[..., :1]
-    levels = (piece.float().cpu().nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(levels.expand(*levels.shape[:2], 3).contiguous().numpy())
+    _check_inside(box, pictures[0].shape[2], pictures[0].shape[1])
+    pieces = [one[0, box[1] : box[3], box[0] : box[2], : 3 if one.shape[-1] >= 3 else 1] for one in pictures]
+    return found.form([piece.float().cpu() for piece in pieces])
+
+
+def _as_png(pieces: list[torch.Tensor]) -> bytes:
+    """In 8 bits."""
+    levels = (pieces[0].nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+    return _png(Image.fromarray(levels.expand(*levels.shape[:2], 3).contiguous().numpy()))
+
+
+def _png(piece: Image.Image) -> bytes:
+    body = io.BytesIO()
+    piece.save(body, "png", compress_level=1)
+    return body.getvalue()
 
 
 class DecodedFile:
@@ -159,7 +188,7 @@ def _file(query: Any) -> str:
 _decoded = DecodedFile()
 
 
-def _piece(query: Any) -> Image.Image:
+def _piece(query: Any) -> bytes:
     box = _box(query)
     if "run" in query:
         try:
@@ -167,16 +196,13 @@ def _piece(query: Any) -> Image.Image:
         except NoPixelsError as error:
             if error.status != 404 or "filename" not in query:
                 raise
-    return _decoded.piece(_file(query), box)
+    return _png(_decoded.piece(_file(query), box))
 
 
 def _answer(query: Any, gone: Callable[[], bool]) -> bytes:
     if gone():
         raise NoPixelsError(499, "nobody waits for it any more")
-    piece = _piece(query)
-    body = io.BytesIO()
-    piece.save(body, "png", compress_level=1)
-    return body.getvalue()
+    return _piece(query)
 
 
 def _gone(request: Any) -> bool:
@@ -198,4 +224,5 @@ def serve() -> None:
             body = await asyncio.get_running_loop().run_in_executor(_worker, _answer, request.rel_url.query, lambda: _gone(request))
         except NoPixelsError as error:
             return web.Response(status=error.status, text=str(error))
-        return web.Response(body=body, content_type="image/png", headers={"Cache-Control": "no-store"})
+        kind = "image/png" if body.startswith(PNG) else "application/octet-stream"
+        return web.Response(body=body, content_type=kind, headers={"Cache-Control": "no-store"})

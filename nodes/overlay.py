@@ -12,6 +12,7 @@ from ..blending.seam_check.report import COLUMNS, SeamReport
 LAYOUT_KEY = "tilework_layout"
 SEAMS_KEY = "tilework_seams"
 NOTE_KEY = "tilework_note"
+BANDS_KEY = "tilework_bands"
 RECORD_VERSION = 1
 # About 300 bytes each; the worst come first.
 MOST_SEAMS = 4096

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..host.progress import Watch
 from .menu import REPAIR
 from .types import Least, check_image, check_painted
+from .ui import show_bands
 
 LIGHTING, BLEMISHES, TEXTURE, GAINS = "lighting", "blemishes", "keep texture", "gains"
 FACE_TIP = (
@@ -80,8 +81,12 @@ class FrequencyJoin(io.ComfyNode):
             node_id="TileworkBandJoin",
             display_name="Frequency Join",
             category=REPAIR,
-            description="Puts the bands of Frequency Separation together again, each as strong as you say.",
+            description=(
+                "Puts the bands of Frequency Separation together again, each as strong as you say. After a run the picture in the node "
+                "follows the sliders at once."
+            ),
             search_aliases=["frequency join", "band join", "wavelet recompose", "texture strength", "detail equalizer"],
+            has_intermediate_output=True,
             is_input_list=True,
             inputs=[
                 io.Image.Input("bands", tooltip="The bands of one Frequency Separation, as they came or changed, the finest first."),
@@ -89,7 +94,7 @@ class FrequencyJoin(io.ComfyNode):
                 io.String.Input(
                     "gains",
                     default="1, 1, 1, 1, 1",
-                    tooltip="One number for each band, finest first, and the residual's last. 1 as it is, 0 without it, 2 twice as strong.",
+                    tooltip="One number for each band, finest first, and the residual's last. 1 as it is, 0 without it, 2 twice as strong. The sliders below write this text, and follow it.",
                 ),
             ],
             outputs=[
@@ -107,7 +112,9 @@ class FrequencyJoin(io.ComfyNode):
         if len(residual) != 1:
             raise ValueError(f"{len(residual)} residuals came: connect one, of the Frequency Separation that the bands are of")
         bands = [check_image(band, f"band {index}") for index, band in enumerate(bands)]
-        return io.NodeOutput(join_bands(bands, check_image(residual[0], "residual"), read_gains(gains[0])))
+        strengths = read_gains(gains[0])
+        joined = join_bands(bands, check_image(residual[0], "residual"), strengths)
+        return io.NodeOutput(joined, ui=show_bands([*bands, *residual], strengths))
 
 
 class TransferRetouch(io.ComfyNode):

@@ -27,14 +27,13 @@ from ..blending.solar.curves import (
 from ..host.own_pixels import lend
 from ..host.progress import watched_steps
 from ..host.temp_pictures import saved
+from ..pictures.layers import small_copy
 from .menu import CHECK
 from .types import Least, check_image
 from .ui import decoration
 
 # A key of our own: under "images" the host would draw a second preview.
 UI_KEY = "tilework_solar"
-PREVIEW_PIXELS = 1 << 21
-PREVIEW_SIDE = 8192  # what every browser's graphics can hold
 # Four values per 8-bit level: the same samples are used here and in the browser.
 CURVE_SAMPLES = 255 * 4 + 1
 MOST_CURVE_POINTS = 4096
@@ -220,7 +219,7 @@ def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
 
     picture = image[0]
     height, width = picture.shape[:2]
-    seen = _small(colours(picture).float().cpu())
+    seen = small_copy(colours(picture).float().cpu())
     values = (seen.clamp(0, 1) * 255).round().to(torch.uint8)
     levels = np.ascontiguousarray(values.expand(*values.shape[:2], 3).numpy())
     file = saved(Image.fromarray(levels, "RGB"), "png", "tilework_solar", compress_level=1)
@@ -233,18 +232,8 @@ def _shown(image: torch.Tensor, samples: list[float] | None) -> dict[str, Any]:
         "full_width": width,
         "full_height": height,
         "count": len(image),
-        "run": lend(image),
+        "run": lend([image]),
         "ranges": {channel: list(range_of(picture, channel)) for channel in CHANNELS},
         "curve": samples,
     }
     return {UI_KEY: [about]}
-
-
-def _small(picture: torch.Tensor) -> torch.Tensor:
-    """A picture [H, W, C] of at most PREVIEW_PIXELS and PREVIEW_SIDE, every pixel the mean of those it stands for; a smaller one as it is."""
-    height, width = picture.shape[:2]
-    ratio = min(math.sqrt(PREVIEW_PIXELS / (height * width)), PREVIEW_SIDE / max(height, width))
-    if ratio >= 1:
-        return picture
-    size = (max(1, int(height * ratio)), max(1, int(width * ratio)))
-    return torch.nn.functional.interpolate(picture.movedim(-1, 0)[None], size=size, mode="area")[0].movedim(0, -1)

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from ..blending.layout.tile_layout import TileLayout
-from ..host.temp_pictures import saved
+from ..host.own_pixels import lend
+from ..host.temp_pictures import saved, saved_numbers
 from ..pictures.grid import small, with_caption, with_grid
-from .overlay import LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
+from ..pictures.layers import packed, small_copy, small_size
+from .overlay import BANDS_KEY, LAYOUT_KEY, NOTE_KEY, SEAMS_KEY, layout_record, seam_record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,6 +83,33 @@ def join_ui(pictures: list[dict[str, Any]]) -> dict[str, Any]:
 def ui_value(draw: Callable[[], Image.Image], text: str, note: str) -> dict[str, Any]:
     """A picture and a text as a node's UI value, and what it says in the editor; `draw` makes the picture, which only decorates."""
     return {"images": _listed(_saved(draw())), "text": [text], NOTE_KEY: [note]}
+
+
+@decoration(BANDS_KEY)
+def show_bands(layers: Sequence[torch.Tensor], gains: Sequence[float]) -> dict[str, Any]:
+    """The UI value of a node that sums layers: small copies of them in one file, for a preview that sums them by other gains.
+
+    Args:
+        layers: IMAGE each [B, H, W, C], of one size; of a batch the first is shown, of RGBA the colours.
+        gains: by which they were summed, one for each.
+    """
+    first = [layer[0, ..., : min(layer.shape[-1], 3)] for layer in layers]
+    copies = (small_copy(layer.float().cpu()) for layer in first)
+    file = saved_numbers(packed(copies), BANDS_KEY)
+    if file is None:
+        return {BANDS_KEY: []}
+    height, width, channels = first[0].shape
+    about = {
+        **file,
+        "size": small_size(height, width)[::-1],
+        "full_size": [width, height],
+        "channels": channels,
+        "layers": len(layers),
+        "count": len(layers[0]),
+        "gains": list(gains),
+        "run": lend(layers, lambda pieces: b"".join(packed(pieces))),
+    }
+    return {BANDS_KEY: [about]}
 
 
 def _saved(picture: Image.Image) -> dict[str, str] | None:

@@ -176,8 +176,8 @@ def test_a_run_that_is_gone_has_its_file_still(server, file):
 
 def test_what_is_lent_is_not_held():
     pictures = torch.rand(1, 8, 9, 3)
-    name = lend(pictures)
-    assert lent_piece(name, (0, 0, 9, 8)).size == (9, 8)
+    name = lend([pictures])
+    assert Image.open(io.BytesIO(lent_piece(name, (0, 0, 9, 8)))).size == (9, 8)
     del pictures
     gc.collect()
     with pytest.raises(NoPixelsError, match="run again"):

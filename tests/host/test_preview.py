@@ -17,7 +17,7 @@ from tilework.tests.host.hostile import sound
 from tilework.tests.host.prompts import node
 
 # What the nodes send to the browser beside text.
-SHOWN = ("images", "tilework_layout", "tilework_seams", "tilework_solar")
+SHOWN = ("images", "tilework_layout", "tilework_seams", "tilework_solar", "tilework_bands")
 SILENT = {
     "TileworkAlignTiles",
     "TileworkColorMatch",
@@ -47,7 +47,6 @@ SILENT = {
     "TileworkFrequencyGuidance",
     "TileworkInvert",
     "TileworkBandSplit",
-    "TileworkBandJoin",
     "TileworkRetouchMerge",
 }
 

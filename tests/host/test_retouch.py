@@ -1,7 +1,12 @@
 """Frequency Separation, Frequency Join and Transfer Retouch through the real server."""
 
+import urllib.parse
+
+import numpy as np
 import pytest
+from tilework.host import temp_pictures
 from tilework.tests.host.prompts import node, source
+from tilework.tools.server.loopback import get
 from tilework.tools.server.workflow import WorkflowError as HostRunError
 
 
@@ -57,3 +62,32 @@ def test_what_does_not_fit_is_refused_in_words(run_prompt, prompt, words):
     with pytest.raises(HostRunError) as caught:
         run_prompt(prompt)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels", "sent"), [(1, 1), (4, 3)])
+def test_the_browser_gets_layers_that_sum_to_the_picture_and_pieces_of_them(run_prompt, server, channels, sent):
+    prompt = separated(gains="2, -1, 0.5, 1, 1", batch=2, channels=channels)
+    ((about,),) = (one["tilework_bands"] for key, one in run_prompt(prompt).items() if key == "3")
+    named = ("size", "full_size", "channels", "layers", "count", "gains")
+    assert [about[key] for key in named] == [[90, 70], [90, 70], sent, 5, 2, [2, -1, 0.5, 1, 1]]
+    where = urllib.parse.urlencode({key: about[key] for key in ("filename", "subfolder", "type")})
+    picture = summed(get(f"{server.url}/view?{where}"), 70, 90, sent)
+    assert picture.min() > -1e-3 and picture.max() < 1.001 and picture.std() > 0.2, "all by 1: the picture"
+    piece = summed(get(f"{server.url}/tilework/pixels?run={about['run']}&x=11&y=7&width=40&height=30"), 30, 40, sent)
+    assert np.abs(piece - picture[7:37, 11:51]).max() < 1e-3
+
+
+def summed(body, height, width, channels, layers=5):
+    """The sum of the layers in what the browser gets."""
+    numbers = np.frombuffer(body[: -8 * layers], "<i2").reshape(layers, height, width, channels)
+    return np.tensordot(np.frombuffer(body[-8 * layers :], "<f8"), numbers.astype(np.float64), 1)
+
+
+def test_old_numbers_go_and_the_newest_stay(tmp_path, monkeypatch):
+    folder_paths = type("folder_paths", (), {"get_temp_directory": staticmethod(lambda: str(tmp_path))})
+    monkeypatch.setitem(__import__("sys").modules, "folder_paths", folder_paths)
+    monkeypatch.setattr(temp_pictures, "MOST_BYTES", 100)
+    names = [temp_pictures.saved_numbers([b"x" * 20, b"y" * 20])["filename"] for _ in range(4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[-2:])
+    large = temp_pictures.saved_numbers([b"z" * 500])["filename"]
+    assert [path.name for path in tmp_path.iterdir()] == [large], "also one that is larger than all may be"

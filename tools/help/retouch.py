@@ -47,7 +47,7 @@ def bands_and_retouch(photo: torch.Tensor, folder: Path) -> None:
     panels += [(f"band {index + 1}, on grey, x 2", 0.5 + 2 * band[0, :UPPER]) for index, band in enumerate(bands[:3])]
     write(folder, "TileworkBandSplit", [*panels, ("residual", residual[0, :UPPER])])
     bands, residual = separate(photo, 4, FACE)
-    panels = [("gains 1, 1, 1, 1, 1", photo)]
+    panels = [("gains 1, 1, 1, 1, 1", photo), ("band 2 alone, on grey, x 2", 0.5 + 2 * bands[1])]
     for gains in (SOFTER, CRISPER):
         panels.append(("gains " + ", ".join(f"{gain:g}" for gain in gains), join_bands(bands, residual, gains)))
     write(folder, "TileworkBandJoin", [(title, pixels[0, _ROWS, _COLUMNS]) for title, pixels in panels])

@@ -15,7 +15,7 @@ import { errorOf } from "./run_errors.js";
 import { CHANNELS, checkPoints, makeCurve, MOST_GAIN, MOST_INVERSIONS, pointsOf, PRESETS, SHAPES } from "./solar/curve_math.js";
 import { CurvePlot } from "./solar/curve_plot.js";
 import { loadPicture } from "./solar/picture.js";
-import { PictureView } from "./solar/picture_view.js";
+import { CurveView } from "./solar/curve_view.js";
 import { fileOf } from "./sources.js";
 import { wrongWires } from "./tiles/wiring.js";
 
@@ -70,7 +70,7 @@ class SolarWidget extends NodePane {
   }
 
   build() {
-    this.view = new PictureView({
+    this.view = new CurveView({
       onReadout: (text) => {
         this.pointed = text;
         this.tellPointed();

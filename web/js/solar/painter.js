@@ -1,8 +1,7 @@
 /**
  * Paints a picture through a curve: with WebGL 2, or pixel by pixel where there is none.
  *
- * One WebGL context serves all nodes, because browsers give only a few; what it paints is copied to each
- * node's own canvas. Where several pixels of the picture fall on one of the screen, each goes through the
+ * Where several pixels of the picture fall on one of the screen, each goes through the
  * curve first and their mean is shown, as when the result itself is made smaller.
  *
  * A `view` says what is to be seen: {width, height} of the canvas, {left, top} the picture's place under its
@@ -10,16 +9,10 @@
  * picture is shown as it is.
  */
 
+import { BACKGROUND, gpuOf, HAND_SAMPLES, MOST_SAMPLES, samplesFor } from "../views/gpu.js";
 import { evaluate, LAST } from "./curve_math.js";
 
-const MOST_SAMPLES = 4;
-const HAND_SAMPLES = 2;
-export const BACKGROUND = 24;
 const TABLE_WIDTH = 256;
-
-const VERTEX = `#version 300 es
-in vec2 corner;
-void main() { gl_Position = vec4(corner, 0.0, 1.0); }`;
 
 const FRAGMENT = `#version 300 es
 precision highp float;
@@ -67,124 +60,48 @@ void main() {
   shown = vec4(sum / float(samples * samples), 1.0);
 }`;
 
-const samplesFor = (step) => Math.min(MOST_SAMPLES, Math.max(1, Math.ceil(step - 1e-6)));
+const padded = new Float32Array(TABLE_WIDTH * Math.ceil((LAST + 1) / TABLE_WIDTH));
+const tables = new WeakMap();
 
-/** The one WebGL context, or null: none where WebGL would be computed by the processor, which by hand is many times faster. */
-class Gpu {
-  static shared = {};
-
-  static get(alsoSlow) {
-    const kind = alsoSlow ? "any" : "fast";
-    if (Gpu.shared[kind] === undefined || Gpu.shared[kind]?.gl.isContextLost()) {
-      try {
-        Gpu.shared[kind] = new Gpu(alsoSlow);
-      } catch {
-        Gpu.shared[kind] = null;
-      }
-    }
-    return Gpu.shared[kind];
+/** The picture through the curve by WebGL; the canvas that it is on. */
+function paintByGpu(gpu, picture, channel, curve, view) {
+  const { gl } = gpu;
+  const { width, height } = picture;
+  if (Math.max(width, height) > gpu.largest) throw new Error("too large");
+  const u = gpu.begin(FRAGMENT, view.width, view.height);
+  gpu.bind(0, picture, "colours", () =>
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, width, height, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(picture.rgba.buffer)),
+  );
+  const plane = picture.plane(channel);
+  if (plane) {
+    gpu.bind(1, picture, channel, () =>
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, width, height, 0, gl.RG, gl.UNSIGNED_BYTE, new Uint8Array(plane.buffer)),
+    );
   }
-
-  constructor(alsoSlow) {
-    this.canvas = document.createElement("canvas");
-    const gl = this.canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, failIfMajorPerformanceCaveat: !alsoSlow });
-    if (!gl) throw new Error("no WebGL 2");
-    // The flag above is not heeded everywhere, so the name is looked at too.
-    const names = gl.getExtension("WEBGL_debug_renderer_info");
-    const renderer = names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "";
-    if (!alsoSlow && /swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer)) throw new Error("WebGL by the processor");
-    this.gl = gl;
-    const program = gl.createProgram();
-    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-      const shader = gl.createShader(kind);
-      gl.shaderSource(shader, source);
-      gl.compileShader(shader);
-      gl.attachShader(program, shader);
-    }
-    gl.linkProgram(program);
-    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program) || "no shader");
-    gl.useProgram(program);
-    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
-    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 3, -1, -1, 3]), gl.STATIC_DRAW);
-    const corner = gl.getAttribLocation(program, "corner");
-    gl.enableVertexAttribArray(corner);
-    gl.vertexAttribPointer(corner, 2, gl.FLOAT, false, 0, 0);
-    this.uniforms = {};
-    for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
-      const { name } = gl.getActiveUniform(program, i);
-      this.uniforms[name] = gl.getUniformLocation(program, name);
-    }
-    gl.uniform1i(this.uniforms.colours, 0);
-    gl.uniform1i(this.uniforms.plane, 1);
-    gl.uniform1i(this.uniforms.curveTable, 2);
-    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    this.padded = new Float32Array(TABLE_WIDTH * Math.ceil((LAST + 1) / TABLE_WIDTH));
-    this.largest = gl.getParameter(gl.MAX_TEXTURE_SIZE);
-    this.textures = new WeakMap();
-    this.tableTexture = this.texture();
+  // One for all curves: while a point is dragged there is another one in every frame.
+  gpu.bind(2, gpu, "table", () => {});
+  if (tables.get(gpu) !== curve.table) {
+    padded.set(curve.table);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, TABLE_WIDTH, padded.length / TABLE_WIDTH, 0, gl.RED, gl.FLOAT, padded);
+    tables.set(gpu, curve.table);
   }
-
-  texture() {
-    const gl = this.gl;
-    const texture = gl.createTexture();
-    gl.bindTexture(gl.TEXTURE_2D, texture);
-    for (const [name, value] of [["MIN_FILTER", gl.NEAREST], ["MAG_FILTER", gl.NEAREST], ["WRAP_S", gl.CLAMP_TO_EDGE], ["WRAP_T", gl.CLAMP_TO_EDGE]]) {
-      gl.texParameteri(gl.TEXTURE_2D, gl[`TEXTURE_${name}`], value);
-    }
-    return texture;
-  }
-
-  /** The textures of a picture, freed by the browser with the picture itself. */
-  bind(picture, channel) {
-    const gl = this.gl;
-    if (!this.textures.has(picture)) this.textures.set(picture, new Map());
-    const own = this.textures.get(picture);
-    const use = (unit, key, make) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
-      if (own.has(key)) gl.bindTexture(gl.TEXTURE_2D, own.get(key));
-      else {
-        own.set(key, this.texture());
-        make();
-      }
-    };
-    const { width, height } = picture;
-    use(0, "colours", () => gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, width, height, 0, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(picture.rgba.buffer)));
-    const plane = picture.plane(channel);
-    if (plane) use(1, channel, () => gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG8, width, height, 0, gl.RG, gl.UNSIGNED_BYTE, new Uint8Array(plane.buffer)));
-  }
-
-  paint(picture, channel, curve, view) {
-    const { gl, uniforms: u } = this;
-    if (Math.max(picture.width, picture.height, view.width, view.height) > this.largest) throw new Error("too large");
-    if (this.canvas.width !== view.width || this.canvas.height !== view.height) {
-      this.canvas.width = view.width;
-      this.canvas.height = view.height;
-    }
-    gl.viewport(0, 0, view.width, view.height);
-    this.bind(picture, channel);
-    gl.activeTexture(gl.TEXTURE2);
-    gl.bindTexture(gl.TEXTURE_2D, this.tableTexture);
-    if (this.table !== curve.table) {
-      this.padded.set(curve.table);
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, TABLE_WIDTH, this.padded.length / TABLE_WIDTH, 0, gl.RED, gl.FLOAT, this.padded);
-      this.table = curve.table;
-    }
-    gl.uniform2i(u.size, picture.width, picture.height);
-    gl.uniform2f(u.origin, view.left, view.top);
-    gl.uniform2f(u.range, curve.low, curve.high);
-    gl.uniform2f(u.slopes, curve.before, curve.after);
-    gl.uniform1f(u.height, view.height);
-    gl.uniform1f(u.step_, view.step);
-    gl.uniform1f(u.wipe, view.wipe);
-    gl.uniform1f(u.phase, curve.phase);
-    gl.uniform1f(u.gain, curve.gain);
-    gl.uniform1f(u.turns, curve.turns);
-    gl.uniform1f(u.background, BACKGROUND / 255);
-    gl.uniform1i(u.samples, samplesFor(view.step));
-    gl.uniform1i(u.mode, (curve.wave ? 1 : 0) | (curve.smooth ? 2 : 0) | (channel === "each channel" ? 4 : 0));
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    return this.canvas;
-  }
+  gl.uniform1i(u.colours, 0);
+  gl.uniform1i(u.plane, 1);
+  gl.uniform1i(u.curveTable, 2);
+  gl.uniform2i(u.size, width, height);
+  gl.uniform2f(u.origin, view.left, view.top);
+  gl.uniform2f(u.range, curve.low, curve.high);
+  gl.uniform2f(u.slopes, curve.before, curve.after);
+  gl.uniform1f(u.height, view.height);
+  gl.uniform1f(u.step_, view.step);
+  gl.uniform1f(u.wipe, view.wipe);
+  gl.uniform1f(u.phase, curve.phase);
+  gl.uniform1f(u.gain, curve.gain);
+  gl.uniform1f(u.turns, curve.turns);
+  gl.uniform1f(u.background, BACKGROUND / 255);
+  gl.uniform1i(u.samples, samplesFor(view.step, MOST_SAMPLES));
+  gl.uniform1i(u.mode, (curve.wave ? 1 : 0) | (curve.smooth ? 2 : 0) | (channel === "each channel" ? 4 : 0));
+  return gpu.finish();
 }
 
 let bytes;
@@ -208,7 +125,7 @@ function gather(picture, channel, view) {
   const key = [channel, view.width, view.height, view.left, view.top, view.step].join();
   const kept = gathered.get(picture);
   if (kept?.key === key) return kept;
-  const samples = Math.min(HAND_SAMPLES, samplesFor(view.step));
+  const samples = samplesFor(view.step, HAND_SAMPLES);
   const places = (count, start, length) => {
     const all = Int32Array.from({ length: count * samples }, (_, i) => Math.floor(start + ((i + 0.5) / samples) * view.step));
     let [first, last] = [0, count];
@@ -286,10 +203,10 @@ function paintByHand(picture, channel, curve, view) {
  * @param {string} means "auto", "webgl" (also where it is computed by the processor), or "hand"
  */
 export function paint(context, picture, channel, curve, view, means = "auto") {
-  const gpu = means === "hand" ? null : Gpu.get(means === "webgl");
+  const gpu = means === "hand" ? null : gpuOf(means === "webgl");
   if (gpu) {
     try {
-      context.drawImage(gpu.paint(picture, channel, curve, view), 0, 0);
+      context.drawImage(paintByGpu(gpu, picture, channel, curve, view), 0, 0);
       return true;
     } catch {
       // Too large for this device, or its context was just lost: by hand, then.

@@ -5,16 +5,19 @@
  */
 
 import { api } from "../../../../scripts/api.js";
-import { bitmapOf, pixelsOf } from "./picture.js";
+import { forget } from "./gpu.js";
 
 const MOST_SIDE = 2048;
 const STAYS = 80; // ms that a view has to stay before it is asked for
 const MARGIN = 0.3; // of the view, on every side, so that a small move needs nothing new
 
 export class OwnPixels {
-  /** @param {() => void} onChange called when a piece has come, or none will */
-  constructor(onChange) {
-    this.onChange = onChange;
+  /**
+   * @param {() => void} onChange called when a piece has come, or none will
+   * @param read makes of the server's answer, and the width and height that were asked for, a picture as the view has it
+   */
+  constructor(onChange, read) {
+    Object.assign(this, { onChange, read });
     this.follow(null, [0, 0]);
   }
 
@@ -74,8 +77,10 @@ export class OwnPixels {
       const asked = new URLSearchParams({ ...query, x: left, y: top, width, height });
       const answer = await api.fetchApi(`/tilework/pixels?${asked}`, { signal: this.controller.signal });
       if (!answer.ok) throw new Error(answer.status < 500 ? await answer.text() : `status ${answer.status}`);
-      const picture = pixelsOf(await bitmapOf(await answer.blob()));
-      if (stillWanted()) Object.assign(this, { piece: { picture, left, top }, wanted: null, refused: "", refusedAt: null });
+      const picture = await this.read(answer, width, height);
+      if (!stillWanted()) return;
+      if (this.piece) forget(this.piece.picture);
+      Object.assign(this, { piece: { picture, left, top }, wanted: null, refused: "", refusedAt: null });
     } catch (problem) {
       if (problem.name !== "AbortError" && stillWanted()) Object.assign(this, { refused: problem.message, refusedAt: wanted, wanted: null });
     }

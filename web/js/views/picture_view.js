@@ -1,8 +1,10 @@
-/** The picture in the node: zoom, pan, before/after wipe, and the values under the pointer. */
+/**
+ * A picture in a node: zoom, pan, before/after wipe, and the place under the pointer. What it looks like, a subclass says:
+ * `paint(context, picture, view, means)` draws it and is true where WebGL did, `point(full)` is told the pixel under the
+ * pointer, or null. `means` is "auto", "webgl" (also where it is computed by the processor), or "hand".
+ */
 
-import { evaluate } from "./curve_math.js";
 import { OwnPixels } from "./own_pixels.js";
-import { paint } from "./painter.js";
 
 const LARGEST_SIDE = 2048;
 const GRIP = 14; // CSS pixels around the wipe within which it is taken hold of
@@ -10,24 +12,23 @@ const MOST_ZOOM = 32;
 
 export class PictureView {
   /**
-   * @param {object} options onReadout(text), onHover(value or null) with the curve's inputs under the pointer
+   * @param {string} what it shows, for a screen reader
+   * @param read makes a picture of a piece that the server sends, see OwnPixels
    */
-  constructor({ onReadout, onHover }) {
-    this.onReadout = onReadout;
-    this.onHover = onHover;
+  constructor(what, read) {
+    this.own = new OwnPixels(() => (this.dirty = true), read);
+    this.piece = null;
     this.canvas = document.createElement("canvas");
-    this.canvas.className = "tilework-solar-view";
+    this.canvas.className = "tilework-view";
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute(
       "aria-label",
-      "Picture through the curve. Plus and minus zoom, 0 fits, 1 is 100 %, 4 is 400 %, arrows pan, brackets move the before and after wipe.",
+      `${what} Plus and minus zoom, 0 fits, 1 is 100 %, 4 is 400 %, arrows pan, brackets move the before and after wipe.`,
     );
     this.canvas.dataset.captureWheel = "true";
     this.context = this.canvas.getContext("2d");
     this.picture = null;
-    this.own = new OwnPixels(() => (this.dirty = true));
-    this.piece = null;
     // Places and lengths are the full picture's, also where only a smaller copy of it is there.
     this.zoom = 0; // screen pixels per pixel of the full picture; 0 = fit
     this.centre = null;
@@ -40,7 +41,7 @@ export class PictureView {
   }
 
   /**
-   * @param picture a Picture, the full one or a copy of it; null for none
+   * @param picture {width, height, fullSize, scale}: the full one, or a copy of it of `scale` times its size; null for none
    * @param query what names the full one for the server, see OwnPixels
    */
   show(picture, query = null) {
@@ -92,10 +93,9 @@ export class PictureView {
     return left + this.wipe * (this.canvas.width - 2 * left);
   }
 
-  draw(curve, channel, force = false) {
+  /** Draw it if something has changed, or else if `force`; whether it was drawn. */
+  draw(force = false) {
     this.measure();
-    this.curve = curve;
-    this.channel = channel;
     if (!this.dirty && !force) return false;
     this.dirty = false;
     const { width, height } = this.canvas;
@@ -110,7 +110,7 @@ export class PictureView {
     const from = this.pixelsFor(left, top, scale);
     const { scale: share } = from.picture;
     const view = { width, height, left: (left - from.left) * share, top: (top - from.top) * share, step: share / scale, wipe: column };
-    this.byGpu = paint(this.context, from.picture, channel, curve, view, this.means);
+    this.byGpu = this.paint(this.context, from.picture, view, this.means);
     this.drawWipe(column);
     return true;
   }
@@ -126,6 +126,13 @@ export class PictureView {
     this.piece = this.beyondCopy ? this.own.at([left, top, left + width / scale, top + height / scale]) : null;
     if (!this.beyondCopy) this.own.cancel();
     return this.piece ?? { picture: this.picture, left: 0, top: 0 };
+  }
+
+  /** What is drawn from there, and a pixel of the full picture in it: {picture, x, y}. */
+  placeOf(full) {
+    const { picture, left, top } = this.piece ?? { picture: this.picture, left: 0, top: 0 };
+    const at = [full[0] - left, full[1] - top].map((place) => Math.floor(place * picture.scale));
+    return { picture, x: Math.min(at[0], picture.width - 1), y: Math.min(at[1], picture.height - 1) };
   }
 
   drawWipe(column) {
@@ -162,14 +169,14 @@ export class PictureView {
     }
   }
 
-  /** The whole picture through the curve at its own size, as bytes RGBA: what the node shows at 100 %. */
+  /** The whole picture as it is drawn, at its own size, as bytes RGBA: what the node shows at 100 %. */
   pixels(means) {
     const canvas = document.createElement("canvas");
     canvas.width = this.picture.width;
     canvas.height = this.picture.height;
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const view = { width: canvas.width, height: canvas.height, left: 0, top: 0, step: 1, wipe: 0 };
-    const byGpu = paint(context, this.picture, this.channel, this.curve, view, means);
+    const byGpu = this.paint(context, this.picture, view, means);
     return { byGpu, width: canvas.width, height: canvas.height, data: context.getImageData(0, 0, canvas.width, canvas.height).data };
   }
 
@@ -306,24 +313,14 @@ export class PictureView {
   }
 
   readout(at) {
-    if (!at || !this.picture || !this.curve) {
-      this.onReadout("");
-      this.onHover(null);
-      return;
-    }
+    this.point(this.picture && at && this.under(at));
+  }
+
+  /** The pixel [x, y] of the full picture under a place of the canvas, or null. */
+  under(at) {
     const scale = this.scale();
     const [left, top] = this.corner(scale);
     const full = [left + at[0] / scale, top + at[1] / scale].map(Math.floor);
-    if (full.some((place, i) => place < 0 || place >= this.picture.fullSize[i])) return this.readout(null);
-    const { picture, left: x0, top: y0 } = this.piece ?? { picture: this.picture, left: 0, top: 0 };
-    const [x, y] = [Math.floor((full[0] - x0) * picture.scale), Math.floor((full[1] - y0) * picture.scale)];
-    const index = Math.min(y, picture.height - 1) * picture.width + Math.min(x, picture.width - 1);
-    const rgb = [...picture.rgba.slice(4 * index, 4 * index + 3)];
-    const plane = picture.plane(this.channel);
-    const inputs = plane ? [plane[index] / 65535] : rgb.map((value) => value / 255);
-    const level = (value) => Math.round(255 * Math.min(1, Math.max(0, value)));
-    const outputs = inputs.map((value) => level(evaluate(this.curve, value)));
-    this.onReadout(`x ${full[0]}  y ${full[1]}   RGB ${rgb.join(" ")}   → ${outputs.join(" ")}`);
-    this.onHover(inputs);
+    return full.some((place, i) => place < 0 || place >= this.picture.fullSize[i]) ? null : full;
   }
 }
