@@ -133,6 +133,10 @@ WORDS = {
     "frequency guidance": "Hold Bands to Reference",
     "low frequency lock": "Hold Bands to Reference",
     "data consistency": "Hold Bands to Reference",
+    "save tiles to disk": "Write Tile File",
+    "tile to file": "Write Tile File",
+    "load tiles from disk": "Read Tile File",
+    "tile from file": "Read Tile File",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

@@ -49,6 +49,8 @@ SILENT = {
     "TileworkBandSplit",
     "TileworkBandJoin",
     "TileworkRetouchMerge",
+    "TileworkReadTile",
+    "TileworkWriteTile",
 }
 
 

@@ -31,6 +31,7 @@ from .regions import regions
 from .retouch import bands_and_retouch
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
+from .tile_files import tile_files
 from .views import whole_canvas_views
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
@@ -193,6 +194,7 @@ def main() -> int:
         bands_and_retouch,
         detail,
         held_bands,
+        tile_files,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):
