@@ -20,6 +20,8 @@ from .one_job import Job
 from .one_picture import MADE, PictureOutcome, check_paths, find_result, run_one
 from .process.guarded import guarded, say
 from .queue_client import Progress
+from .split_command import add_tile_options, check_tile_options, run_split
+from .stream_blend import blend_command
 from .work_key import surroundings_of, work_key
 from .workflow_file import needs_converter, parse_setting, read_workflow
 
@@ -67,7 +69,9 @@ def run(arguments: list[str], passed_on: tuple[str, ...]) -> int:
     parser.add_argument("--out", dest="result", type=Path, required=True, metavar="FILE", help="where the result goes")
     parser.add_argument("--server", metavar="ADDRESS", help="a ComfyUI that is running, instead of starting one: http://HOST:PORT")
     add_server_options(parser)
+    add_tile_options(parser)
     asked = parser.parse_args(arguments)
+    check_tile_options(parser, asked)
     check_paths(asked.picture, asked.result)
     job = job_of(asked)
     key = None
@@ -81,6 +85,8 @@ def run(arguments: list[str], passed_on: tuple[str, ...]) -> int:
     else:
         say(f"The versions and model files of {asked.server} cannot be known from here: the picture is made, whether it is there or not.")
     needs_converter(job.workflow)
+    if asked.split_tiles:
+        return _told(run_split(asked, job, key, installation))
     with _opened(asked, None if asked.server else installation) as server:
         return _told(run_one(server, job, asked.picture, asked.result, key, TerminalProgress(), asked.timeout))
 
@@ -100,7 +106,7 @@ class TerminalProgress:
             sys.stdout.flush()
 
 
-COMMANDS: dict[str, Callable[[list[str], tuple[str, ...]], int]] = {"run": run}
+COMMANDS: dict[str, Callable[[list[str], tuple[str, ...]], int]] = {"run": run, "blend": blend_command}
 
 
 def obey(arguments: list[str]) -> int:

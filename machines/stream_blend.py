@@ -1,6 +1,6 @@
-"""Tiles from files into one picture that need not fit into memory: python -m machines.stream_blend JOB.json
+"""Tiles from files into one picture that need not fit into memory: python farm.py blend JOB.json
 
-A process of its own, with ComfyUI's Python, in the pack's folder. The picture is a memory map; rows that no later tile touches are
+A process of its own, with ComfyUI's Python. The picture is a memory map; rows that no later tile touches are
 written out and let go. Held at a time: one row of tiles of the result and one tile, for the methods of windows (*optimal seam* and
 *multiband* touch a few planes of the whole picture again, and alpha takes a row of tiles more; see `blending/composition`).
 
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 import mmap
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .png_strips import eight_bits, write_png
+from .process.guarded import say
+from .process.host_error import HostError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,12 +76,11 @@ class MappedPicture:
 
 def blend_files(job: dict[str, Any]) -> dict[str, Any]:
     """Do the job; what was made: `size` (height, width), `pictures`, `channels`."""
-    # The pack's folder is where this program runs, whatever that is called.
-    from blending.composition.compose import compose_on
-    from blending.composition.methods import method_named
-    from blending.layout.mosaic import Mosaic
-    from blending.layout.tile_layout import TileLayout
-    from blending.pixels.tile_file import read_tile
+    from ..blending.composition.compose import compose_on
+    from ..blending.composition.methods import method_named
+    from ..blending.layout.mosaic import Mosaic
+    from ..blending.layout.tile_layout import TileLayout
+    from ..blending.pixels.tile_file import read_tile
 
     layout = TileLayout.from_json(Path(job["layout"]).read_text("utf-8")).in_pixels()
     paths = [Path(path) for path in job["tiles"]]
@@ -134,20 +134,15 @@ def _strips(picture: MappedPicture, height: int) -> Iterator[np.ndarray]:
         picture.let_go(stop, max(top - STRIP_ROWS, 0))
 
 
-def main(arguments: list[str]) -> int:
-    """Do the job that the file describes."""
+def blend_command(arguments: list[str], _: tuple[str, ...] = ()) -> int:
+    """Do the job that the file describes, say what was made, and return the exit status."""
     import torch  # noqa: F401 - what it takes by itself is told apart
 
     before = resident_bytes()
     try:
         done = blend_files(json.loads(Path(arguments[0]).read_text("utf-8")))
-    except (ValueError, OSError, KeyError, IndexError) as error:
-        sys.stdout.write(f"{str(error) or type(error).__name__}\n")
-        return 1
+    except (ValueError, KeyError, IndexError) as error:
+        raise HostError(str(error) or type(error).__name__) from error
     done |= {"bytes_before": before, "bytes_at_peak": resident_bytes("VmHWM")}
-    sys.stdout.write(json.dumps(done) + "\n")
+    say(json.dumps(done))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .process.host_error import HostError
+
 Workflow = dict[str, dict[str, Any]]
 Link = tuple[str, int]
 
@@ -27,7 +29,7 @@ FUSED = {
 }
 
 
-class CannotSplitError(ValueError):
+class CannotSplitError(HostError):
     """A workflow whose tiles cannot be given out, with the reason in words."""
 
 

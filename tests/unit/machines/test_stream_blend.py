@@ -33,11 +33,6 @@ def noisy(layout, channels=3, batch=1, seed=3):
     return [tile + 0.05 * number / len(layout) for number, tile in enumerate(cut(picture, layout))]
 
 
-@pytest.fixture(autouse=True)
-def in_the_packs_folder(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 @pytest.mark.parametrize(
     ("method", "channels", "batch", "wrap"),
     [*((method, 3, 1, False) for method in STREAMED), ("hann", 4, 2, False), ("hann", 1, 1, True), ("multiband", 4, 1, False)],
@@ -70,7 +65,7 @@ def test_a_broken_tile_leaves_no_picture(tmp_path):
 
 def ran(job, folder):
     (folder / "job.json").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "machines.stream_blend", str(folder / "job.json")]
+    command = [sys.executable, "farm.py", "blend", str(folder / "job.json")]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
