@@ -251,7 +251,9 @@ class TilesRun:
         self.say(f"Blending {count} tiles.")
         python = self.servers[0].installation.python
         log = folder / "blend.log"
-        with Child([str(python), str(PACK / "farm.py"), "blend", str(folder / "blend.json")], log, program_environment(), cwd=PACK) as child:
+        with Child(
+            [str(python), str(PACK / "farm.py"), "blend", str(folder / "blend.json")], log, program_environment(), cwd=PACK
+        ) as child:
             while child.poll() is None:
                 time.sleep(0.05)
             status = child.poll()

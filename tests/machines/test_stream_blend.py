@@ -15,7 +15,7 @@ from tilework.machines.png_strips import eight_bits
 from tilework.machines.stream_blend import blend_files
 from tilework.machines.tile_graph import STREAMED
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def job_of(folder, tiles, layout, **more):
