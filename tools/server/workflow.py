@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..process.host_error import HostError
-from .loopback import get, get_json, post_json
+from ..process.loopback import get, get_json, post_json
 
 POLL_SECONDS = 0.05
 UI_ONLY = {"Note", "MarkdownNote", "PrimitiveNode", "Reroute", "GetNode", "SetNode"}
