@@ -276,7 +276,8 @@ def simulate(figures: Figures, workers: int, pictures: int, arrivals_per_hour: f
 
 def table(figures: Figures, per_worker: int = 200, counts: tuple[int, ...] = WORKERS) -> list[str]:
     """Rows of a Markdown table: a folder of `per_worker` pictures for each worker, all there from the beginning."""
-    head = "| workers | pictures per hour | of ideal | lost workers | begun again | work thrown away | workers down | driver busy | storage busy |"
+    names = ("workers", "pictures per hour", "of ideal", "lost workers", "begun again", "work thrown away", "workers down")
+    head = f"| {' | '.join((*names, 'driver busy', 'storage busy'))} |"
     rows = [head, "|---:" * 9 + "|"]
     for workers in counts:
         out = simulate(figures, workers, per_worker * workers)

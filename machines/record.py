@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 BEGUN, ENDED = "begun", "ended"
+# How work ended: the picture has a result; the workflow refused the picture; ComfyUI was lost with it.
+MADE, REFUSED, LOST = "made", "refused", "lost"
 FOLDER = Path(".farm") / "record"
 
 
@@ -43,7 +45,8 @@ class Record:
     def note(self, event: str, picture: str, **more: Any) -> None:
         """Add a line: the time in seconds since 1970 (UTC), the event, the picture's path below the input folder, and `more`."""
         line = {"time": round(time.time(), 3), "event": event, "picture": picture, "worker": self._writer, **more}
-        os.write(self._file, json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        # ASCII: names that are no Unicode come back as they were.
+        os.write(self._file, json.dumps(line).encode("ascii") + b"\n")
         os.fsync(self._file)
 
     def close(self) -> None:
@@ -72,6 +75,15 @@ def begun_more_than_once(entries: Iterable[dict[str, Any]]) -> dict[str, int]:
         if entry["event"] == BEGUN:
             counts[entry["picture"]] = counts.get(entry["picture"], 0) + 1
     return {picture: count for picture, count in counts.items() if count > 1}
+
+
+def refusals(entries: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """The work keys that each picture was refused with, one for each time."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry["event"] == ENDED and entry.get("state") == REFUSED and isinstance(entry.get("key"), str):
+            found.setdefault(entry["picture"], []).append(entry["key"])
+    return found
 
 
 def left_open(entries: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -99,10 +99,16 @@ class Schedule:
         self._landed(worker, task).breakdowns = 0
         self.done.add(task.picture)
 
-    def failed(self, worker: Hashable, task: Task, reason: str) -> bool:
-        """The workflow refused the picture; returns whether it is put aside now."""
+    def failed(self, worker: Hashable, task: Task, reason: str, earlier: int = 0) -> bool:
+        """The workflow refused the picture, `earlier` times in earlier runs; returns whether it is put aside now."""
         self._landed(worker, task).breakdowns = 0
+        self._failures[task.picture] = max(self._failures.get(task.picture, 0), earlier)
         return self._blame(task.picture, reason, self._waiting)
+
+    def put_aside(self, worker: Hashable, task: Task, reason: str) -> None:
+        """The picture was put aside in an earlier run."""
+        self._landed(worker, task)
+        self.aside[task.picture] = reason
 
     def lost_one(self, worker: Hashable, task: Task, reason: str) -> bool:
         """The worker's ComfyUI was lost with this picture; returns whether that puts the picture aside."""
