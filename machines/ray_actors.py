@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -28,7 +29,8 @@ from .process.lock import taken
 OBJECT_STORE = 80 << 20  # bytes: paths and words go through it, no pixels
 REQUIREMENTS = "requirements-farm.txt"
 # Ray's own switch for systems where it stays on this machine: without it, it turns 127.0.0.1 into the machine's address.
-STAY_HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+STAY_HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+LOOPBACK = re.compile(r"(ray://)?(127\.0\.0\.1|localhost|\[::1\]):\d+")
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0"}
 
 
@@ -58,8 +60,10 @@ def cluster(address: str | None, workers: int, work: Path | None = None) -> Iter
     """
     with _own_folder(work) if address is None else contextlib.nullcontext() as folder:
         if address is None:
-            os.environ.update(STAY_HERE, RAY_AUTH_TOKEN=secrets.token_hex(32))
+            os.environ.update(STAY_HERE, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)
+        elif LOOPBACK.fullmatch(address):
+            os.environ.update(STAY_HERE)
         ray = load_ray()
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": f"tilework-{secrets.token_hex(8)}"}
         if address is None:
