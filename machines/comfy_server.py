@@ -116,9 +116,11 @@ class ComfyServer:
         self._child.stop()
         self._leave()
 
-    def check_alive(self) -> None:
-        """Raise ServerLostError, with the end of the log, if ComfyUI is gone."""
-        status = self._child.poll()
+    def check_alive(self, patience: float = 0.0) -> None:
+        """Raise ServerLostError, with the end of the log, if ComfyUI is gone, or is within `patience` seconds."""
+        give_up = time.monotonic() + patience
+        while (status := self._child.poll()) is None and time.monotonic() < give_up:
+            time.sleep(0.02)
         if status is not None:
             raise ServerLostError(f"ComfyUI has ended by itself (status {status}). The end of its log:", self._log_end())
 
@@ -248,8 +250,8 @@ class RunningServer:
     def close(self) -> None:
         """Leave the server as it is."""
 
-    def check_alive(self) -> None:
-        """Raise ServerLostError where it does not answer any more."""
+    def check_alive(self, patience: float = 0.0) -> None:
+        """Raise ServerLostError where it does not answer any more; does not wait."""
         try:
             get_json(self.address + "/system_stats", timeout=30)
         except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """What `python farm.py ...` does.
 
-    python farm.py run WORKFLOW --in PICTURE --out FILE     one picture through a workflow
+    python farm.py run WORKFLOW --in PICTURE --out FILE       one picture through a workflow
+    python farm.py folder WORKFLOW --in FOLDER --out FOLDER   all pictures of a folder, on every GPU, on one machine or many
 
 Each command has a --help of its own. The status is 0 where every result is there, 1 where something was refused (the
 reason is printed and stands beside the result), 2 for a command line that cannot be understood, 130 where it was stopped.
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from .comfy_server import AnyServer, ComfyServer, RunningServer
+from .folder_command import add_folder_options, run_folder
 from .installation import Installation, find_installation
 from .one_job import Job
 from .one_picture import MADE, PictureOutcome, check_paths, find_result, run_one
@@ -91,6 +93,16 @@ def run(arguments: list[str], passed_on: tuple[str, ...]) -> int:
         return _told(run_one(server, job, asked.picture, asked.result, key, TerminalProgress(), asked.timeout))
 
 
+def folder(arguments: list[str], passed_on: tuple[str, ...]) -> int:
+    """All pictures of a folder through a workflow, on Ray."""
+    parser = argparse.ArgumentParser(prog="farm.py folder", description="All pictures of a folder, on Ray.", epilog=PASSED_ON)
+    add_job_options(parser)
+    add_folder_options(parser)
+    add_server_options(parser)
+    asked = parser.parse_args(arguments)
+    return run_folder(asked, job_of(asked), installation_of(asked, passed_on))
+
+
 class TerminalProgress:
     """Progress on the terminal: one line that changes, or none where nobody looks at it."""
 
@@ -106,7 +118,7 @@ class TerminalProgress:
             sys.stdout.flush()
 
 
-COMMANDS: dict[str, Callable[[list[str], tuple[str, ...]], int]] = {"run": run, "blend": blend_command}
+COMMANDS: dict[str, Callable[[list[str], tuple[str, ...]], int]] = {"run": run, "folder": folder, "blend": blend_command}
 
 
 def obey(arguments: list[str]) -> int:

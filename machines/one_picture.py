@@ -18,6 +18,7 @@ from .workflow_file import WorkflowError
 
 MADE, THERE, REFUSED = "made", "there", "refused"
 FOLDER = "tilework-farm"
+LAST_WORDS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -83,36 +84,48 @@ def run_one(
     check_paths(picture, result)
     begun = time.monotonic()
     why = what_changed(result, key) if key else ""
-    mark = uuid.uuid4().hex[:16]
-    given, prompt_id = None, None
     try:
-        try:
-            prepared = job.prepare(server.queue.object_info())
-            _give_other_inputs(server, job)
-            given = server.give(picture, mark + picture.suffix.lower())
-            prompt = prepared.for_picture(given, f"{FOLDER}/{mark}")
-            entry = server.queue.run(prompt, on_progress, timeout, server.check_alive, prepared.saved)
-            prompt_id = entry["prompt_id"]
-            record = _only_result(entry, prepared.save, result)
-        except ServerLostError:
-            raise
-        except HostError as error:
-            server.check_alive()
-            full = isinstance(error, RunFailedError) and error.out_of_memory
-            write_refused(result, picture, str(error), key, out_of_memory=full)
-            return PictureOutcome(REFUSED, result, str(error), time.monotonic() - begun, full)
+        texts, nodes = _run(server, job, picture, result, key, on_progress, timeout)
+    except ServerLostError:
+        # Its own last words say more than a connection that broke.
+        server.check_alive(LAST_WORDS_SECONDS)
+        raise
+    except HostError as error:
+        server.check_alive()
+        full = isinstance(error, RunFailedError) and error.out_of_memory
+        write_refused(result, picture, str(error), key, out_of_memory=full)
+        return PictureOutcome(REFUSED, result, str(error), time.monotonic() - begun, full)
+    return PictureOutcome(MADE, result, why, time.monotonic() - begun, False, texts, nodes)
+
+
+def _run(
+    server: AnyServer,
+    job: Job,
+    picture: Path,
+    result: Path,
+    key: WorkKey | None,
+    on_progress: OnProgress | None,
+    timeout: float | None,
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What the nodes showed, and their kinds, once `result` is there."""
+    begun, mark = time.monotonic(), uuid.uuid4().hex[:16]
+    prepared = job.prepare(server.queue.object_info())
+    _give_other_inputs(server, job)
+    given = server.give(picture, mark + picture.suffix.lower())
+    try:
+        prompt = prepared.for_picture(given, f"{FOLDER}/{mark}")
+        entry = server.queue.run(prompt, on_progress, timeout, server.check_alive, prepared.saved)
+        record = _only_result(entry, prepared.save, result)
         texts = shown_texts(entry)
         nodes = {node: prompt[node]["class_type"] for node in texts if node in prompt}
-        seconds = time.monotonic() - begun
         with server.read(record) as stream:
-            place(stream, result, key, seconds=round(seconds, 2), texts=texts, nodes=nodes)
+            place(stream, result, key, seconds=round(time.monotonic() - begun, 2), texts=texts, nodes=nodes)
         server.discard(record)
-        return PictureOutcome(MADE, result, why, seconds, False, texts, nodes)
+        if server.started_by_us:
+            server.queue.forget(entry["prompt_id"])
+        return texts, nodes
     finally:
-        if given is not None:
-            server.take_back(given)
-        if prompt_id is not None and server.started_by_us:
-            server.queue.forget(prompt_id)
+        server.take_back(given)
 
 
 def _give_other_inputs(server: AnyServer, job: Job) -> None:

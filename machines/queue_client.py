@@ -18,8 +18,8 @@ from typing import Any
 from .process.host_error import HostError
 from .process.loopback import get_json, post_json
 
-POLL_SECONDS = 0.05
-SLOW_POLL_SECONDS = 0.5
+# The history is asked so often: at once for a run of a second, less for one of minutes.
+POLL_SECONDS, SLOW_POLL_SECONDS, POLL_SHARE = 0.05, 0.5, 0.02
 # A server that is busy loading a model answers late; one that refuses connections for so long is gone.
 SILENT_SECONDS = 60
 OUT_OF_MEMORY = ("OutOfMemoryError", "OOM_EXCEPTION", "MemoryError")
@@ -191,9 +191,9 @@ class QueueClient:
                     return entry
                 if entry.get("status", {}).get("status_str") == "error":
                     raise _failure(entry)
-            over = listen(pause)
             # The history may lag behind the end of the run.
-            pause = POLL_SECONDS if over else min(SLOW_POLL_SECONDS, pause * 1.3)
+            over = listen(pause)
+            pause = POLL_SECONDS if over else min(SLOW_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (now - begun)))
 
 
 def written(entry: Mapping[str, Any], node: str) -> list[dict[str, Any]]:

@@ -78,7 +78,8 @@ class Listener:
         if kind == "progress_state":
             for node, state in (data.get("nodes") or {}).items():
                 if state.get("state") == "finished":
-                    self._finished.add(str(node))
+                    # Nodes that a node has put in its place while it ran are none of the prompt's.
+                    self._finished |= {str(node)} & set(self.prompt)
                 elif state.get("state") == "running":
                     self._tell(str(state.get("display_node_id") or node), float(state.get("value") or 0), float(state.get("max") or 0))
         return kind in OVER

@@ -91,11 +91,8 @@ def to_prompt(workflow: Workflow, object_info: Mapping[str, Any]) -> Prompt:
         unknown = {str(part.get("class_type")) for part in prompt.values()} - set(object_info)
     else:
         convert, cannot = _converter(workflow.path)
-        graphs = [workflow.saved, *workflow.saved.get("definitions", {}).get("subgraphs", [])]
-        known = {*object_info, *UI_ONLY, *(graph.get("id") for graph in graphs[1:])}
-        nodes = [node for graph in graphs for node in graph.get("nodes", [])]
-        unknown = {str(node.get("type")) for node in nodes if node.get("mode") not in (MUTED, BYPASSED)} - known
         try:
+            unknown = _unknown_kinds(workflow.saved, object_info)
             prompt = {} if unknown else convert(workflow.saved, dict(object_info))
         except (ValueError, TypeError, KeyError, AttributeError, cannot) as error:
             raise WorkflowError(f"The workflow {workflow.path} cannot be converted: {error}") from error
@@ -213,6 +210,14 @@ def texts(prompt_or_saved: Any) -> Iterable[str]:
     elif isinstance(prompt_or_saved, (list, tuple)):
         for value in prompt_or_saved:
             yield from texts(value)
+
+
+def _unknown_kinds(saved: Mapping[str, Any], object_info: Mapping[str, Any]) -> set[str]:
+    """The kinds of nodes in the editor's file that the server does not know and would have to run."""
+    subgraphs = (saved.get("definitions") or {}).get("subgraphs", [])
+    known = {*object_info, *UI_ONLY, *(graph.get("id") for graph in subgraphs)}
+    nodes = [node for graph in (saved, *subgraphs) for node in graph.get("nodes", [])]
+    return {str(node.get("type")) for node in nodes if node.get("mode") not in (MUTED, BYPASSED)} - known
 
 
 def _converter(path: Path) -> tuple[Any, type[Exception]]:
