@@ -251,7 +251,7 @@ def in_a_process_of_its_own(task: str, *words: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--task", task, *words]
     with tempfile.TemporaryDirectory(prefix="tilework-benchmark-") as folder:
         log = Path(folder) / "log"
-        status = steps.run_step(command, log, child.surroundings(), note, QUIET)
+        status = steps.run_step(command, log, child.program_environment(), note, QUIET)
         if status:
             raise RuntimeError(f"{task} {' '.join(words)} ended with status {status}:\n{log.read_text('utf-8', 'replace')}")
         return json.loads(next(line for line in reversed(log.read_text("utf-8").splitlines()) if line.startswith("{")))

@@ -26,6 +26,7 @@ from .retouch import FrequencyJoin, FrequencySeparation, TransferRetouch
 from .sequential import PutTileBack, TakeOneTile
 from .solar import SolarCurvePreview
 from .split import LatentTileSplit, TileSplit
+from .tile_files import ReadTileFile, WriteTileFile
 from .tile_style import SyncTiles, TileContext
 from .upscale import TiledUpscale
 from .vae import TiledVAEDecode, TiledVAEEncode
@@ -89,6 +90,8 @@ class Tilework(ComfyExtension):
             TakeFromList,
             KeepOneTile,
             JoinTiles,
+            ReadTileFile,
+            WriteTileFile,
         ]
 
 

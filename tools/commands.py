@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from .demo.materials import ensure_photograph, ensure_upscaler
-from .process.child import foreground, surroundings
+from .process.child import foreground, program_environment
 from .process.guarded import guarded, say
 from .process.lock import make_once
 from .server.comfy import Server, check_port
@@ -128,7 +128,7 @@ def _obey(arguments: list[str]) -> int:
 
 def _in_environment(host: Host, command: list[str], **extra: str) -> int:
     sys.stdout.flush()
-    return foreground([str(host.python), *command], surroundings(TILEWORK_HOST=str(host.root), **extra), REPOSITORY)
+    return foreground([str(host.python), *command], program_environment(TILEWORK_HOST=str(host.root), **extra), REPOSITORY)
 
 
 def _port(text: str) -> int:

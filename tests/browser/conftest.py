@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tilework.tests.browser.stand_ins import model_files
+from tilework.tests.host.hostile import leave_a_tile
 from tilework.tools.demo.materials import ensure_photograph, ensure_upscaler
 from tilework.tools.server.comfy import Server
 from tilework.tools.server.front_ends import LATEST, OWN, PACKAGE, chosen_front_end, front_end_arguments
@@ -122,6 +123,7 @@ def server(tmp_path_factory, front_end):
     models = model_files(sorted((ROOT / "example_workflows").glob("*.json")), tmp_path_factory.mktemp("models"))
     models.setdefault("upscale_models", []).append(ensure_upscaler(host))
     with Server(host, name="browser", packs=packs, models=models, inputs=[ensure_photograph(host)], extra_args=front_end) as running:
+        leave_a_tile(running.base)
         yield running
 
 

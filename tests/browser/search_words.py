@@ -135,6 +135,10 @@ WORDS = {
     "data consistency": "Hold Bands to Reference",
     "resume tiles": "Keep Tiles",
     "tile cache": "Keep Tiles",
+    "save tiles to disk": "Write Tile File",
+    "tile to file": "Write Tile File",
+    "load tiles from disk": "Read Tile File",
+    "tile from file": "Read Tile File",
 }
 # Of our nodes and the host's: what one sees without scrolling.
 FIRST = 10

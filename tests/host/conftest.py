@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tilework.tests.host.hostile import leave_a_tile
 from tilework.tools.demo.materials import ensure_photograph, ensure_upscaler
 from tilework.tools.server.comfy import Server
 from tilework.tools.server.loopback import get_json
@@ -25,6 +26,7 @@ def server():
     packs = {"tilework": ROOT, "tilework_test": ROOT / "tests" / "pack"}
     models = {"upscale_models": [ensure_upscaler(host)]}
     with Server(host, name="tests", packs=packs, models=models, inputs=[ensure_photograph(host)]) as running:
+        leave_a_tile(running.base)
         yield running
 
 

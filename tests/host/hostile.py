@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tilework.host.tile_folder import USUAL
 from tilework.tests.host.prompts import node
 
 HTML = "<img src=x onerror=window.HACKED=1>"
@@ -77,6 +80,13 @@ OWN_LINKS = {
     "TileworkBandJoin": {"bands": ["bands", 0], "residual": ["bands", 1]},
     "TileworkWaveletEdit": {"model": ["network", 0], "source": ["noise", 0]},
 }
+
+
+def leave_a_tile(base: Path) -> None:
+    """Put the file where it is that Read Tile File reads with its defaults, into the server's folder `base`."""
+    folder = base / "output" / USUAL
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "tile_00000.npy", np.random.default_rng(1).random((1, 64, 64, 3), np.float32))
 
 
 def kind_of(spec: list[Any]) -> str:

@@ -48,6 +48,8 @@ SILENT = {
     "TileworkInvert",
     "TileworkBandSplit",
     "TileworkRetouchMerge",
+    "TileworkReadTile",
+    "TileworkWriteTile",
 }
 
 

@@ -40,9 +40,13 @@ def test_they_are_in_the_template_browser_under_the_packs_name(server):
     assert set(get_json(server.url + "/workflow_templates")["tilework"]) == {path.stem for path in WORKFLOWS}
 
 
+# Nobody begins with these: farm.py puts them into workflows, and what they read is there only after they have written.
+WITHOUT_TEMPLATE = {"TileworkReadTile", "TileworkWriteTile"}
+
+
 def test_no_node_is_without_a_template(pack):
     used = {node["type"] for path in WORKFLOWS for node in json.loads(path.read_text("utf-8"))["nodes"]}
-    assert sorted(set(pack) - used) == []
+    assert set(pack) - used == WITHOUT_TEMPLATE
 
 
 def test_the_readme_names_every_template():

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tilework.tools.process.child import surroundings
+from tilework.tools.process.child import program_environment
 from tilework.tools.setup.environment import find_host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ def say(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=env or surroundings(),
+        env=env or program_environment(),
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -31,7 +31,7 @@ def say(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
 
 def git(*arguments: str | Path, cwd: Path | None = None) -> str:
     """Git without the person's own settings."""
-    return say("git", *WHO, *arguments, cwd=cwd, env=surroundings(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_SYSTEM=os.devnull))
+    return say("git", *WHO, *arguments, cwd=cwd, env=program_environment(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_SYSTEM=os.devnull))
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def comfy(tmp_path_factory):
     """comfy-cli, which may neither report home nor write to the person's settings: comfy("node", "validate", cwd=folder)."""
     home = str(tmp_path_factory.mktemp("home"))
     quiet = {"DO_NOT_TRACK": "1", "COMFY_NO_TELEMETRY": "1", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-    env = surroundings(**quiet, HOME=home, USERPROFILE=home, XDG_CONFIG_HOME=home, APPDATA=home)
+    env = program_environment(**quiet, HOME=home, USERPROFILE=home, XDG_CONFIG_HOME=home, APPDATA=home)
     python = find_host().python
     say(python, "-m", "comfy_cli", "--skip-prompt", "tracking", "disable", env=env)
     return lambda *command, cwd: say(python, "-m", "comfy_cli", "--skip-prompt", *command, cwd=cwd, env=env)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tilework.tools import commands
 from tilework.tools.process import guarded
-from tilework.tools.process.child import Terminated, foreground, surroundings
+from tilework.tools.process.child import Terminated, foreground, program_environment
 from tilework.tools.process.host_error import HostError
 from tilework.tools.setup.environment import REPOSITORY
 
@@ -16,13 +16,15 @@ DEV = REPOSITORY / "dev.py"
 
 def dev(*arguments, **env):
     command = [sys.executable, str(DEV), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=surroundings(**env), check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=program_environment(**env), check=False, timeout=60)
 
 
 def test_help_names_every_command_and_a_reader_that_goes_away_is_no_failure():
     said = dev("--help")
     assert said.returncode == 0 and all(f"dev.py {name}" in said.stdout for name in commands.COMMANDS)
-    reader = subprocess.Popen([sys.executable, str(DEV), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings())
+    reader = subprocess.Popen(
+        [sys.executable, str(DEV), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=program_environment()
+    )
     reader.stdout.close()
     said = reader.stderr.read()
     reader.stderr.close()
@@ -81,11 +83,11 @@ def test_every_end_has_its_words_and_status_and_a_mistake_of_ours_is_not_hidden(
 
 
 def test_the_status_of_a_program_is_handed_on(tmp_path):
-    assert foreground([sys.executable, "-c", "raise SystemExit(5)"], surroundings(), tmp_path) == 5
+    assert foreground([sys.executable, "-c", "raise SystemExit(5)"], program_environment(), tmp_path) == 5
 
 
 def test_pytest_is_started_without_the_repository_on_its_path():
     code = commands.PYTEST.replace("sys.exit(pytest.main())", "print(sys.path)")
     command = [sys.executable, "-P", "-c", code]
-    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=surroundings(), check=True)
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=program_environment(), check=True)
     assert not {"", str(REPOSITORY)} & set(ast.literal_eval(answer.stdout.strip()))

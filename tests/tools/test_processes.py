@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tilework.tools.process.child import Child, surroundings
+from tilework.tools.process.child import Child, program_environment
 from tilework.tools.process.lock import held, make_once, taken
 from tilework.tools.process.long_step import run_step
 
@@ -87,7 +87,7 @@ def test_the_lock_is_let_go_of_when_the_work_fails_and_what_is_made_is_not_made_
 @pytest.mark.parametrize("code", [ALIVE, pytest.param(STUBBORN, marks=pytest.mark.skipif(os.name == "nt", reason="none can refuse there"))])
 def test_a_child_is_gone_when_it_is_stopped_even_where_it_refuses_to_end(tmp_path, code):
     sign = tmp_path / "sign"
-    child = Child([sys.executable, "-c", code, str(sign)], tmp_path / "log", surroundings())
+    child = Child([sys.executable, "-c", code, str(sign)], tmp_path / "log", program_environment())
     assert within_ten_seconds(lambda: grows(sign))
     child.stop(patience=0.3)
     assert child.poll() is not None
@@ -97,8 +97,8 @@ def test_a_child_is_gone_when_it_is_stopped_even_where_it_refuses_to_end(tmp_pat
 def test_a_child_ends_when_its_starter_is_killed_without_warning(tmp_path, python):
     sign, log = tmp_path / "sign", str(tmp_path / "log")
     starter = python(f"""
-from tools.process.child import Child, surroundings
-child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({log!r}), surroundings())
+from tools.process.child import Child, program_environment
+child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({log!r}), program_environment())
 """)
     assert within_ten_seconds(lambda: grows(sign))
     starter.kill()
@@ -109,7 +109,7 @@ child = Child([sys.executable, "-c", {ALIVE!r}, {str(sign)!r}], Path({log!r}), s
 def test_a_long_step_gives_signs_of_life_and_its_status(tmp_path):
     said = []
     code = "import time, sys\nfor i in range(8):\n    print('step', i, flush=True); time.sleep(0.1)\nsys.exit(3)"
-    status = run_step([sys.executable, "-c", code], tmp_path / "log", surroundings(), said.append, heartbeat=0.25)
+    status = run_step([sys.executable, "-c", code], tmp_path / "log", program_environment(), said.append, heartbeat=0.25)
     assert status == 3
     assert said and "step" in said[-1]
     assert (tmp_path / "log").read_text().splitlines()[-1] == "step 7"
@@ -122,6 +122,6 @@ def test_a_long_step_that_is_stopped_leaves_nothing_running(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_step([sys.executable, "-c", ALIVE, str(sign)], tmp_path / "log", surroundings(), stop, heartbeat=0.5)
+        run_step([sys.executable, "-c", ALIVE, str(sign)], tmp_path / "log", program_environment(), stop, heartbeat=0.5)
     assert sign.exists()
     assert not grows(sign)

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "server", "execution", "latent_preview"}
-TOPS = ("blending", "pictures", "host", "models", "sampling", "nodes")
+TOPS = ("blending", "pictures", "host", "models", "sampling", "nodes", "machines")
 PIXELS, LAYOUT = "blending/pixels", "blending/layout"
 COMPOSITION, WHOLE_PICTURE = "blending/composition", "blending/whole_picture"
 
@@ -48,6 +48,9 @@ BELOW = {
     "sampling/conditions": {"blending", "host"},
     "sampling/attention": {"blending", "host", "sampling", "sampling/conditions"},
     "nodes": {"blending", "host", "models", "sampling", "pictures"},
+    # Programs of their own: no room of the pack imports them.
+    "machines": {"machines/process", "blending", "pictures"},
+    "machines/process": set(),
 }
 
 
@@ -196,7 +199,7 @@ def test_files_that_the_words_name_are_there():
 
 
 # Files of ComfyUI, and those of ours at the top.
-OF_OTHERS = {"nodes_images.py", "main.py", "dev.py"}
+OF_OTHERS = {"nodes_images.py", "main.py", "comfyui_version.py", "dev.py", "farm.py"}
 
 
 def test_blending_works_in_a_plain_interpreter():

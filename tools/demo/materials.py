@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..process.child import surroundings
+from ..process.child import program_environment
 from ..process.host_error import HostError, tail
 from ..process.links import remove_tree
 from ..process.lock import make_once
@@ -53,7 +53,7 @@ def _run(host: Host, command: list[str], file: Path, report: Report) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"unfinished-{file.name}")
     log = host.root / "logs" / f"{file.stem}.log"
-    env = surroundings(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
+    env = program_environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
     status = run_step([str(host.python), *command, str(unfinished)], log, env, report)
     if status or not unfinished.is_file():
         remove_tree(unfinished)

@@ -32,6 +32,7 @@ from .regions import regions
 from .retouch import bands_and_retouch
 from .sequence import one_by_one
 from .sheet import UPPER, apart, shaded, write
+from .tile_files import tile_files
 from .views import whole_canvas_views
 
 FOLDER = REPOSITORY / "web" / "docs" / "pictures"
@@ -195,6 +196,7 @@ def main() -> int:
         detail,
         held_bands,
         kept_tiles,
+        tile_files,
     ):
         make(photo, folder)
     for make in (solar, sampling, budget, band_guidance):

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..process.child import Child, surroundings
+from ..process.child import Child, program_environment
 from ..process.host_error import HostError, tail
 from ..process.links import is_link, link_folder, place_file, remove_tree
 from ..process.lock import taken
 from ..process.long_step import Report, last_line, signs_of_life
+from ..process.loopback import ADDRESS, free_port, get_json, is_free
 from ..setup.environment import REPOSITORY, Host
 from ..setup.virtual_environment import has_cuda
-from .loopback import ADDRESS, free_port, get_json, is_free
 
 READY_SECONDS = 180
 FOLDERS = ("custom_nodes", "models/upscale_models", "input", "output", "user/default")
@@ -144,7 +144,7 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         # Two or more threads wait for each other by spinning: on a busy machine that is many times slower.
-        env = surroundings(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
+        env = program_environment(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
         if not self.host.comfy.is_relative_to(self.host.root):
             # A person's own ComfyUI is not written to, not even with compiled files.
             env["PYTHONPYCACHEPREFIX"] = str(self.host.root / "pycache")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..process.child import surroundings
+from ..process.child import program_environment
 from ..process.host_error import HostError, tail
 from ..process.lock import held, make_once
 from ..process.long_step import Report, run_step
@@ -115,4 +115,4 @@ def _folder(host: Host) -> Path:
 
 
 def _run(command: list[str], host: Host, report: Report, **extra: str) -> int:
-    return run_step(command, host.root / "logs" / "browser.log", surroundings(**extra), report)
+    return run_step(command, host.root / "logs" / "browser.log", program_environment(**extra), report)

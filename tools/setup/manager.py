@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..process.child import surroundings
+from ..process.child import program_environment
 from ..process.host_error import HostError, tail
 from ..process.links import discard
 from ..process.lock import make_once
@@ -38,7 +38,7 @@ def ensure_manager(host: Host, report: Report = print) -> Path:
         report("Installing ComfyUI Manager for the test of the installation (once, 30 MB).")
         discard(folder, host.root / "tmp")
         log = host.root / "logs" / "manager.log"
-        if run_step([sys.executable, "-m", "venv", str(folder)], log, surroundings(), report):
+        if run_step([sys.executable, "-m", "venv", str(folder)], log, program_environment(), report):
             raise HostError("The environment for ComfyUI Manager could not be made. The end of what Python said:", tail(log))
         (Path(_packages_of(python_of(folder))) / "host.pth").write_text(seen + "\n", "utf-8")
         run_pip(python_of(folder), ["install", MANAGER], host.root, "install-manager", report)
@@ -51,7 +51,7 @@ def ensure_manager(host: Host, report: Report = print) -> Path:
 def manager_environment(comfy: Path, home: Path, **extra: str) -> dict[str, str]:
     """The variables for a Manager that works on the ComfyUI in `comfy`, takes `home` for the person's folder and asks no network."""
     person = {"HOME": str(home), "USERPROFILE": str(home)}
-    return surroundings(**OFFLINE, **person, COMFYUI_PATH=str(comfy), PYTHONIOENCODING="utf-8", **extra)
+    return program_environment(**OFFLINE, **person, COMFYUI_PATH=str(comfy), PYTHONIOENCODING="utf-8", **extra)
 
 
 def _packages_of(python: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..process.child import surroundings
+from ..process.child import program_environment
 from ..process.host_error import HostError, tail
 from ..process.links import remove_tree
 from ..process.long_step import Report, run_step
@@ -36,7 +36,7 @@ def run_pip(python: Path, arguments: list[str], root: Path, name: str, report: R
     # Python compiles what it imports; to compile all of 6 GB beforehand takes a minute, and most of it is never imported.
     lazily = ["--no-compile"] if arguments[0] == "install" else []
     command = [str(python), "-I", "-m", "pip", arguments[0], *quiet, *lazily, *arguments[1:]]
-    env = surroundings(TMPDIR=str(temporary), TEMP=str(temporary), TMP=str(temporary), PYTHONIOENCODING="utf-8")
+    env = program_environment(TMPDIR=str(temporary), TEMP=str(temporary), TMP=str(temporary), PYTHONIOENCODING="utf-8")
     try:
         status = run_step(command, log, env, report)
         # Before the temporary files are gone, which may be what filled the disk: then no program could write that down.

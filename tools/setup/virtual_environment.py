@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..process.child import surroundings
+from ..process.child import program_environment
 from ..process.host_error import HostError, tail
 from ..process.links import discard
 from ..process.long_step import Report, run_step
@@ -61,7 +61,8 @@ def ask(python: Path, code: str, timeout: float = 120) -> str | None:
     """What `code` prints in that interpreter, None where it fails."""
     try:
         command = [str(python), "-I", "-c", code]
-        return subprocess.run(command, env=surroundings(), capture_output=True, text=True, timeout=timeout, check=True).stdout.strip()
+        asked = {"env": program_environment(), "capture_output": True, "text": True, "timeout": timeout, "check": True}
+        return subprocess.run(command, **asked).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -98,7 +99,7 @@ def ensure_interpreter(root: Path, report: Report) -> None:
     report("Making a virtual environment.")
     log = root / "logs" / "venv.log"
     missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
-    if missing or run_step([sys.executable, "-m", "venv", str(venv)], log, surroundings(), report) or not is_alive(venv):
+    if missing or run_step([sys.executable, "-m", "venv", str(venv)], log, program_environment(), report) or not is_alive(venv):
         what = f"its module {missing[0]} is missing" if missing else "its last lines below say why"
         raise HostError(
             f"This Python ({sys.executable}) cannot make a virtual environment with pip in it: {what}. Install what is missing (Debian, "
@@ -142,4 +143,4 @@ def _works(root: Path, report: Report) -> bool:
     """Whether the packages that matter most can be imported, and pip finds that none lacks what it needs."""
     check = "import sys, runpy; sys.argv = ['pip', 'check']; runpy.run_module('pip', run_name='__main__')"
     command = [str(python_of(root / "venv")), "-I", "-c", f"import {', '.join(CORE_PACKAGES)}; {check}"]
-    return run_step(command, root / "logs" / "check.log", surroundings(), report) == 0
+    return run_step(command, root / "logs" / "check.log", program_environment(), report) == 0

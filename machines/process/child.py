@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Terminated(KeyboardInterrupt):
     """We were told to end by a signal other than Ctrl-C, which the programs we started did not get."""
 
 
-def surroundings(**extra: str) -> dict[str, str]:
+def program_environment(**extra: str) -> dict[str, str]:
     """The environment variables for a program of ours: those of the person, less the misleading ones."""
     kept = {name: value for name, value in os.environ.items() if name.upper() not in MISLEADING}
     return {**kept, **extra}
@@ -61,14 +61,33 @@ class Child:
     """A program in a process group of its own, writing to a log; use it in a `with`.
 
     It runs under keeper.py, so it ends even where we are killed without warning. `log` is emptied first.
+
+    Args:
+        remove: a folder that is deleted when the program has ended, also where we are gone by then.
+        pid_file: is given the program's own process id (`process.pid` is the keeper's).
+        held: descriptors that stay open as long as the keeper runs: locks (not on Windows).
     """
 
-    def __init__(self, command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        log: Path,
+        env: dict[str, str],
+        cwd: Path | None = None,
+        remove: Path | None = None,
+        pid_file: Path | None = None,
+        held: Iterable[int] = (),
+    ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
+        named = {"--pid-file": pid_file, "--remove": remove}
+        options = [str(part) for name, value in named.items() if value is not None for part in (name, value)]
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+        if os.name != "nt":
+            apart["pass_fds"] = tuple(held)
         with log.open("wb") as output:
             to_log = {"stdin": subprocess.PIPE, "stdout": output, "stderr": subprocess.STDOUT}
-            self.process = subprocess.Popen([sys.executable, "-I", str(KEEPER), *command], env=env, cwd=cwd, **to_log, **apart)
+            whole = [sys.executable, "-I", str(KEEPER), *options, "--", *command]
+            self.process = subprocess.Popen(whole, env=env, cwd=cwd, **to_log, **apart)
 
     def poll(self) -> int | None:
         """The exit status, or None while it runs."""

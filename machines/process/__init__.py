@@ -1,0 +1,1 @@
+"""Child processes, locks, files, and plain HTTP: the standard library alone."""

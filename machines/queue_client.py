@@ -1,0 +1,243 @@
+"""A server's queue: hand in a prompt, follow it to its end, say in words what went wrong.
+
+    entry = QueueClient("http://127.0.0.1:8188").run(prompt, on_progress=print)  # its entry in the server's history
+
+Progress comes over a websocket of the standard library (websocket.py); without it a run is followed by its history alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .process.host_error import HostError
+from .process.loopback import get_json, post_json
+
+# The history is asked so often: at once for a run of a second, less for one of minutes.
+POLL_SECONDS, SLOW_POLL_SECONDS, POLL_SHARE = 0.05, 0.5, 0.02
+# A server that is busy loading a model answers late; one that refuses connections for so long is gone.
+SILENT_SECONDS = 60
+OUT_OF_MEMORY = ("OutOfMemoryError", "OOM_EXCEPTION", "MemoryError")
+SAID_OUT_OF_MEMORY = ("out of memory", "not enough memory", "cannot allocate memory", "failed to allocate")
+
+
+class ServerLostError(HostError):
+    """The server has ended or does not answer any more: the picture may well be fine."""
+
+
+class RunRefusedError(HostError):
+    """The server did not take the prompt: a node or an input of it is wrong."""
+
+
+class RunFailedError(HostError):
+    """A node failed.
+
+    Attributes:
+        node, node_type: which one.
+        exception: the name of the exception's class.
+    """
+
+    def __init__(self, message: str, node: str = "", node_type: str = "", exception: str = "") -> None:
+        super().__init__(message)
+        self.node, self.node_type, self.exception = node, node_type, exception
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it was the memory that did not suffice."""
+        said = self.message.lower()
+        return self.exception.split(".")[-1] in OUT_OF_MEMORY or any(words in said for words in SAID_OUT_OF_MEMORY)
+
+
+class RunCancelledError(HostError):
+    """Somebody interrupted the run or took it from the queue."""
+
+
+class RunTooLongError(HostError):
+    """The time that was given has passed; the run has been cancelled."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        node, node_type: the node at work.
+        done, total: of its own steps, 0 of 0 where it does not count any.
+        nodes_done, nodes: of the whole prompt.
+    """
+
+    node: str
+    node_type: str
+    done: float
+    total: float
+    nodes_done: int
+    nodes: int
+
+
+OnProgress = Callable[[Progress], object]
+
+
+class QueueClient:
+    """The queue of the server at `address` ("http://HOST:PORT"); several threads may use one."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._object_info: dict[str, Any] | None = None
+
+    def object_info(self) -> dict[str, Any]:
+        """What the server knows about its nodes, asked once. Raises ServerLostError where it does not answer."""
+        if self._object_info is None:
+            try:
+                self._object_info = get_json(self.address + "/object_info")
+            except (OSError, ValueError) as error:
+                raise ServerLostError(f"The server at {self.address} does not answer: {error}") from error
+        return self._object_info
+
+    def run(
+        self,
+        prompt: Mapping[str, Any],
+        on_progress: OnProgress | None = None,
+        timeout: float | None = None,
+        check: Callable[[], object] = lambda: None,
+        workflow: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Run `prompt` and return its entry in the server's history.
+
+        Args:
+            on_progress: takes a Progress for each step that the server tells; called from this thread.
+            timeout: in seconds, from now; None for as long as it takes.
+            check: called over and over; what it raises ends the wait (for instance `server.check_alive`).
+            workflow: what the editor saved, which goes into the files that are written, as from the editor.
+
+        Raises RunRefusedError, RunFailedError, RunCancelledError, RunTooLongError or ServerLostError.
+        Whatever ends the wait, Ctrl-C too, cancels the run.
+        """
+        from .websocket import Listener
+
+        client_id = uuid.uuid4().hex
+        with Listener(self.address, client_id, prompt, on_progress) as listener:
+            prompt_id = self.submit(prompt, client_id, workflow)
+            try:
+                return self._wait(prompt_id, listener.listen, timeout, check)
+            except RunFailedError:
+                raise
+            except BaseException:
+                self.cancel(prompt_id)
+                raise
+
+    def submit(self, prompt: Mapping[str, Any], client_id: str = "", workflow: Mapping[str, Any] | None = None) -> str:
+        """Hand in `prompt`; returns its id. Raises RunRefusedError, with every fault that the server found, or ServerLostError."""
+        asked: dict[str, Any] = {"prompt": prompt, "client_id": client_id or uuid.uuid4().hex}
+        if workflow is not None:
+            asked["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        try:
+            accepted = post_json(self.address + "/prompt", asked)
+        except urllib.error.HTTPError as error:
+            raise RunRefusedError(_refusal(error, prompt)) from error
+        except (OSError, ValueError) as error:
+            raise ServerLostError(f"The server at {self.address} does not answer: {error}") from error
+        if accepted.get("node_errors"):
+            # The server runs the outputs that are sound and would leave the others out in silence.
+            self.cancel(accepted["prompt_id"])
+            raise RunRefusedError(_node_errors(accepted["node_errors"], prompt))
+        return accepted["prompt_id"]
+
+    def cancel(self, prompt_id: str) -> None:
+        """Take a run out of the queue, or interrupt it where it is at work; others are left alone. Never raises."""
+        for path, said in (("/queue", {"delete": [prompt_id]}), ("/interrupt", {"prompt_id": prompt_id})):
+            try:
+                self._post(path, said)
+            except OSError:
+                return
+
+    def forget(self, prompt_id: str) -> None:
+        """Delete a run from the server's history, which would grow for ever. Never raises."""
+        try:
+            self._post("/history", {"delete": [prompt_id]})
+        except OSError:
+            return
+
+    def _post(self, path: str, value: Any) -> None:
+        # These answers have no body, so there is no JSON to read.
+        try:
+            post_json(self.address + path, value)
+        except ValueError:
+            return
+
+    def _wait(self, prompt_id: str, listen: Callable[[float], bool], timeout: float | None, check: Callable[[], object]) -> dict[str, Any]:
+        """The history entry of a run that has ended well. `listen` waits for so many seconds and says whether it is over."""
+        begun = heard = time.monotonic()
+        pause = POLL_SECONDS
+        while True:
+            check()
+            now = time.monotonic()
+            if timeout is not None and now - begun > timeout:
+                raise RunTooLongError(f"The run was not done after {timeout:g} seconds and has been cancelled.")
+            try:
+                entry = get_json(f"{self.address}/history/{prompt_id}").get(prompt_id)
+                heard = now
+            except (OSError, ValueError) as error:
+                entry = None
+                if now - heard > SILENT_SECONDS:
+                    raise ServerLostError(f"The server at {self.address} stopped answering during the run: {error}") from error
+            if entry:
+                entry["prompt_id"] = prompt_id
+                if entry.get("status", {}).get("completed"):
+                    return entry
+                if entry.get("status", {}).get("status_str") == "error":
+                    raise _failure(entry)
+            # The history may lag behind the end of the run.
+            over = listen(pause)
+            pause = POLL_SECONDS if over else min(SLOW_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (now - begun)))
+
+
+def written(entry: Mapping[str, Any], node: str) -> list[dict[str, Any]]:
+    """The records of the files that `node` wrote in a run, previews left out, in the order it wrote them."""
+    output = (entry.get("outputs") or {}).get(node) or {}
+    files = [one for value in output.values() if isinstance(value, list) for one in value if isinstance(one, dict) and "filename" in one]
+    return [one for one in files if one.get("type") == "output"]
+
+
+def shown_texts(entry: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts that nodes showed in a run (Seam Check's and Fidelity Check's tables among them), by node id."""
+    outputs = entry.get("outputs") or {}
+    return {
+        node: [str(text) for text in output["text"]] for node, output in outputs.items() if isinstance(output.get("text"), (list, tuple))
+    }
+
+
+def _refusal(error: urllib.error.HTTPError, prompt: Mapping[str, Any]) -> str:
+    body = error.read().decode("utf-8", "replace")
+    try:
+        answer = json.loads(body)
+        return _node_errors(answer.get("node_errors") or {}, prompt) or f"The server refused the workflow: {answer['error']['message']}."
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"The server refused the workflow (status {error.code}): {body[:300]}"
+
+
+def _node_errors(node_errors: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
+    """Every fault that the server found, "" where it names none."""
+    said = [
+        f"{prompt.get(number, {}).get('class_type', '?')} (node {number}): {one.get('message')}: {one.get('details')}"
+        for number, report in node_errors.items()
+        for one in report.get("errors", [])
+    ]
+    return f"The server refused the workflow. {'; '.join(dict.fromkeys(said))}." if said else ""
+
+
+def _failure(entry: Mapping[str, Any]) -> HostError:
+    for kind, said in entry.get("status", {}).get("messages", []):
+        where = f"{said.get('node_type')} (node {said.get('node_id')})"
+        if kind == "execution_interrupted":
+            return RunCancelledError(f"{where} was interrupted.")
+        if kind == "execution_error":
+            words = str(said.get("exception_message", "")).strip()
+            return RunFailedError(
+                f"{where} failed: {words}", str(said.get("node_id")), str(said.get("node_type")), str(said.get("exception_type"))
+            )
+    return RunFailedError("The run failed, and the server did not say why; its log does.")

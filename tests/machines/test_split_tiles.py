@@ -1,0 +1,238 @@
+"""Tiles given out, on servers that are no ComfyUI: what is done once, what is done again, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tilework.blending import TileLayout
+from tilework.machines import split_tiles
+from tilework.machines.one_job import Job
+from tilework.machines.one_picture import MADE, REFUSED
+from tilework.machines.queue_client import RunFailedError, ServerLostError
+from tilework.machines.split_tiles import TilesRun, give_out, tiles_beside
+from tilework.machines.work_key import WorkKey
+from tilework.machines.workflow_file import read_workflow
+from tilework.tests.machines.test_tile_graph import KINDS, workflow
+
+TILES = 9
+LAYOUT = TileLayout.grid(90, 90, 48, 48, 16, 2)
+
+
+class FakeQueue:
+    """Does what a ComfyUI would do with the prompts of a tiles run: the work of a tile is its number as a grey level."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.lock = root, threading.Lock()
+        self.done: list = []
+        self.fail = lambda number: None
+
+    def object_info(self):
+        return KINDS
+
+    def forget(self, prompt_id):
+        pass
+
+    def run(self, prompt, on_progress=None, timeout=None, check=lambda: None, workflow=None):
+        check()
+        kinds = {part["class_type"] for part in prompt.values()}
+        entry = {"prompt_id": "1", "status": {"completed": True}, "outputs": {}}
+        if "TileworkTileSplit" in kinds and "TileworkWriteTile" in kinds:
+            self.done.append("cut")
+            for number in range(TILES):
+                self.write("cut0", prompt, number)
+            name = prompt["tilework write 0"]["inputs"]["name"]
+            (self.root / f"{name}_layout.json").write_text(LAYOUT.to_json())
+        elif "TileworkWriteTile" in kinds:
+            number = prompt["tilework write 0"]["inputs"]["first"]
+            error = self.fail(number)
+            if error is not None:
+                raise error
+            with self.lock:
+                self.done.append(number)
+            self.write("tile0", prompt, number)
+        else:
+            assert "work" not in prompt, "the work of a tile is done already"
+            self.done.append("rest")
+            entry["outputs"]["save"] = {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}
+        return entry
+
+    def write(self, kind, prompt, number):
+        name = prompt["tilework write 0"]["inputs"]["name"]
+        assert name.endswith(kind)
+        np.save(self.root / f"{name}_{number:05d}.npy", np.full((1, 48, 48, 3), number / 10, np.float32))
+
+
+class FakeServer:
+    started_by_us = True
+    address = "http://127.0.0.1:9"
+
+    def __init__(self, root, installation):
+        self.queue, self.installation, self.alive = FakeQueue(root), installation, True
+
+    def check_alive(self):
+        if not self.alive:
+            raise ServerLostError("gone")
+
+    def give(self, picture, name):
+        return name
+
+    def take_back(self, name):
+        pass
+
+    def read(self, record):
+        return io.BytesIO(b"saved by the server")
+
+    def discard(self, record):
+        pass
+
+
+class Place:
+    """A picture, its workflow, and servers that make it."""
+
+    def __init__(self, folder, servers=1, prompt=None):
+        self.folder = folder
+        (folder / "base" / "input").mkdir(parents=True, exist_ok=True)
+        self.picture = folder / "a.png"
+        self.picture.write_bytes(b"picture")
+        self.result = folder / "out" / "b.png"
+        self.prompt = prompt or workflow()
+        installation = type("Installation", (), {"base": folder / "base", "python": None})()
+        self.servers = [FakeServer(tiles_beside(self.result), installation) for _ in range(servers)]
+        self.said = []
+
+    def go(self, picture="one", keep=False):
+        (self.folder / "w.json").write_text(json.dumps(self.prompt))
+        job = Job(read_workflow(self.folder / "w.json"))
+        key = WorkKey("digest", {"picture": picture, "workflow": json.dumps(self.prompt)})
+        return TilesRun(self.servers, job, self.picture, self.result, key, self.said.append, keep=keep).go()
+
+    @property
+    def done(self):
+        return [what for server in self.servers for what in server.queue.done]
+
+    @property
+    def tiles(self):
+        return sorted(what for what in self.done if isinstance(what, int))
+
+
+@pytest.fixture
+def joint(tmp_path):
+    """All tiles are needed at the end, so that no child blends: a server does."""
+    return Place(tmp_path, prompt=workflow("gradient"))
+
+
+def test_every_tile_is_worked_on_once_and_the_rest_where_all_are(joint):
+    outcome = joint.go()
+    assert outcome.state == MADE and joint.result.read_bytes() == b"saved by the server"
+    assert joint.tiles == list(range(TILES)) and joint.done[0] == "cut" and joint.done[-1] == "rest" and len(joint.done) == TILES + 2
+    assert any("gradient" in line for line in joint.said), "why nothing was streamed"
+    assert not tiles_beside(joint.result).exists(), "tile files go when the result is there"
+    assert json.loads(joint.result.with_name("b.png.key.json").read_text())["key"] == "digest"
+
+
+def test_what_is_there_is_not_made_again(joint):
+    joint.servers[0].queue.fail = lambda number: ServerLostError("gone") if number == 6 else None
+    with pytest.raises(ServerLostError):
+        joint.go()
+    assert not joint.result.exists() and joint.tiles
+    again = Place(joint.folder, prompt=joint.prompt)
+    assert again.go(keep=True).state == MADE
+    assert again.tiles == sorted(set(range(TILES)) - set(joint.tiles)) and "cut" not in again.done
+    third = Place(joint.folder, prompt=workflow("auto"))
+    assert third.go().state == MADE and third.done == ["rest"], "how tiles are blended is no part of their work"
+
+
+@pytest.mark.parametrize("change", ["picture", "work", "split"])
+def test_what_decides_about_tiles_makes_them_anew(joint, change):
+    joint.go(keep=True)
+    prompt = workflow("gradient")
+    if change == "work":
+        prompt["work"]["inputs"]["seed"] = 6
+    if change == "split":
+        prompt["split"]["inputs"]["tile_width"] = 72
+    other = Place(joint.folder, prompt=prompt)
+    other.go("two" if change == "picture" else "one")
+    assert other.tiles == list(range(TILES)) and other.done[0] == "cut"
+
+
+def test_a_tile_that_fails_once_is_tried_again(joint):
+    failing = iter([RunFailedError("no luck")])
+    joint.servers[0].queue.fail = lambda number: next(failing, None) if number == 4 else None
+    assert joint.go().state == MADE and joint.tiles == list(range(TILES))
+
+
+def test_a_tile_that_fails_twice_refuses_the_picture_in_words(joint):
+    joint.servers[0].queue.fail = lambda number: RunFailedError("Work (node work) failed: no sense") if number == 4 else None
+    outcome = joint.go()
+    assert outcome.state == REFUSED and "no sense" in outcome.reason and not joint.result.exists()
+    assert "no sense" in json.loads(joint.result.with_name("b.png.refused.json").read_text())["reason"]
+    assert tiles_beside(joint.result).exists(), "what is done stays for the next time"
+
+
+def test_a_server_that_is_lost_gives_its_tiles_to_the_others(tmp_path):
+    place = Place(tmp_path, 3, workflow("gradient"))
+
+    def dies(number):
+        place.servers[1].alive = False
+        return ServerLostError("gone")
+
+    place.servers[1].queue.fail = dies
+    assert place.go().state == MADE and place.tiles == list(range(TILES))
+
+
+def test_a_server_that_writes_elsewhere_is_found_out(joint):
+    joint.servers[0].queue.write = lambda kind, prompt, number: (
+        None if kind == "tile0" else FakeQueue.write(joint.servers[0].queue, kind, prompt, number)
+    )
+    outcome = joint.go()
+    assert outcome.state == REFUSED and "shared by all machines" in outcome.reason
+
+
+def test_a_workflow_that_cannot_be_split_is_refused_before_anything_runs(tmp_path):
+    prompt = workflow()
+    prompt["work"] = {"class_type": "TileworkColorMatch", "inputs": {"images": ["split", 0]}}
+    place = Place(tmp_path, prompt=prompt)
+    outcome = place.go()
+    assert outcome.state == REFUSED and "takes all tiles" in outcome.reason and place.done == []
+
+
+def test_another_ending_is_refused_before_anything_runs(tmp_path):
+    place = Place(tmp_path)
+    place.result = place.result.with_suffix(".jpg")
+    outcome = place.go()
+    assert outcome.state == REFUSED and "name the result b.png" in outcome.reason and place.done == []
+
+
+def test_no_more_is_in_flight_than_said():
+    servers, at_once, most = [FakeServer(Path(), None) for _ in range(2)], [0, 0], [0, 0]
+    lock = threading.Lock()
+
+    def one(server, number, check):
+        index = servers.index(server)
+        with lock:
+            at_once[index] += 1
+            most[index] = max(most[index], at_once[index])
+        threading.Event().wait(0.01)
+        with lock:
+            at_once[index] -= 1
+
+    give_out(servers, range(20), one)
+    assert most == [split_tiles.IN_FLIGHT] * 2
+
+
+def test_what_comes_up_in_one_thread_ends_all(joint):
+    seen = []
+
+    def fail(number):
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    joint.servers[0].queue.fail = fail
+    with pytest.raises(KeyboardInterrupt):
+        joint.go()
+    assert len(seen) <= split_tiles.IN_FLIGHT
