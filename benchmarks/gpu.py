@@ -1,9 +1,11 @@
 """On a graphics card: peak memory beside what was planned, and pictures per minute. Does nothing where there is no CUDA device.
 
     python benchmarks/gpu.py [--size 4096] [--runs 3] [--model FILE]
+    python benchmarks/gpu.py --checkpoint FILE [--size 4096] [--steps 8] [--tile 1024]
 
 Tiled Upscale with the tiny trained model, or with an upscale model of yours, once with the tile planned from the free
-memory and once with 512 / 32, beside ComfyUI's own Upscale Image (using Model), which has 512 / 32 fixed.
+memory and once with 512 / 32, beside ComfyUI's own Upscale Image (using Model), which has 512 / 32 fixed. With a checkpoint,
+Tiled Sampling over all cards of the machine (`several_cards.py`).
 """
 
 from __future__ import annotations
@@ -78,10 +80,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--model", type=Path, help="an upscale model of yours; else the tiny trained one")
+    parser.add_argument("--checkpoint", type=Path, help="sample with it over all cards, in place of upscaling")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--tile", type=int, default=1024)
     options = parser.parse_args()
     if not has_device():
         return
     host()
+    if options.checkpoint is not None:
+        from several_cards import compare_cards
+
+        compare_cards(options.checkpoint, options.size, options.steps, options.tile, torch.cuda.device_count())
+        return
     from loading import load_upscale_model, run_node, tiny_file
 
     upscale = importlib.import_module("tilework.models.tiled_upscale")

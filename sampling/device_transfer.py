@@ -32,13 +32,10 @@ def _condition_on(cond: Cond, device: torch.device) -> Cond:
 def options_on(model_options: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Model options on another device; those given are not changed.
 
-    Tensors in the transformer options are moved. Patches that the host would move (they have a method `to`) are copied first:
-    the ones that are given belong to the home device, which uses them at the same time.
+    Tensors in the transformer options are moved. Patches are handed on as they are: `one_device` keeps tiles on one device where the
+    host would move a patch.
     """
     transformer = on_device(model_options.get("transformer_options") or {}, device)
-    for part in ("patches", "patches_replace", "wrappers", "callbacks"):
-        if part in transformer:
-            transformer[part] = _patches_on(transformer[part], device)
     # As the host says it, for patches that ask.
     transformer["multigpu_thread_device"] = device
     return {**model_options, "transformer_options": transformer}
@@ -60,16 +57,3 @@ def on_device(value: Any, device: torch.device) -> Any:
         made.cond = on_device(value.cond, device)
         return made
     return value
-
-
-def _patches_on(value: Any, device: torch.device) -> Any:
-    if isinstance(value, dict):
-        return {key: _patches_on(part, device) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_patches_on(part, device) for part in value]
-    return copy.copy(value).to(device) if has_to(value) else value
-
-
-def has_to(patch: Any) -> bool:
-    """Whether the host moves a patch to the device it works on."""
-    return hasattr(patch, "to") and not isinstance(patch, torch.Tensor | type)

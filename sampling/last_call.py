@@ -11,8 +11,10 @@ refused once a tile has left a tensor there.
 
 from __future__ import annotations
 
+import dis
 import types
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,14 +42,15 @@ class LastCall:
                 for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
                     if id(cell) in read:
                         self._shared.append((cell, name, name_of(function)))
+        self._looked_at = tiles.looked_at
         self._scores = next((cell for cell, name, patch in self._shared if (patch.split(".")[-1], name) == SCORES), None)
         self._before: list[Any] = []
         self._maps: dict[int, torch.Tensor] = {}
 
-    @property
-    def variables(self) -> list[str]:
-        """The patches that share a variable with the sampler, by their names."""
-        return [patch for _, _, patch in self._shared]
+    @cached_property
+    def writing(self) -> list[str]:
+        """The names of patches that write something down during a call of the model, for whoever comes next."""
+        return [name_of(one) for one in self._looked_at if _writes_down(one)]
 
     def begin(self) -> None:
         """A prediction of the canvas begins."""
@@ -99,6 +102,22 @@ class LastCall:
         # Scores of one head, in which one token looks at each cell of the canvas as all tokens do together.
         self._scores.cell_contents = total.flatten(2).to(one.dtype)
         self._maps.clear()
+
+
+def _writes_down(patch: Any) -> bool:
+    """Whether a function, or an object that is called, assigns to attributes or to variables of the function around it."""
+    called = patch
+    if not isinstance(patch, types.FunctionType):
+        called = next((vars(kind)["__call__"] for kind in type(patch).__mro__ if "__call__" in vars(kind)), None)
+    return isinstance(called, types.FunctionType) and _assigns(called.__code__, frozenset(called.__code__.co_freevars))
+
+
+def _assigns(code: types.CodeType, outer: frozenset[str]) -> bool:
+    # Read off what Python made of it: the text of a function is not always there.
+    for one in dis.get_instructions(code):
+        if one.opname == "STORE_ATTR" or (one.opname == "STORE_DEREF" and one.argval in outer):
+            return True
+    return any(_assigns(inner, outer) for inner in code.co_consts if isinstance(inner, types.CodeType))
 
 
 def _content(cell: types.CellType) -> Any:

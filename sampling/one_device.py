@@ -9,11 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-
+from .conditions.patch_contents import name_of
 from .conditions.patches import sampler_functions
 from .device_groups import DeviceGroups
-from .device_transfer import has_to
 from .last_call import LastCall
 from .patch_order import ATTENTION, CONTEXT, EDIT, MEMORY, PATCH_SHIFT, TILES
 from .style_gradients import REQUEST
@@ -40,7 +38,7 @@ def keeps_tiles_together(groups: DeviceGroups, options: dict[str, Any], conds: S
         groups: the devices there are.
         options: the model's.
         conds: as the host's CALC_COND_BATCH takes them.
-        shared: the variables that the model's patches share with the sampler's functions.
+        shared: what the model's patches write down.
     """
     if REQUEST in options:
         return "method gradient of Unify Tile Style makes copies of one device's weights"
@@ -48,10 +46,11 @@ def keeps_tiles_together(groups: DeviceGroups, options: dict[str, Any], conds: S
     for key, name in ONE_AT_A_TIME.items():
         if any(kind.get(key) for kind in wrappers.values()):
             return f"{name} remembers the first tile"
-    if shared.variables:
-        return f"the patch {shared.variables[0]} remembers the model's last call"
-    if any(isinstance(patch, torch.nn.Module) and has_to(patch) for patch in _patches(options)):
-        return "a patch of the model is a network of its own, of which there is no copy"
+    if shared.writing:
+        return f"the patch {shared.writing[0]} writes down one call of the model for the next"
+    kept = next((patch for patch in _patches(options) if hasattr(patch, "to")), None)
+    if kept is not None:
+        return f"the patch {name_of(kept)} holds what ComfyUI moves to one device, and there is no copy of it"
     for cond in (cond for entry in conds if entry for cond in entry):
         words = _of_condition(cond, groups)
         if words:
@@ -100,7 +99,7 @@ def _of_condition(cond: dict[str, Any], groups: DeviceGroups) -> str:
 
 def _patches(options: dict[str, Any]) -> Iterator[Any]:
     transformer = options.get("transformer_options") or {}
-    left = [transformer.get("patches"), transformer.get("patches_replace")]
+    left = [transformer.get(name) for name in ("patches", "patches_replace", "wrappers", "callbacks")]
     while left:
         one = left.pop()
         if isinstance(one, dict):

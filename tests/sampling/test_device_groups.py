@@ -1,5 +1,6 @@
 """Several cards in one machine: the host's own path with copies of a model on devices that are not there (`tagged_devices`)."""
 
+import contextvars
 import logging
 import threading
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tilework.blending.layout.grid import Rect
 from tilework.sampling import device_groups, one_device
 from tilework.sampling.device_groups import DeviceGroups
+from tilework.sampling.last_call import LastCall
 from tilework.sampling.tile_waves import waves
 
 from ..host.recording import CPU, UNIT, Pointwise, TileSettings, comfy, make_model, noise, prompt, ramp, relative
@@ -137,9 +139,8 @@ def everything(shape=SHAPE):
     return (positive, prompt(5, control=control, **inpaint)), more
 
 
-@SEVERAL
+@pytest.mark.parametrize(("cards", "sampler"), [(2, "euler_ancestral"), (3, "dpmpp_2m")])
 @ORDERS
-@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_2m"])
 def test_tiles_on_several_devices_give_the_picture_of_one(monkeypatch, cards, order, sampler):
     bed = Bed(monkeypatch, cards, inpaint=True)
     conds, more = everything()
@@ -264,8 +265,21 @@ def test_a_cancel_ends_both(monkeypatch, order, where):
     after = seen[seen.index(where) + 1 :]
     print(f"{order}, {where}: {len(after)} calls after the cancel")
     # A tile that is in the model goes to its end: of both prompts, and of what the other device had begun.
-    assert len(after) <= 8 and WatchedPool.left == [0]
+    assert len(after) <= 4 and WatchedPool.left == [0]
     assert torch.isfinite(sample(bed.tiled(order=order), noise(*SHAPE), prompt(1), prompt(2), "euler", 1)).all(), "the next run is clean"
+
+
+def test_progress_counts_the_steps_of_all_tiles_and_its_node_is_known_in_every_thread(monkeypatch):
+    node = contextvars.ContextVar("node", default=None)
+    told = []
+    bed = Bed(monkeypatch, 2)
+    node.set("7")
+    with torch.inference_mode():
+        comfy.sample.sample(
+            bed.tiled(order="sequential"), noise(*SHAPE), 3, 3.0, "euler", "normal", prompt(1), prompt(2), torch.zeros(SHAPE), seed=1,
+            disable_pbar=True, callback=lambda step, x0, x, total: told.append((step, total, tuple(x0.shape), node.get())),
+        )  # fmt: skip
+    assert [step for step, *_ in told] == list(range(27)) and {one[1:] for one in told} == {(27, SHAPE, "7")}
 
 
 def test_memory_that_runs_out_on_one_device_halves_its_tiles_alone(monkeypatch, caplog):
@@ -335,6 +349,23 @@ def test_what_knows_one_call_at_a_time_stays_on_one_device(monkeypatch, caplog, 
     several = sample(patched, noise(*SHAPE), prompt(1), prompt(2), "euler", 2)
     assert relative(several, one) <= BOUND
     assert sum("the tiles stay on one device" in line for line in caplog.messages) == 1
+
+
+def test_patches_that_write_down_one_call_for_the_next_are_known():
+    from comfy_extras import nodes_freelunch, nodes_hypertile, nodes_sag, nodes_tomesd
+
+    model = patcher_of(make_model())
+    model.model.model_config.unet_config = {"model_channels": 320}
+    patched = {
+        "HyperTile": nodes_hypertile.HyperTile.execute(model, 256, 2, 0, False),
+        "Token Merging": nodes_tomesd.TomePatchModel.execute(model, 0.3),
+        "Self-Attention Guidance": nodes_sag.SelfAttentionGuidance.execute(model, 0.5, 2.0),
+        "FreeU": nodes_freelunch.FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2),
+        "nothing": [model],
+    }
+    found = {name: LastCall(one[0].model_options).writing for name, one in patched.items()}
+    print(found)
+    assert [name for name, writing in found.items() if not writing] == ["FreeU", "nothing"]
 
 
 def test_hooks_are_brought_to_the_step_once_for_all_devices():
