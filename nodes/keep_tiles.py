@@ -23,7 +23,7 @@ class KeepTiles(io.ComfyNode):
             display_name="Keep Tiles",
             category=CUT,
             description=(
-                "Keeps every tile as soon as it is finished: a run that was cancelled, or that failed at tile 60 of 81, goes on at tile 61. "
+                "Keeps every tile as soon as it is finished: a run that was cancelled, or failed, after tile 60 of 81 goes on at tile 61. "
                 "Stands behind the last node that works on the tiles, before Seam Blend."
             ),
             search_aliases=[
@@ -45,7 +45,7 @@ class KeepTiles(io.ComfyNode):
                     "keep",
                     options=[WHILE, DISK],
                     default=WHILE,
-                    tooltip="while ComfyUI runs: in ComfyUI's own cache, over a cancel and over an error; on disk: also as files in its user folder, over a crash and a new start. The oldest files go when they take more than 32 GB.",
+                    tooltip="while ComfyUI runs: in main memory, over a cancel and over an error; on disk: as files in ComfyUI's user folder, over a crash and a new start too. The oldest files go when all take more than 32 GB.",
                 ),
                 io.Image.Input(
                     "tiles",
@@ -63,7 +63,7 @@ class KeepTiles(io.ComfyNode):
         """Put a branch of nodes per tile into the graph."""
         import nodes as host_nodes
 
-        from ..host.disk_cache import check_host_keeps, keep_on_disk
+        from ..host.kept_tiles import keep_tiles
         from ..host.tile_branches import KEEP, Workflow, as_link, branches, check_no_other_use, work_of_one_tile
 
         count = sum(len(check_layout(plan)) for plan in layout)
@@ -81,10 +81,7 @@ class KeepTiles(io.ComfyNode):
                 f"{restless} says that it gives something else at every run, so that no tile can be taken as kept: replace it, or bypass Keep Tiles"
             )
         stamp = _made_with(workflow, before, keep[0])
-        if keep[0] == DISK:
-            keep_on_disk(KEEP)
-        else:
-            check_host_keeps(count * (len(work.nodes) + len(work.lists) + 1) + len(prompt.all_node_ids()) + 1)
+        keep_tiles(KEEP, on_disk=keep[0] == DISK)
         graph, joined = branches(workflow, work, count, stamp, keep[0])
         return io.NodeOutput(joined, expand=graph)
 
@@ -177,12 +174,11 @@ class KeepOneTile(_InsideKeepTiles):
         """Keep it, and tell the user."""
         from comfy_execution.utils import get_executing_context
 
-        from ..host.disk_cache import put
+        from ..host.kept_tiles import put
         from ..host.progress import tell_maker
 
         own = get_executing_context().node_id
-        if keep == DISK:
-            put(own, tile)
+        put(own, tile, keep == DISK)
         tell_maker(own, index + 1, count)
         return io.NodeOutput(tile)
 
@@ -198,4 +194,9 @@ class JoinTiles(_InsideKeepTiles):
     @classmethod
     def execute(cls, **tiles) -> io.NodeOutput:
         """In the order of their numbers."""
+        from comfy_execution.utils import get_executing_context
+
+        from ..host.kept_tiles import all_are_done
+
+        all_are_done(get_executing_context().node_id.removesuffix("joined"))
         return io.NodeOutput([tiles[f"tile_{index}"] for index in range(len(tiles))])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tilework.host.disk_cache import DAY, UNUSED_DAYS, TileFiles
+from tilework.host.kept_tiles import TilesInMemory
 
 ROOMY = {"most_bytes": 1 << 30, "least_free": 0}
 
@@ -101,3 +102,18 @@ def test_what_is_no_tile_is_refused(tmp_path):
     for wrong in (torch.zeros(4, 4), torch.zeros(1, 4, 4, 3, dtype=torch.int32), torch.zeros(1, 4, 4, 3, dtype=torch.float64)):
         with pytest.raises(ValueError, match="expected float32"):
             TileFiles(tmp_path, **ROOMY).write(key(1), wrong)
+
+
+def test_in_memory_only_the_last_run_that_used_any_counts():
+    held = TilesInMemory()
+    for number in range(3):
+        held.put(key(number), tile(number))
+    held.end_of_run()
+    held.end_of_run()  # of a workflow without Keep Tiles
+    assert len(held) == 3
+    assert torch.equal(held.get(key(1)), tile(1)) and held.get(key(9)) is None
+    held.put(key(5), tile(5))
+    held.end_of_run()
+    assert held.get(key(0)) is None and held.get(key(1)) is not None and held.get(key(5)) is not None
+    held.let_go({key(1), key(7)})
+    assert len(held) == 1
