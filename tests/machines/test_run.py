@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tilework.machines.comfy_server import ComfyServer
 from tilework.machines.installation import find_installation
+from tilework.machines.one_job import Job
+from tilework.machines.one_picture import MADE, REFUSED, run_one
+from tilework.machines.workflow_file import parse_setting, read_workflow
 from tilework.tests.machines import stand_in
 
 WHOLE = ["result.png", "result.png.key.json"]
@@ -50,26 +54,50 @@ def test_a_picture_is_made_once_and_the_second_call_starts_nothing(bench, tmp_pa
     ("words", "more", "said"),
     [
         ("BAD", (), "Worker (node 2) failed: image file is truncated"),
-        ("TWO", (), "saved 2 files where one was expected"),
-        ("ASTRAY", (), "leads out of"),
         ("DIE", (), "ComfyUI has ended by itself (status 9)"),
-        ("fine", ("--set", "2.strength=10"), "Worker (node 2): Value too big: strength"),
         ("fine", ("--timeout", "0.3", "--set", "2.seconds=5"), "not done after 0.3 seconds"),
-        ("fine", ("--set", "2.gain=1"), "has no input 'gain'; it has image, strength"),
         ("fine", ("--set", 'strength="a"'), "not of the form node.input=value"),
-        ("fine", ("--load", "9"), "No node is called '9'"),
     ],
 )
 def test_what_cannot_be_made_is_said_and_leaves_no_result(bench, words, more, said):
     bench.picture.write_bytes(stand_in.picture(words))
     assert said in bench.run(*more, status=1)
-    assert not bench.result.exists() and not (bench.result.parent / "result.png.key.json").exists()
-    beside = bench.result.parent / "result.png.refused.json"
     # What is wrong with the command or the server is no refusal of the picture.
-    assert beside.exists() == (words not in ("DIE",) and "=value" not in said)
-    if beside.exists():
-        assert said in json.loads(beside.read_text())["reason"]
+    assert bench.left() == ([] if words == "DIE" or "=value" in said else ["result.png.refused.json"])
+    assert not bench.left() or said in json.loads((bench.result.parent / bench.left()[0]).read_text())["reason"]
     assert list(bench.work.iterdir() if bench.work.exists() else []) == []
+
+
+def test_each_fault_of_a_picture_a_setting_or_a_server_is_an_outcome_with_its_reason(bench, tmp_path):
+    with ComfyServer(find_installation(bench.comfy), bench.work) as server:
+        for words, more, ending, said in [
+            ("TWO", {}, "png", "saved 2 files where one was expected"),
+            ("ASTRAY", {}, "png", "leads out of"),
+            ("LARGE", {}, "png", "Allocation on device"),
+            ("fine", {"settings": (parse_setting("2.strength=10"),)}, "png", "Worker (node 2): Value too big: strength"),
+            ("fine", {"settings": (parse_setting("2.gain=1"),)}, "png", "has no input 'gain'; it has image, strength"),
+            ("fine", {"load": "9"}, "png", "No node is called '9'"),
+            ("fine", {}, "jpg", "saves a .png file: name the result result.png and not result.jpg"),
+        ]:
+            bench.picture.write_bytes(stand_in.picture(words))
+            result = tmp_path / "out" / f"result.{ending}"
+            outcome = run_one(server, Job(read_workflow(bench.workflow), **more), bench.picture, result)
+            assert outcome.state == REFUSED and said in outcome.reason, outcome
+            assert outcome.out_of_memory == (words == "LARGE")
+            assert said in json.loads((tmp_path / "out" / f"result.{ending}.refused.json").read_text())["reason"]
+            assert not result.exists()
+        assert [*(server.folder / "input").iterdir()] == [server.folder / "input" / "example.png"], "what was given is taken back"
+
+
+def test_two_pictures_at_once_go_through_one_server_and_get_their_own_results(bench, tmp_path):
+    job = Job(read_workflow(bench.workflow))
+    pictures = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, picture in enumerate(pictures):
+        picture.write_bytes(stand_in.picture(f"number {number}"))
+    with ComfyServer(find_installation(bench.comfy), bench.work) as server, ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda one: run_one(server, job, one, tmp_path / "out" / one.name), pictures))
+    assert [one.state for one in outcomes] == [MADE] * 4
+    assert all((tmp_path / "out" / one.name).read_bytes() == one.read_bytes() + b"1" for one in pictures)
 
 
 def test_a_refusal_is_gone_once_the_picture_is_made(bench):
@@ -88,7 +116,6 @@ def test_a_refusal_is_gone_once_the_picture_is_made(bench):
         ({"result": "photo.png"}, "is the picture itself"),
         ({"result": "out/result"}, "has no ending"),
         ({"result": "comfy"}, "is a folder"),
-        ({"result": "out/result.jpg"}, "saves a .png file: name the result result.png and not result.jpg"),
     ],
 )
 def test_paths_that_cannot_be_meant_are_refused(bench, tmp_path, paths, said):
@@ -121,7 +148,8 @@ def test_killed_at_any_moment_it_leaves_no_half_file_and_no_process_and_the_next
         result = bench.result.parent / str(number) / "result.png"
         process = subprocess.Popen(bench.command(result=result), env=bench.environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         time.sleep(moment)
-        process.send_signal(signal.SIGKILL)
+        # Every other time as Slurm and Kubernetes begin: with a request.
+        process.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
         process.wait()
         gone = time.monotonic() + 10
         while stand_in.processes_of(bench.folder) and time.monotonic() < gone:

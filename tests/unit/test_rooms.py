@@ -163,6 +163,12 @@ def test_a_file_in_the_wrong_place_is_found(line, where):
     assert misplaced({**trees, where: ast.parse(line)})
 
 
+def test_of_machines_nothing_loads_in_comfyui():
+    reached = [module for module, target, ours in imports(modules()) if ours and target.startswith("machines/")]
+    assert reached and {module.split("/")[0] for module in reached} == {"machines"}
+    assert not re.search(r"machines", (ROOT / "__init__.py").read_text("utf-8"))
+
+
 def test_a_circle_is_found():
     trees = {"blending/layout/a": ast.parse("from .b import x"), "blending/layout/b": ast.parse("from . import a")}
     assert circles(trees)
