@@ -60,7 +60,7 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
         warm = not all(folders.result(name).is_file() for name in pictures)
         say(f"{len(pictures)} pictures. Starting Ray{f' at {asked.address}' if asked.address else ' on this machine'}.")
         begun = time.monotonic()
-        with cluster(asked.address, asked.workers * max(1, threads), asked.work) as ray:
+        with cluster(asked.address, asked.workers * max(1, threads)) as ray:
             say(f"Ray is there after {time.monotonic() - begun:.1f} s.")
             run = FolderRun(ray, plan, pictures, refused, asked.workers, warm, Display(), say)
             run.state.begun = begun

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .comfy_server import work_root
+from .comfy_server import remove_left_behind, work_root
 from .installation import PACK
 from .process.child import heed_termination
 from .process.host_error import HostError
@@ -49,16 +49,15 @@ def load_ray() -> ModuleType:
 
 
 @contextmanager
-def cluster(address: str | None, workers: int, work: Path | None = None) -> Iterator[ModuleType]:
+def cluster(address: str | None, workers: int) -> Iterator[ModuleType]:
     """Ray, connected: to the cluster at `address`, or to one on this machine that is started here and ends with the block.
 
     Args:
         address: HOST:PORT of a running cluster's head, or ray://HOST:PORT; None for this machine alone.
         workers: on processors, where there is no address; 0 for one per GPU.
-        work: below which a Ray of ours has its folder; None for the system's temporary folder.
     Raises HostError where Ray is not installed, does not start, or nobody answers at the address.
     """
-    with _own_folder(work) if address is None else contextlib.nullcontext() as folder:
+    with _own_folder() if address is None else contextlib.nullcontext() as folder:
         if address is None:
             os.environ.update(STAY_HERE, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)
@@ -86,10 +85,13 @@ def cluster(address: str | None, workers: int, work: Path | None = None) -> Iter
 
 
 @contextmanager
-def _own_folder(work: Path | None) -> Iterator[Path]:
-    """A folder for a Ray of ours, deleted afterwards; one whose owner was killed is deleted when the next server starts."""
-    root = work or work_root()
-    root.mkdir(parents=True, exist_ok=True)
+def _own_folder() -> Iterator[Path]:
+    """A folder for a Ray of ours, deleted afterwards; those whose owner was killed are deleted now.
+
+    In the system's temporary folder, wherever the servers' folders are: the path of a socket may have 107 letters at most.
+    """
+    root = work_root()
+    remove_left_behind(root)
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=root))
     lock = taken(folder / "lock")
     try:

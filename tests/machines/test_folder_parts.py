@@ -1,0 +1,350 @@
+"""The parts of `farm.py folder` that need neither Ray nor ComfyUI."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tilework.machines.folder_pictures import find_pictures, folder_pictures
+from tilework.machines.installation import Installation
+from tilework.machines.kept_server import ALLOWANCE, KeptServer
+from tilework.machines.one_job import Job
+from tilework.machines.picture_worker import FolderPlan, PictureWorker, plan_as_json, plan_from_json, with_smaller_tiles
+from tilework.machines.process.host_error import HostError
+from tilework.machines.queue_client import ServerLostError
+from tilework.machines.record import BEGUN, ENDED, Record, begun_more_than_once, left_open, read_record, refusals
+from tilework.machines.report_page import report_page, report_row, write_report
+from tilework.machines.schedule import Schedule
+from tilework.machines.workflow_file import Setting, Workflow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# The record
+
+
+def test_the_record_only_grows_and_half_a_line_is_passed_over(tmp_path):
+    with Record(tmp_path, "worker-1") as first, Record(tmp_path, "worker/../2") as second:
+        first.note(BEGUN, "a.png", key="k")
+        before = first.path.read_bytes()
+        first.note(ENDED, "a.png", key="k", state="refused")
+        assert first.path.read_bytes().startswith(before)
+        second.note(BEGUN, "b\udcff\n.png")
+        assert first.path != second.path and second.path.parent == first.path.parent
+    with first.path.open("ab") as torn:
+        torn.write(b'{"time": 1, "event": "begun", "pict')
+    entries = read_record(tmp_path)
+    assert [entry["picture"] for entry in entries] == ["a.png", "a.png", "b\udcff\n.png"]
+    assert left_open(entries) == [("b\udcff\n.png", "worker/../2")]
+    assert refusals(entries) == {"a.png": ["k"]} and begun_more_than_once(entries) == {}
+    with Record(tmp_path, "worker-1") as later:
+        later.note(BEGUN, "a.png")
+        assert later.path != first.path, "nobody adds to a file with half a line at its end"
+    assert begun_more_than_once(read_record(tmp_path)) == {"a.png": 2}
+
+
+def test_a_record_is_on_the_disk_when_its_process_is_killed(tmp_path):
+    code = f"""
+import sys, os; sys.path.insert(0, {str(ROOT)!r})
+from machines.record import Record
+from pathlib import Path
+Record(Path({str(tmp_path)!r}), "w").note("begun", "a.png")
+os.kill(os.getpid(), 9)"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert left_open(read_record(tmp_path)) == [("a.png", "w")]
+
+
+# Who makes what
+
+EVENTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["made", "refused", "lost one", "lost", "broke"])), max_size=60)
+
+
+@settings(max_examples=150)
+@given(st.integers(1, 9), EVENTS)
+def test_every_picture_ends_once_and_none_is_with_two_workers(pictures, events):
+    names = [f"p{number}" for number in range(pictures)]
+    schedule, ended = Schedule(names, most_breakdowns=1000), []
+    events = iter(events)
+    for _ in range(2000):
+        if schedule.finished:
+            break
+        for worker in range(3):
+            while schedule.take(worker) is not None:
+                pass
+        flying = [task for worker in range(3) for task in schedule.flying_with(worker)]
+        assert len({task.picture for task in flying}) == len(flying)
+        assert flying, "nobody works, though not all is done"
+        for worker in range(3):
+            mine = schedule.flying_with(worker)
+            assert len(mine) <= 2 and (len(mine) == 1 or not any(task.alone for task in mine))
+        worker, what = next(events, (0, "made"))
+        worker = worker if schedule.flying_with(worker) else next(number for number in range(3) if schedule.flying_with(number))
+        task = schedule.flying_with(worker)[0]
+        if what == "made":
+            schedule.succeeded(worker, task)
+            ended.append(task.picture)
+        elif what == "refused":
+            ended += [task.picture] if schedule.failed(worker, task, "bad") else []
+        elif what == "lost one":
+            ended += [task.picture] if schedule.lost_one(worker, task, "gone") else []
+        elif what == "lost":
+            before = set(schedule.aside)
+            schedule.lost(worker, "gone")
+            ended += sorted(set(schedule.aside) - before)
+        else:
+            schedule.broke_down(worker, task, "disk")
+    assert schedule.finished and sorted(ended) == names
+    assert schedule.done | set(schedule.aside) == set(names) and not schedule.done & set(schedule.aside)
+
+
+def test_who_was_lost_in_company_is_not_to_blame_and_is_tried_alone():
+    schedule = Schedule(["killer", "neighbour", "third"])
+    first, second = schedule.take("w"), schedule.take("w")
+    assert [task.picture for task in schedule.lost("w", "crash")] == ["killer", "neighbour"]
+    alone = schedule.take("w")
+    assert alone.alone and alone.picture == first.picture and alone.attempt == 1 and schedule.take("w") is None
+    assert not schedule.lost_one("w", alone, "crash")
+    neighbour = schedule.take("w")
+    assert neighbour.picture == second.picture and neighbour.alone
+    schedule.succeeded("w", neighbour)
+    again = schedule.take("w")
+    assert again.picture == "killer" and schedule.lost_one("w", again, "crash")
+    assert schedule.aside == {"killer": "crash"} and schedule.done == {"neighbour"}
+
+
+def test_a_broken_machine_gets_no_more_and_blames_no_picture():
+    schedule = Schedule(["a"], most_breakdowns=2)
+    for number in range(2):
+        assert schedule.broke_down("w", schedule.take("w"), "no space") == (number == 1)
+    assert schedule.take("w") is None and schedule.retired == {"w": "no space"}
+    schedule.succeeded("other", schedule.take("other"))
+    assert schedule.finished and not schedule.aside
+
+
+def test_what_failed_in_an_earlier_run_counts():
+    schedule = Schedule(["a"])
+    assert schedule.failed("w", schedule.take("w"), "bad", earlier=1)
+
+
+# The folder
+
+
+def test_pictures_are_found_below_the_folder_and_nothing_leaves_it(tmp_path):
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    (tmp_path / "secret.png").write_bytes(b"x")
+    for name in ("a.png", "deep/B.JPG", "notes.txt", ".hidden.png"):
+        (source / name).write_bytes(b"x")
+    (source / "out.png").symlink_to(tmp_path / "secret.png")
+    (source / "inside.png").symlink_to(source / "a.png")
+    (source / "round").symlink_to(source)
+    folders = folder_pictures(source, source / "results")
+    (source / "results" / "old.png").write_bytes(b"x")
+    pictures, left_alone = find_pictures(folders)
+    assert pictures == ["a.png", "deep/B.JPG", "inside.png"]
+    assert list(left_alone) == ["out.png"] and "leads out" in left_alone["out.png"]
+    assert folders.result("deep/B.JPG") == source.resolve() / "results" / "deep" / "B.png"
+    for name in ("../secret.png", "/etc/passwd.png", "deep/../../secret.png"):
+        with pytest.raises(HostError, match="leads out"):
+            folders.picture(name)
+        with pytest.raises(HostError, match="leads out"):
+            folders.result(name)
+    (folders.out / "astray").symlink_to(tmp_path)
+    with pytest.raises(HostError, match="leads out"):
+        folders.result("astray/a.png")
+
+
+def test_folders_that_cannot_be_used_together_are_refused(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for out in (source, tmp_path):
+        with pytest.raises(HostError, match="the pictures are in it"):
+            folder_pictures(source, out)
+    with pytest.raises(HostError, match="no folder"):
+        folder_pictures(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(HostError, match="no ending"):
+        folder_pictures(source, tmp_path / "out", "/../png")
+    for name in ("a.png", "A.jpg"):
+        (source / name).write_bytes(b"x")
+    with pytest.raises(HostError, match=r"A.jpg and a.png would have one and the same result"):
+        find_pictures(folder_pictures(source, tmp_path / "out"))
+
+
+# A worker
+
+
+class Stub:
+    """A server that ends when it is told, and says how large it is."""
+
+    running = 0
+
+    def __init__(self):
+        Stub.running += 1
+        self.bytes = 1000
+
+    def resident_bytes(self):
+        return self.bytes
+
+    def close(self):
+        Stub.running -= 1
+
+
+@pytest.fixture
+def kept():
+    Stub.running = 0
+    made = KeptServer(Stub, restart_after=5)
+    yield made
+    made.close()
+    assert Stub.running == 0
+
+
+def serve(kept, count):
+    """The servers that so many pictures were given."""
+    seen = []
+    for _ in range(count):
+        with kept.use() as server:
+            seen.append(server)
+            assert Stub.running == 1
+    return seen
+
+
+def test_a_server_is_started_anew_after_so_many_pictures(kept):
+    seen = serve(kept, 11)
+    assert kept.starts == 3 and len(set(map(id, seen[:5]))) == 1 and seen[4] is not seen[5] and seen[9] is not seen[10]
+
+
+def test_a_server_is_started_anew_when_it_has_grown(kept):
+    kept.restart_after = 100
+    first = serve(kept, 4)[0]
+    first.bytes = ALLOWANCE + 1400
+    assert serve(kept, 1)[0] is first
+    first.bytes = ALLOWANCE + 1501
+    assert serve(kept, 1)[0] is not first
+
+
+def test_a_lost_server_is_replaced_when_its_other_user_has_left_it(kept):
+    entered, leave, seen = threading.Event(), threading.Event(), []
+
+    def other():
+        with kept.use() as server:
+            seen.append(server)
+            entered.set()
+            leave.wait(10)
+
+    def next_one():
+        with kept.use() as server:
+            seen.append(server)
+
+    threads = [threading.Thread(target=other), threading.Thread(target=next_one)]
+    threads[0].start()
+    assert entered.wait(10)
+    with suppress(ServerLostError), kept.use():
+        raise ServerLostError("crash")
+    threads[1].start()
+    threads[1].join(0.1)
+    assert len(seen) == 1 and Stub.running == 1, "it waits"
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(seen) == 2 and seen[0] is not seen[1]
+
+
+TILED = {
+    "1": {"class_type": "TileworkTileSplit", "inputs": {"tile_width": 1024, "tile_height": 1000, "overlap": 128}},
+    "2": {"class_type": "VAEDecodeTiled", "inputs": {"tile_size": 500, "samples": ["1", 0]}},
+    "3": {"class_type": "TileworkTiledUpscale", "inputs": {"tile_width": 0, "tile_height": ["1", 2]}},
+}
+
+
+def test_tile_sizes_are_halved_once_where_there_are_any():
+    job = Job(Workflow(Path("w.json"), TILED), settings=(Setting("1", "tile_width", 2048),))
+    smaller, sizes = with_smaller_tiles(job, TILED)
+    assert sizes == {"1.tile_width": 1024, "1.tile_height": 496}
+    assert (
+        smaller.settings[-2:] == (Setting("1", "tile_width", 1024), Setting("1", "tile_height", 496)) and smaller.workflow is job.workflow
+    )
+    assert with_smaller_tiles(job, {"3": TILED["3"]}) is None
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"picture")
+    installation = Installation(tmp_path / "comfy", Path(sys.executable), tmp_path / "comfy", ("--cpu",))
+    job = Job(Workflow(Path("w.json"), TILED), "1", None, (Setting("1", "overlap", 64),))
+    return FolderPlan(folder_pictures(tmp_path / "in", tmp_path / "out"), job, installation, tmp_path / "work", 9.0, 3, 1)
+
+
+def test_a_plan_goes_to_another_machine_as_plain_values(plan):
+    assert plan_from_json(json.loads(json.dumps(plan_as_json(plan)))) == plan
+    assert plan_from_json(plan_as_json(replace(plan, work=None, timeout=None))).work is None
+
+
+def test_what_was_refused_twice_is_not_tried_and_a_machine_without_comfyui_is_broken(plan, monkeypatch):
+    worker = PictureWorker(plan, "w")
+    try:
+        broken = worker.make("a.png")
+        assert broken.state == "broken" and not read_record(plan.folders.out), "nothing was begun"
+        assert worker.make("gone.png").state == "refused"
+        keys = []
+        monkeypatch.setattr("tilework.machines.picture_worker.find_result", lambda result, key: keys.append(key.digest))
+        worker.make("a.png")
+        aside = worker.make("a.png", 0, keys[:1] * 2)
+        assert aside.state == "aside" and "--again" in aside.reason
+        assert worker.make("a.png", 0, ["another"] * 5 + keys[:1]).state == "broken", "it was tried"
+    finally:
+        worker.close()
+
+
+# The report
+
+
+def test_the_page_escapes_everything_and_loads_nothing_from_elsewhere(tmp_path):
+    (tmp_path / "in").mkdir()
+    folders = folder_pictures(tmp_path / "in", tmp_path / "out")
+    evil = "<img src=x onerror=alert(1)>&\"'.png"
+    name = "javascript:alert(1)//" + evil
+    result = folders.result(name)
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"x")
+    key = {"texts": {"4": [evil]}, "nodes": {"4": "TileworkSeamCheck"}}
+    result.with_name(result.name + ".key.json").write_text(json.dumps(key))
+    folders.small(name).parent.mkdir(parents=True)
+    folders.small(name).write_bytes(b"x")
+    rows = [report_row(folders, name, evil, reason=evil, seconds=1.0, worker=evil, smaller={evil: 5}), report_row(folders, "b.png", evil)]
+    summary = {"facts": {evil: evil}, "rows": rows}
+    page = report_page(summary)
+    assert "<img src=x" not in page and "onerror=alert(1)>" not in page
+    assert page.count("<img ") == 1 and 'src="./.farm/small/javascript%3Aalert' in page and 'href="./javascript%3A' in page
+    assert "<script" not in page and "http-equiv" in page and "default-src &#x27;none&#x27;" in page
+    assert "Seam Check" in page and page.index(">b.png<") < page.index("javascript"), "what has no result comes first"
+    write_report(folders, summary)
+    assert json.loads((folders.out / "report.json").read_text())["rows"][0]["figures"][0]["text"] == evil
+    assert (folders.out / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+# Without Ray
+
+
+def test_without_ray_the_command_says_what_to_install(tmp_path, plan):
+    (tmp_path / "comfy" / "comfy").mkdir(parents=True)
+    (tmp_path / "comfy" / "main.py").write_text("")
+    (tmp_path / "w.json").write_text(json.dumps(TILED))
+    missing = tmp_path / "no"
+    (missing / "ray").mkdir(parents=True)
+    (missing / "ray" / "__init__.py").write_text("raise ImportError('not here')")
+    command = [sys.executable, str(ROOT / "farm.py"), "folder", str(tmp_path / "w.json"), "--in", str(tmp_path / "in"), "--workers", "1"]
+    command += ["--out", str(tmp_path / "out"), "--comfy", str(tmp_path / "comfy"), "--work", str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(missing)})
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1 and "needs Ray" in said and "requirements-farm.txt" in said, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
