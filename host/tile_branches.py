@@ -19,7 +19,7 @@ Link = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class TileWork:
+class BranchWork:
     """What is done to one tile.
 
     Attributes:
@@ -34,7 +34,7 @@ class TileWork:
 
 
 @dataclass
-class Workflow:
+class Prompt:
     """The nodes of a prompt and their classes, as ComfyUI has them.
 
     Args:
@@ -94,7 +94,7 @@ def as_link(value: Any) -> Link | None:
     return None
 
 
-def work_of_one_tile(workflow: Workflow, tiles: Link, split: str) -> TileWork:
+def work_of_one_tile(workflow: Prompt, tiles: Link, split: str) -> BranchWork:
     """The nodes between the split and `tiles`: all on which `tiles` depends and which themselves depend on a list.
 
     Args:
@@ -121,13 +121,13 @@ def work_of_one_tile(workflow: Workflow, tiles: Link, split: str) -> TileWork:
         elif link[0] not in made and walk.judge(link)[0]:
             made[link[0]] = None
             waiting.extend(workflow.links(link[0]).values())
-    return TileWork(tiles, tuple(made), tuple(lists))
+    return BranchWork(tiles, tuple(made), tuple(lists))
 
 
 class _Walk:
     """Goes back from the finished tiles, each node once."""
 
-    def __init__(self, workflow: Workflow, split: str) -> None:
+    def __init__(self, workflow: Prompt, split: str) -> None:
         self.workflow, self.split = workflow, split
         self._inputs: dict[str, tuple[bool, bool]] = {}
 
@@ -160,7 +160,7 @@ def _between(title: str, gives: bool) -> str:
     )
 
 
-def check_no_other_use(workflow: Workflow, work: TileWork, everything: list[str], own: str) -> None:
+def check_no_other_use(workflow: Prompt, work: BranchWork, everything: list[str], own: str) -> None:
     """The nodes of the branches are copies: who else takes what the originals give has all of it computed a second time.
 
     Raises:
@@ -182,7 +182,7 @@ def check_no_other_use(workflow: Workflow, work: TileWork, everything: list[str]
                 )
 
 
-def _leads_to_an_output(workflow: Workflow, node_id: str, takers: dict[str, list[str]]) -> bool:
+def _leads_to_an_output(workflow: Prompt, node_id: str, takers: dict[str, list[str]]) -> bool:
     seen, waiting = {node_id}, [node_id]
     while waiting:
         now = waiting.pop()
@@ -194,7 +194,7 @@ def _leads_to_an_output(workflow: Workflow, node_id: str, takers: dict[str, list
     return False
 
 
-def branches(workflow: Workflow, work: TileWork, count: int, made_with: str, keep: str) -> tuple[dict[str, Any], list[Any]]:
+def branches(workflow: Prompt, work: BranchWork, count: int, made_with: str, keep: str) -> tuple[dict[str, Any], list[Any]]:
     """The graph of one branch per tile, and the link to the one value in it that is the list of finished tiles.
 
     Args:
@@ -220,7 +220,7 @@ def branches(workflow: Workflow, work: TileWork, count: int, made_with: str, kee
 class _Branch:
     """The copies of the nodes that make one tile."""
 
-    def __init__(self, graph: Any, workflow: Workflow, work: TileWork, place: dict[str, int], made_with: str) -> None:
+    def __init__(self, graph: Any, workflow: Prompt, work: BranchWork, place: dict[str, int], made_with: str) -> None:
         self.graph, self.workflow, self.work = graph, workflow, work
         self.place, self.made_with = place, made_with
 

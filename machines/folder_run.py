@@ -16,7 +16,7 @@ from .picture_worker import ASIDE, BROKEN, FolderPlan, WorkerOutcome, plan_as_js
 from .process.host_error import HostError
 from .ray_actors import gone_errors, start_actor
 from .record import LOST, MADE, REFUSED
-from .schedule import Schedule, Task
+from .schedule import Schedule, Try
 
 # The driver asks each worker how far it is; all answers together take at most a twentieth of its time.
 ANSWER_SECONDS, ASKING_SHARE = 0.001, 0.05
@@ -88,7 +88,7 @@ class _Slot:
     name: str
     handle: Any
     ready: Any  # the reference of its answer, None once it is there
-    flying: dict[Any, Task] = field(default_factory=dict)
+    flying: dict[Any, Try] = field(default_factory=dict)
     asked: Any = None
     tiles: int = 0
 
@@ -206,7 +206,7 @@ class FolderRun:
         self.state.machines[slot.name] = answer["machine"]
         self.say(f"{slot.name} is ready on {answer['machine']} (ComfyUI in {answer['seconds']:.1f} s).")
 
-    def _ended(self, slot: _Slot, task: Task, outcome: WorkerOutcome) -> None:
+    def _ended(self, slot: _Slot, task: Try, outcome: WorkerOutcome) -> None:
         state, schedule = self.state, self.schedule
         if outcome.state == LOST:
             state.losses.append(f"ComfyUI of {slot.name}, with {task.picture}: {_first_line(outcome.reason)}")
@@ -262,7 +262,7 @@ class FolderRun:
             self.say(f"{slot.name} cannot work: {reason}")
             self._let_go(slot)
 
-    def _broken_down(self, slot: _Slot, task: Task, reason: str) -> None:
+    def _broken_down(self, slot: _Slot, task: Try, reason: str) -> None:
         self.say(f"{slot.name} could not try {task.picture}: {_first_line(reason)}")
         if self.schedule.broke_down(slot.name, task, reason) and not slot.flying:
             self._let_go(slot)

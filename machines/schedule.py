@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Task:
+class Try:
     """One try at one picture.
 
     Attributes:
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass
 class _Worker:
-    flying: list[Task] = field(default_factory=list)
+    flying: list[Try] = field(default_factory=list)
     breakdowns: int = 0
 
 
@@ -78,11 +78,11 @@ class Schedule:
         """How many pictures are with workers."""
         return sum(len(worker.flying) for worker in self._workers.values())
 
-    def flying_with(self, worker: Hashable) -> list[Task]:
+    def flying_with(self, worker: Hashable) -> list[Try]:
         """What a worker has."""
         return list(self._worker(worker).flying)
 
-    def take(self, worker: Hashable) -> Task | None:
+    def take(self, worker: Hashable) -> Try | None:
         """The next task for a worker, or None where it is to have no more for now."""
         mine = self._worker(worker)
         if worker in self.retired or len(mine.flying) >= self.in_flight or any(task.alone for task in mine.flying):
@@ -94,23 +94,23 @@ class Schedule:
             return None
         return self._give(mine, self._waiting.popleft()) if self._waiting else None
 
-    def succeeded(self, worker: Hashable, task: Task) -> None:
+    def succeeded(self, worker: Hashable, task: Try) -> None:
         """The picture has its result."""
         self._landed(worker, task).breakdowns = 0
         self.done.add(task.picture)
 
-    def failed(self, worker: Hashable, task: Task, reason: str, earlier: int = 0) -> bool:
+    def failed(self, worker: Hashable, task: Try, reason: str, earlier: int = 0) -> bool:
         """The workflow refused the picture, `earlier` times in earlier runs; returns whether it is put aside now."""
         self._landed(worker, task).breakdowns = 0
         self._failures[task.picture] = max(self._failures.get(task.picture, 0), earlier)
         return self._blame(task.picture, reason, self._waiting)
 
-    def put_aside(self, worker: Hashable, task: Task, reason: str) -> None:
+    def put_aside(self, worker: Hashable, task: Try, reason: str) -> None:
         """The picture was put aside in an earlier run."""
         self._landed(worker, task)
         self.aside[task.picture] = reason
 
-    def lost_one(self, worker: Hashable, task: Task, reason: str) -> bool:
+    def lost_one(self, worker: Hashable, task: Try, reason: str) -> bool:
         """The worker's ComfyUI was lost with this picture; returns whether that puts the picture aside."""
         self._landed(worker, task)
         if task.alone:
@@ -118,7 +118,7 @@ class Schedule:
         self._suspects.append(task.picture)
         return False
 
-    def lost(self, worker: Hashable, reason: str) -> list[Task]:
+    def lost(self, worker: Hashable, reason: str) -> list[Try]:
         """The worker is gone with all that it had; returns those that were with it."""
         tasks = self.flying_with(worker)
         for task in tasks:
@@ -126,7 +126,7 @@ class Schedule:
         self._workers.pop(worker, None)
         return tasks
 
-    def broke_down(self, worker: Hashable, task: Task, reason: str) -> bool:
+    def broke_down(self, worker: Hashable, task: Try, reason: str) -> bool:
         """The worker could not try at all; returns whether it gets no more from now on."""
         mine = self._landed(worker, task)
         (self._suspects if task.alone else self._waiting).appendleft(task.picture)
@@ -142,14 +142,14 @@ class Schedule:
         """How many other workers are free of ordinary work by now and may take suspects."""
         return sum(not other.flying and name not in self.retired for name, other in self._workers.items() if name != worker)
 
-    def _give(self, mine: _Worker, picture: str, alone: bool = False) -> Task:
+    def _give(self, mine: _Worker, picture: str, alone: bool = False) -> Try:
         attempt = self._attempts.get(picture, 0)
         self._attempts[picture] = attempt + 1
-        task = Task(picture, attempt, alone)
+        task = Try(picture, attempt, alone)
         mine.flying.append(task)
         return task
 
-    def _landed(self, worker: Hashable, task: Task) -> _Worker:
+    def _landed(self, worker: Hashable, task: Try) -> _Worker:
         mine = self._worker(worker)
         mine.flying.remove(task)
         return mine

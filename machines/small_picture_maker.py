@@ -31,7 +31,7 @@ def make_small(picture: str, small: str) -> None:
     os.replace(unfinished, small)
 
 
-def obey(line: str) -> bool:
+def make_asked(line: str) -> bool:
     """Do what a line asks for; whether it could be done."""
     try:
         asked = json.loads(line)
@@ -44,5 +44,5 @@ def obey(line: str) -> bool:
 
 if __name__ == "__main__":
     for asked_line in sys.stdin:
-        sys.stdout.write(json.dumps({"done": obey(asked_line)}) + "\n")
+        sys.stdout.write(json.dumps({"done": make_asked(asked_line)}) + "\n")
         sys.stdout.flush()

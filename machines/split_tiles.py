@@ -51,7 +51,7 @@ def tiles_beside(result: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class TileFiles:
+class FinishedTiles:
     """The files of one piece of work.
 
     Attributes:
@@ -151,7 +151,7 @@ class TilesRun:
         self.prepared = self.job.prepare(info)
         plan = self.prepared.for_picture("picture", "result")
         self.work = tile_work(plan, info, self.prepared.save)
-        self.files = TileFiles(tiles_beside(self.result), self._name(plan))
+        self.files = FinishedTiles(tiles_beside(self.result), self._name(plan))
         if self.work.blend is not None and self.work.blend.saved and self.result.suffix.lower() != ".png":
             raise WorkflowError(f"The workflow saves a .png file: name the result {self.result.with_suffix('.png').name}.")
         (self.files.root / self.files.name).mkdir(parents=True, exist_ok=True)

@@ -64,13 +64,13 @@ class KeepTiles(io.ComfyNode):
         import nodes as host_nodes
 
         from ..host.kept_tiles import keep_tiles
-        from ..host.tile_branches import KEEP, Workflow, as_link, branches, check_no_other_use, work_of_one_tile
+        from ..host.tile_branches import KEEP, Prompt, as_link, branches, check_no_other_use, work_of_one_tile
 
         count = sum(len(check_layout(plan)) for plan in layout)
         if count == 0:
             return io.NodeOutput([])
         prompt, own = cls.hidden.dynprompt, cls.hidden.unique_id
-        workflow = Workflow(prompt.get_node, host_nodes.NODE_CLASS_MAPPINGS.__getitem__)
+        workflow = Prompt(prompt.get_node, host_nodes.NODE_CLASS_MAPPINGS.__getitem__)
         split = workflow.links(own)["layout"][0]
         work = work_of_one_tile(workflow, as_link(tiles[0]), split)
         check_no_other_use(workflow, work, list(prompt.all_node_ids()), own)
