@@ -67,12 +67,15 @@ class KeepTiles(io.ComfyNode):
         from ..host.tile_branches import KEEP, Prompt, as_link, branches, check_no_other_use, work_of_one_tile
 
         count = sum(len(check_layout(plan)) for plan in layout)
+        finished = as_link(tiles[0])
+        if finished is None:
+            raise ValueError(f"tiles is {type(tiles[0]).__name__}, not a connection: connect the last node that works on the tiles")
         if count == 0:
             return io.NodeOutput([])
         prompt, own = cls.hidden.dynprompt, cls.hidden.unique_id
         workflow = Prompt(prompt.get_node, host_nodes.NODE_CLASS_MAPPINGS.__getitem__)
         split = workflow.links(own)["layout"][0]
-        work = work_of_one_tile(workflow, as_link(tiles[0]), split)
+        work = work_of_one_tile(workflow, finished, split)
         check_no_other_use(workflow, work, list(prompt.all_node_ids()), own)
         before = workflow.upstream(work.result[0])
         restless = workflow.restless(before)

@@ -73,6 +73,7 @@ OWN_LINKS = {
     "TileworkObjectTiles": {"mask": ["mask", 0]},
     "TileworkPutTile": {"tile": ["taken", 0]},
     "TileworkMergeMasks": {"masks": ["pieces", 0]},
+    "TileworkKeepTiles": {"tiles": ["split", 0]},
     "TileworkCanvasGuide": {"reference": ["noise", 0]},
     "TileworkFrequencyGuidance": {"reference": ["noise", 0]},
     "TileworkTileWords": {"latent": ["encoded", 0]},

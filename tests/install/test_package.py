@@ -13,7 +13,16 @@ from tilework.tools.setup.environment import find_host
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "host" / "contract.json"
 MEGABYTE = 1_000_000
-FOR_USERS = {"__init__.py", "farm.py", "pyproject.toml", "requirements.txt", "README.md", "CHANGELOG.md", "LICENSE"}
+FOR_USERS = {
+    "__init__.py",
+    "farm.py",
+    "pyproject.toml",
+    "requirements.txt",
+    "requirements-farm.txt",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+}
 ROOMS = {"blending", "docs", "example_workflows", "host", "locales", "machines", "models", "nodes", "pictures", "sampling", "web"}
 LIST_NODES = """
 import sys, asyncio, json, importlib.util
