@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def to_prompt(workflow: Workflow, object_info: Mapping[str, Any]) -> Prompt:
         convert, cannot = _converter(workflow.path)
         try:
             unknown = _unknown_kinds(workflow.saved, object_info)
-            prompt = {} if unknown else convert(workflow.saved, dict(object_info))
+            prompt = {} if unknown else _as_saved(convert(workflow.saved, dict(object_info)), workflow.saved)
         except (ValueError, TypeError, KeyError, AttributeError, cannot) as error:
             raise WorkflowError(f"The workflow {workflow.path} cannot be converted: {error}") from error
     if unknown:
@@ -218,6 +218,29 @@ def _unknown_kinds(saved: Mapping[str, Any], object_info: Mapping[str, Any]) -> 
     known = {*object_info, *UI_ONLY, *(graph.get("id") for graph in subgraphs)}
     nodes = [node for graph in (saved, *subgraphs) for node in graph.get("nodes", [])]
     return {str(node.get("type")) for node in nodes if node.get("mode") not in (MUTED, BYPASSED)} - known
+
+
+def _as_saved(prompt: Prompt, saved: Mapping[str, Any]) -> Prompt:
+    """The converted prompt without values for sockets that are left open: comfy-cli gives those the type's default, the editor none."""
+    graphs = {graph.get("id"): graph for graph in (saved.get("definitions") or {}).get("subgraphs", [])}
+    for path, node in _nodes_within(saved, graphs):
+        inputs = prompt.get(path, {}).get("inputs", {})
+        for socket in node.get("inputs") or []:
+            if socket.get("link") is None and "widget" not in socket and not _is_link(inputs.get(socket["name"])):
+                inputs.pop(socket["name"], None)
+    return prompt
+
+
+def _nodes_within(graph: Mapping[str, Any], graphs: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(id in the prompt, node) of every node, those of subgraphs as often as they stand in the workflow."""
+    for node in graph.get("nodes", []):
+        path = f"{above}{node['id']}"
+        if node.get("type") in graphs:
+            # Without itself: a hostile file may put a subgraph into itself.
+            others = {name: inner for name, inner in graphs.items() if name != node["type"]}
+            yield from _nodes_within(graphs[node["type"]], others, f"{path}:")
+        else:
+            yield path, node
 
 
 def _converter(path: Path) -> tuple[Any, type[Exception]]:

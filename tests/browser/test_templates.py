@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tilework.tests.host.test_sampling_workflows import with_test_models
 from tilework.tools.server.front_page import VIEWPORT
+from tilework.tools.server.workflow import convert
 
 pytestmark = pytest.mark.two_front_ends
 
@@ -14,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "example_workflows"
 SHOTS = ROOT / "output" / "screenshots" / "opened"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+# Those that tests/host run as they are saved, and measure what comes of them.
+ON_SERVER = "".join((ROOT / "tests" / "host" / f"test_{name}.py").read_text("utf-8") for name in ("workflows", "sampling_workflows"))
+RUN_HERE = [name for name in NAMES if name not in ON_SERVER]
 THUMBNAILS = """() => Object.fromEntries([...document.querySelectorAll("[data-testid^=template-workflow-]")].map((card) => [
   card.dataset.testid.replace("template-workflow-", ""), card.querySelector("img")?.naturalWidth ?? 0]))"""
 # Pairs of nodes that lie on each other, and nodes that stick out of every group, as this renderer draws them.
@@ -119,6 +123,11 @@ def shortened(prompt):
     return prompt
 
 
+def parts_of(prompt):
+    """What of a prompt decides its result."""
+    return {key: (part["class_type"], part["inputs"]) for key, part in prompt.items()}
+
+
 # The dialog is the same in both renderers, and to draw it is dear: it shows hundreds of the host's own.
 @pytest.mark.renderer("nodes 2.0")
 def test_the_browser_lists_all_with_pictures_and_a_click_opens_one(clean):
@@ -144,7 +153,7 @@ def test_the_browser_lists_all_with_pictures_and_a_click_opens_one(clean):
 
 @pytest.mark.some_on_newest
 @pytest.mark.parametrize("name", NAMES)
-def test_it_opens_whole_and_runs(laptop, clean, name, newest, looked_at):
+def test_it_opens_whole_and_runs(laptop, clean, object_info, name, newest, looked_at, pytestconfig):
     clean.do(OPEN, name)
     clean.do(
         "name => F.until(() => app.extensionManager.workflow.activeWorkflow.filename === name && F.types().length, 'it is open')", name
@@ -161,11 +170,13 @@ def test_it_opens_whole_and_runs(laptop, clean, name, newest, looked_at):
         clean.page.screenshot(path=SHOTS / f"{name}-{'nodes2' if clean.vue else 'classic'}.png")
     assert clean.do(CLASHES) == []
     assert clean.complaints() == []
-    prompt = with_test_models(clean.do("() => F.prompt()"))
-    if (newest and name not in NAMES[:4]) or (not newest and NAMES.index(name) % 2 == clean.vue):
-        return  # To run it once is enough, half of them in each renderer, and some of them on the newest front end.
+    prompt = clean.do("() => F.prompt()")
+    assert parts_of(prompt) == parts_of(convert(FOLDER / f"{name}.json", object_info))
+    run_here = NAMES if pytestconfig.getoption("--release") else RUN_HERE
+    if name not in run_here or (newest and name not in run_here[:2]) or (not newest and run_here.index(name) % 2 == clean.vue):
+        return  # To run it once is enough: on the server, or half of them in each renderer, and some of them on the newest front end.
     clean.do("() => F.fit()")
-    clean.run(shortened(prompt))
+    clean.run(shortened(with_test_models(prompt)))
     # What came of it is shown, and has pushed nothing onto its neighbour.
     clean.do("() => F.until(() => Object.keys(app.nodeOutputs).length, 'results')")
     clean.do("() => F.rest()")

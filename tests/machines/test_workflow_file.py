@@ -8,6 +8,7 @@ from tilework.machines.one_job import Job
 from tilework.machines.workflow_file import (
     Setting,
     WorkflowError,
+    _as_saved,
     find_load,
     find_node,
     find_save,
@@ -97,3 +98,18 @@ def test_nodes_that_the_server_does_not_know_are_named(tmp_path):
     (tmp_path / "w.json").write_text(json.dumps({**PROMPT, "5": {"class_type": "Gone", "inputs": {}}}))
     with pytest.raises(WorkflowError, match="does not know these nodes of the workflow: Gone"):
         Job(read_workflow(tmp_path / "w.json"), "1", "8").prepare(INFO)
+
+
+def test_a_socket_that_is_left_open_is_given_no_value():
+    """Also within a subgraph that stands there twice; a value of a widget stays."""
+    boxes = {"x": 0, "y": 0, "width": 512, "height": 512}
+    sockets = [
+        {"name": "boxes", "link": None},
+        {"name": "mask", "link": 7},
+        {"name": "strength", "link": None, "widget": {"name": "strength"}},
+    ]
+    inner = {"id": "a graph", "nodes": [{"id": 3, "type": "Worker", "inputs": sockets}]}
+    nodes = [{"id": 1, "type": "Worker", "inputs": sockets}, {"id": 2, "type": "a graph"}, {"id": 4, "type": "a graph"}]
+    saved = {"nodes": nodes, "definitions": {"subgraphs": [inner]}}
+    made = {key: {"class_type": "Worker", "inputs": {"boxes": boxes, "mask": ["9", 0], "strength": 1.5}} for key in ("1", "2:3", "4:3")}
+    assert _as_saved(made, saved) == {key: {"class_type": "Worker", "inputs": {"mask": ["9", 0], "strength": 1.5}} for key in made}
