@@ -13,7 +13,7 @@ import sys
 import time
 
 import torch
-from loading import load_host, note
+from loading import load_host, load_pack, note
 from resident import extra_peak
 
 PLANES = 2
@@ -31,6 +31,7 @@ def main() -> int:
     asked = parser.parse_args()
     if not load_host():
         return 1
+    load_pack()
     node = importlib.import_module("tilework.nodes.detail").DetailMap
 
     def run(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .comfy_server import remove_left_behind, work_root
 from .folder_pictures import FolderPictures, find_pictures, folder_pictures
 from .folder_run import FolderRun, RunState
 from .installation import Installation
@@ -69,6 +70,8 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
             finally:
                 # Also of what is half done: the next driver goes on, and people want to see.
                 write_report(folders, summary_of(folders, job, run.state, pictures, left_alone))
+        # A machine's Ray that was killed takes the server with it, and whoever would have removed its folder.
+        remove_left_behind(asked.work or work_root())
     _tell(folders, state)
     return 1 if state.aside or left_alone else 0
 

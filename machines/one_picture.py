@@ -10,6 +10,7 @@ from typing import Any
 
 from .comfy_server import AnyServer
 from .one_job import Job
+from .picture_file import check_is_whole
 from .process.host_error import HostError
 from .queue_client import OnProgress, RunFailedError, ServerLostError, shown_texts, written
 from .result_file import is_there, place, what_changed, write_refused
@@ -109,6 +110,7 @@ def _run(
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     """What the nodes showed, and their kinds, once `result` is there."""
     begun, mark = time.monotonic(), uuid.uuid4().hex[:16]
+    check_is_whole(picture)
     prepared = job.prepare(server.queue.object_info())
     _give_other_inputs(server, job)
     given = server.give(picture, mark + picture.suffix.lower())
