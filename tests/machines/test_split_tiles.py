@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
 import json
 import threading
@@ -11,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tilework.blending import TileLayout
-from tilework.machines import split_tiles
+from tilework.machines import split_command, split_tiles
 from tilework.machines.finished_tiles import FinishedTiles
 from tilework.machines.one_job import Job
 from tilework.machines.one_picture import MADE, REFUSED, THERE
 from tilework.machines.queue_client import RunFailedError, ServerLostError
+from tilework.machines.split_command import add_tile_options, check_tile_options
 from tilework.machines.split_tiles import TilesRun, give_out, tiles_beside
 from tilework.machines.work_key import WorkKey
 from tilework.machines.workflow_file import read_workflow
@@ -306,3 +309,42 @@ def test_a_record_of_a_layout_that_is_none_is_cut_anew(joint):
     joint.result.unlink()
     again = Place(joint.folder, prompt=joint.prompt)
     assert again.go().state == MADE and again.done == ["cut", "rest"]
+
+
+def options(*words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server")
+    add_tile_options(parser)
+    asked = parser.parse_args(["--split-tiles", *words])
+    check_tile_options(parser, asked)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "cards"), [((), [None]), (("--workers", "3"), [None] * 3), (("--cards", "1"), ["1"]), (("--cards", "0, 2"), ["0", "2"])]
+)
+def test_a_comfyui_for_each_card_or_worker(joint, monkeypatch, words, cards):
+    started = []
+
+    def start(installation, root, environment, report):
+        started.append(dict(environment))
+        server = FakeServer(Path(environment[split_tiles.VARIABLE]), installation)
+        return contextlib.nullcontext(server)
+
+    monkeypatch.setattr(split_command, "ComfyServer", start)
+    asked = options(*words)
+    asked.work, asked.timeout, asked.result, asked.picture = None, None, joint.result, joint.picture
+    (joint.folder / "w.json").write_text(json.dumps(joint.prompt))
+    job = Job(read_workflow(joint.folder / "w.json"))
+    outcome = split_command.run_split(asked, job, WorkKey("key", {}), joint.servers[0].installation)
+    assert outcome.state == MADE and [one.get("CUDA_VISIBLE_DEVICES") for one in sorted(started, key=str)] == cards
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--cards", "0,0"), ("--cards", ""), ("--cards", "0,"), ("--cards", "cuda:0"), ("--cards", "0", "--workers", "2"), ("--workers", "0")],
+)
+def test_cards_and_workers_that_make_no_sense_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        options(*words)
+    assert words[0] in capsys.readouterr().err
