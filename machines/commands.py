@@ -19,7 +19,7 @@ from .comfy_server import AnyServer, ComfyServer, RunningServer
 from .folder_command import add_folder_options, run_folder
 from .installation import Installation, find_installation
 from .one_job import Job
-from .one_picture import MADE, PictureOutcome, check_paths, find_result, run_one
+from .one_picture import MADE, THERE, PictureOutcome, check_paths, find_result, run_one
 from .process.guarded import guarded, say
 from .queue_client import Progress
 from .split_command import add_tile_options, check_tile_options, run_split
@@ -148,6 +148,9 @@ def _opened(asked: argparse.Namespace, installation: Installation | None) -> Any
 
 
 def _told(outcome: PictureOutcome) -> int:
+    if outcome.state == THERE:
+        say(f"{outcome.result} is there: another command made it in the meantime.")
+        return 0
     if outcome.state == MADE:
         anew = f" (made anew: another {outcome.reason} than before)" if outcome.reason else ""
         say(f"{outcome.result}: made in {outcome.seconds:.1f} s{anew}.")

@@ -27,26 +27,40 @@ def add_tile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="with --split-tiles: how many ComfyUIs to start here for the tiles (default: 1)"
     )
+    parser.add_argument(
+        "--cards", metavar="0,1", help="with --split-tiles: a ComfyUI for each of these GPUs, by the numbers that CUDA or ROCm gives them"
+    )
     parser.add_argument("--keep-tiles", action="store_true", help="with --split-tiles: leave the tile files where the result is")
 
 
 def check_tile_options(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
     """End with words and status 2 where they do not go together."""
-    if not asked.split_tiles and (asked.workers is not None or asked.keep_tiles):
-        parser.error("--workers and --keep-tiles belong to --split-tiles")
+    if not asked.split_tiles and (asked.workers is not None or asked.cards is not None or asked.keep_tiles):
+        parser.error("--workers, --cards and --keep-tiles belong to --split-tiles")
+    if asked.cards is not None:
+        if asked.workers is not None:
+            parser.error("--cards starts a ComfyUI for each card: leave out --workers")
+        if not all(part.isascii() and part.isdigit() for part in cards_of(asked)) or len(set(cards_of(asked))) < len(cards_of(asked)):
+            parser.error(f"--cards {asked.cards}: give numbers of cards with commas between them, each once, for example 0,1")
     if asked.split_tiles and asked.server is not None:
         parser.error("--split-tiles starts ComfyUIs of its own, which share a folder of tile files: leave out --server")
     if asked.workers is not None and not 1 <= asked.workers <= MOST_WORKERS:
         parser.error(f"--workers {asked.workers}: use 1 to {MOST_WORKERS}")
 
 
+def cards_of(asked: argparse.Namespace) -> list[str]:
+    """The numbers of the cards that were named."""
+    return [part.strip() for part in (asked.cards or "").split(",") if asked.cards is not None]
+
+
 def run_split(asked: argparse.Namespace, job: Job, key: WorkKey, installation: Installation) -> PictureOutcome:
     """Start the ComfyUIs, run the picture's tiles on them, and end them. Raises as `TilesRun.go` does."""
-    workers = asked.workers or 1
+    shared = {VARIABLE: str(tiles_beside(asked.result))}
+    environments = [{**shared, "CUDA_VISIBLE_DEVICES": card} for card in cards_of(asked)] or [shared] * (asked.workers or 1)
+    workers = len(environments)
     say("Starting ComfyUI." if workers == 1 else f"Starting {workers} ComfyUIs.")
-    environment = {VARIABLE: str(tiles_beside(asked.result))}
     with ExitStack() as running, ThreadPoolExecutor(workers) as pool:
-        starting = [pool.submit(ComfyServer, installation, asked.work, environment, say) for _ in range(workers)]
+        starting = [pool.submit(ComfyServer, installation, asked.work, one, say) for one in environments]
         servers = [running.enter_context(one) for one in _all_or_none(starting)]
         return TilesRun(servers, job, asked.picture, asked.result, key, say, asked.timeout, asked.keep_tiles).go()
 

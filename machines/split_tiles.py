@@ -6,7 +6,8 @@
    one server, with all that needs all tiles.
 
 All files lie in a folder beside the result, which goes when the result is there. What is in it has the key of its work in its name, so
-that a run that was killed goes on from what is there, and one with other settings does not.
+that a run that was killed goes on from what is there, and one with other settings does not. Several commands, on several machines
+that share the folder, work on one picture together: each tile is claimed by a lock, and cutting and blending are done by one of them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from .comfy_server import ComfyServer
+from .finished_tiles import WAIT_SECONDS, FinishedTiles, tiles_beside
 from .installation import PACK
 from .one_job import Job, PreparedJob
-from .one_picture import MADE, REFUSED, PictureOutcome, check_paths, run_one
+from .one_picture import MADE, REFUSED, PictureOutcome, check_paths, find_result, run_one
 from .process.child import Child, program_environment
 from .process.host_error import HostError, log_end
 from .process.links import remove_tree
@@ -35,7 +37,7 @@ from .process.loopback import post_json
 from .queue_client import RunFailedError, ServerLostError
 from .result_file import place, what_changed, write_refused
 from .tile_graph import CannotSplitError, TileWork, tile_work
-from .tile_prompts import CUT_NAME, LAYOUT_RECORD, PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
+from .tile_prompts import PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
 from .work_key import WorkKey, named_inputs
 from .workflow_file import WorkflowError
 
@@ -43,62 +45,6 @@ from .workflow_file import WorkflowError
 IN_FLIGHT = 2
 MOST_FAILURES = 2
 VARIABLE = "TILEWORK_TILES"
-
-
-def tiles_beside(result: Path) -> Path:
-    """The folder of a result's tile files; servers that work on them are started with TILEWORK_TILES set to it."""
-    return result.resolve().with_name(f".{result.name}.tiles")
-
-
-@dataclass(frozen=True)
-class FinishedTiles:
-    """The files of one piece of work.
-
-    Attributes:
-        root: the folder that servers know.
-        name: of the folder in it that is of this work alone: its key.
-    """
-
-    root: Path
-    name: str
-
-    def path(self, kind: str, number: int) -> Path:
-        """Tile `number` of `kind` (cut0, tile0, picture), as Write Tile File names it."""
-        return self.root / self.name / f"{kind}_{number:05d}.npy"
-
-    def layout(self, index: int = 0) -> Path:
-        """The record of the layout of one split, which is written when all of its tiles are."""
-        return self.root / self.name / f"{CUT_NAME.format(index)}_{LAYOUT_RECORD}"
-
-    def count(self, splits: int) -> int | None:
-        """How many tiles were cut; None where not all are there."""
-        try:
-            records = [json.loads(self.layout(index).read_text("utf-8")) for index in range(splits)]
-        except OSError:
-            return None
-        counts = {len(record["tiles"]) if record.get("present", "all") == "all" else len(record["present"]) for record in records}
-        if len(counts) != 1:
-            raise CannotSplitError(
-                f"the splits gave {' and '.join(map(str, sorted(counts)))} tiles: run the workflow without --split-tiles"
-            )
-        (count,) = counts
-        whole = all(self.path(CUT_NAME.format(index), number).is_file() for index in range(splits) for number in range(count))
-        return count if whole else None
-
-    def is_grid(self) -> bool:
-        """Whether the layout is a whole grid, which can be blended as a stream."""
-        record = json.loads(self.layout().read_text("utf-8"))
-        return record.get("kind", "grid") == "grid" and record.get("present", "all") == "all"
-
-    def has(self, number: int, results: int) -> bool:
-        """Whether tile `number` is done."""
-        return all(self.path(TILE_NAME.format(index), number).is_file() for index in range(results))
-
-    def note(self, event: str, number: int) -> None:
-        """Add a line to the log of this work: what was begun and what ended."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, "tile": number})
-        with (self.root / self.name / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
 
 
 class TilesRun:
@@ -139,11 +85,16 @@ class TilesRun:
         except ServerLostError:
             raise
         except HostError as error:
-            full = isinstance(error, RunFailedError) and error.out_of_memory
-            write_refused(self.result, self.picture, str(error), self.key, out_of_memory=full)
-            return PictureOutcome(REFUSED, self.result, str(error), time.monotonic() - begun, full)
-        if made.state == MADE and not self.keep:
-            remove_tree(tiles_beside(self.result))
+            # Another command may have made it, so that the tile files went.
+            made = find_result(self.result, self.key)
+            if made is None:
+                full = isinstance(error, RunFailedError) and error.out_of_memory
+                write_refused(self.result, self.picture, str(error), self.key, out_of_memory=full)
+                return PictureOutcome(REFUSED, self.result, str(error), time.monotonic() - begun, full)
+        if made.state != REFUSED and not self.keep:
+            # What another command still holds there goes with that one.
+            with contextlib.suppress(OSError):
+                remove_tree(tiles_beside(self.result))
         return PictureOutcome(made.state, made.result, made.reason or why, time.monotonic() - begun, False, made.texts, made.nodes)
 
     def _steps(self, begun: float) -> PictureOutcome:
@@ -154,19 +105,22 @@ class TilesRun:
         self.files = FinishedTiles(tiles_beside(self.result), self._name(plan))
         if self.work.blend is not None and self.work.blend.saved and self.result.suffix.lower() != ".png":
             raise WorkflowError(f"The workflow saves a .png file: name the result {self.result.with_suffix('.png').name}.")
-        (self.files.root / self.files.name).mkdir(parents=True, exist_ok=True)
+        self.files.make()
         self._tell_plan(plan)
         for server in self.servers:
             for name, path in named_inputs(set(self.job.texts()), server.installation):
                 server.give_once(path, name)
-        count = self.files.count(len(self.work.splits))
-        if count is None:
-            self._cut(self.servers[0])
+        alive = self.servers[0].check_alive
+        with self.files.alone(alive):
             count = self.files.count(len(self.work.splits))
+            if count is None:
+                self._cut(self.servers[0])
+                count = self.files.count(len(self.work.splits))
         if not count:
             raise CannotSplitError("The picture was cut into no tile: run the workflow without --split-tiles.")
         self._tiles(count)
-        return self._end(count, begun)
+        with self.files.alone(alive):
+            return find_result(self.result, self.key) or self._end(count, begun)
 
     def _name(self, plan: dict[str, Any]) -> str:
         """The key of the tiles: of all that decides about them, and of nothing that comes after them."""
@@ -195,23 +149,26 @@ class TilesRun:
         self.say(f"{count} tiles: {count - len(missing)} are there, {len(missing)} to do on {len(self.servers)} ComfyUI(s).")
         results = len(self.work.results)
 
-        def one(server: ComfyServer, number: int, check: Callable[[], object]) -> None:
-            self.files.note("begun", number)
-            plan = self.prepared.for_picture(pictures[server], "result")
-            prompt = tile_prompt(plan, self.work, self.files.name, number, count)
-            entry = server.queue.run(prompt, None, self.timeout, check)
-            server.queue.forget(entry["prompt_id"])
-            if not self.files.has(number, results):
-                raise HostError(
-                    f"Tile {number} was worked on and its file is not in {self.files.root}: is that folder shared by all machines?"
-                )
-            self.files.note("ended", number)
+        def one(server: ComfyServer, number: int, check: Callable[[], object]) -> bool:
+            with self.files.claimed(number) as mine:
+                if mine and not self.files.has(number, results):
+                    self._one_tile(server, number, count, pictures[server], check)
+                return mine or self.files.has(number, results)
 
         plan = self.prepared.for_picture("picture", "result")
         whole = self.prepared.load in tile_prompt(plan, self.work, "", 0, count)  # a tile's work may look at the whole picture
         with contextlib.ExitStack() as stack:
             pictures = {server: stack.enter_context(_given(server, self.picture)) if whole else "picture" for server in self.servers}
             give_out(self.servers, missing, one)
+
+    def _one_tile(self, server: ComfyServer, number: int, count: int, picture: str, check: Callable[[], object]) -> None:
+        self.files.note("begun", number)
+        prompt = tile_prompt(self.prepared.for_picture(picture, "result"), self.work, self.files.name, number, count)
+        entry = server.queue.run(prompt, None, self.timeout, check)
+        server.queue.forget(entry["prompt_id"])
+        if not self.files.has(number, len(self.work.results)):
+            raise HostError(f"Tile {number} was worked on and its file is not in {self.files.root}: is that folder shared by all machines?")
+        self.files.note("ended", number)
 
     def _end(self, count: int, begun: float) -> PictureOutcome:
         blend = self.work.blend
@@ -232,6 +189,7 @@ class TilesRun:
 
     def _blend(self, count: int) -> dict[str, Any]:
         """Blend as a stream in a child; what it says that it did."""
+        self.files.make()  # once more: tiles were made in between, on other machines perhaps
         blend, folder = self.work.blend, self.files.root / self.files.name
         job = {
             "tiles": [str(self.files.path(TILE_NAME.format(0), number)) for number in range(count)],
@@ -323,6 +281,7 @@ class _Stopped(Exception):  # noqa: N818 - no error, it ends a wait
 def give_out(servers: Sequence[Any], numbers: Sequence[int], one: Callable[[Any, int, Callable[[], object]], object]) -> None:
     """Have `one(server, number, check)` done for all numbers, IN_FLIGHT at once on each server.
 
+    Where it returns False somebody else is at work on that number, and it is asked again when the others have been.
     A number that fails is tried once more; one that fails again ends the whole. A server that is lost gives its numbers to the others.
     `check` is to be called now and then, and raises where the work is not needed any more.
 
@@ -349,7 +308,9 @@ def give_out(servers: Sequence[Any], numbers: Sequence[int], one: Callable[[Any,
             except IndexError:
                 return
             try:
-                one(server, number, check_of(server))
+                if one(server, number, check_of(server)) is False:
+                    waiting.append(number)
+                    time.sleep(WAIT_SECONDS)
             except _Stopped:
                 return
             except ServerLostError as error:

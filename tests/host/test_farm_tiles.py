@@ -129,6 +129,22 @@ def test_killed_when_60_of_81_tiles_stand_it_goes_on_from_there(server, run_entr
     assert np.array_equal(np.load(kept(result) / "picture_00000.npy"), wanted)
 
 
+@pytest.mark.skipif("not config.getoption('--release')", reason="two starts of ComfyUI")
+def test_two_commands_work_on_one_picture_together(server, run_entry, tmp_path):
+    source, result = picture(tmp_path, 896, 896), tmp_path / "made.png"
+    workflow = chain("photo.png")
+    words, env = command(server, workflow, source, result), program_environment(OMP_NUM_THREADS="1")
+    both = [subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=300)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    begun = [tile for event, tile in lines(result) if event == "begun"]
+    print(f"{len(begun)} tiles begun by both; {[text.splitlines()[-1] for text in said]}")
+    assert sorted(begun) == list(range(81))
+    wanted, saved = editors(server, run_entry, workflow, source)
+    assert np.array_equal(np.load(kept(result) / "picture_00000.npy"), wanted)
+    assert np.array_equal(np.asarray(Image.open(result)), saved)
+
+
 @pytest.mark.skipif("not config.getoption('--release')", reason="a start of ComfyUI for each")
 @pytest.mark.parametrize("method", ["multiband", "optimal seam", "gradient", "auto", "confidence"])
 def test_methods_beyond_windows_give_the_editors_file(server, run_entry, tmp_path, method):

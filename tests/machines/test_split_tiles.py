@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tilework.blending import TileLayout
-from tilework.machines import split_tiles
+from tilework.machines import split_command, split_tiles
+from tilework.machines.finished_tiles import FinishedTiles
 from tilework.machines.one_job import Job
-from tilework.machines.one_picture import MADE, REFUSED
+from tilework.machines.one_picture import MADE, REFUSED, THERE
 from tilework.machines.queue_client import RunFailedError, ServerLostError
+from tilework.machines.split_command import add_tile_options, check_tile_options
 from tilework.machines.split_tiles import TilesRun, give_out, tiles_beside
 from tilework.machines.work_key import WorkKey
 from tilework.machines.workflow_file import read_workflow
@@ -108,7 +113,8 @@ class Place:
     def go(self, picture="one", keep=False):
         (self.folder / "w.json").write_text(json.dumps(self.prompt))
         job = Job(read_workflow(self.folder / "w.json"))
-        key = WorkKey("digest", {"picture": picture, "workflow": json.dumps(self.prompt)})
+        parts = {"picture": picture, "workflow": json.dumps(self.prompt)}
+        key = WorkKey(json.dumps(parts), parts)
         return TilesRun(self.servers, job, self.picture, self.result, key, self.said.append, keep=keep).go()
 
     @property
@@ -132,7 +138,7 @@ def test_every_tile_is_worked_on_once_and_the_rest_where_all_are(joint):
     assert joint.tiles == list(range(TILES)) and joint.done[0] == "cut" and joint.done[-1] == "rest" and len(joint.done) == TILES + 2
     assert any("gradient" in line for line in joint.said), "why nothing was streamed"
     assert not tiles_beside(joint.result).exists(), "tile files go when the result is there"
-    assert json.loads(joint.result.with_name("b.png.key.json").read_text())["key"] == "digest"
+    assert "gradient" in json.loads(joint.result.with_name("b.png.key.json").read_text())["key"]
 
 
 def test_what_is_there_is_not_made_again(joint):
@@ -236,3 +242,109 @@ def test_what_comes_up_in_one_thread_ends_all(joint):
     with pytest.raises(KeyboardInterrupt):
         joint.go()
     assert len(seen) <= split_tiles.IN_FLIGHT
+
+
+def test_two_commands_share_the_tiles_of_one_picture(tmp_path):
+    """As from two machines with one folder: every tile once, cut once, put together once, and the second one finds the result."""
+    places = [Place(tmp_path, prompt=workflow("gradient")) for _ in range(2)]
+    begun = [threading.Event(), threading.Event()]
+
+    def both_at_work(index):
+        begun[index].set()
+        assert begun[1 - index].wait(20), "the other one was given no tile"
+
+    for index, place in enumerate(places):
+        place.servers[0].queue.fail = lambda number, index=index: both_at_work(index)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [running.result(60) for running in [pool.submit(place.go) for place in places]]
+    assert sorted(outcome.state for outcome in outcomes) == [MADE, THERE]
+    assert all(place.tiles for place in places)
+    assert sorted(places[0].tiles + places[1].tiles) == list(range(TILES))
+    assert [what for place in places for what in place.done if isinstance(what, str)].count("cut") == 1
+    assert [what for place in places for what in place.done].count("rest") == 1
+    assert not tiles_beside(places[0].result).exists()
+
+
+def test_a_claim_ends_with_its_holder(tmp_path):
+    files = FinishedTiles(tmp_path, "work")
+    with files.claimed(3) as mine:
+        assert mine
+        with files.claimed(3) as second, files.claimed(4) as other:
+            assert not second and other
+    with files.claimed(3) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize(
+    "which", ["the folder", "the work's folder", "log.jsonl", "blend.json", "tile0_00003.npy", "picture_00000.npy.part"]
+)
+def test_a_link_among_the_tile_files_is_refused_and_what_it_leads_to_stays(joint, which):
+    joint.servers[0].queue.fail = lambda number: RunFailedError("stop here")
+    joint.go()
+    root = tiles_beside(joint.result)
+    (folder,) = root.iterdir()
+    elsewhere = joint.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("mine")
+    if which == "the folder":
+        root.rename(elsewhere / "moved")
+        root.symlink_to(elsewhere / "moved")
+    elif which == "the work's folder":
+        folder.rename(elsewhere / "moved")
+        folder.symlink_to(elsewhere / "moved")
+    else:
+        (folder / which).unlink(missing_ok=True)
+        (folder / which).symlink_to(elsewhere / "file")
+    before = {path.relative_to(elsewhere): path.stat().st_mtime_ns for path in elsewhere.rglob("*")}
+    outcome = Place(joint.folder, prompt=joint.prompt).go()
+    assert outcome.state == REFUSED and "is a link" in outcome.reason
+    assert {path.relative_to(elsewhere): path.stat().st_mtime_ns for path in elsewhere.rglob("*")} == before
+    assert (elsewhere / "file").read_text() == "mine"
+
+
+def test_a_record_of_a_layout_that_is_none_is_cut_anew(joint):
+    joint.go(keep=True)
+    (record,) = tiles_beside(joint.result).glob("*/cut0_layout.json")
+    record.write_text("{")
+    joint.result.unlink()
+    again = Place(joint.folder, prompt=joint.prompt)
+    assert again.go().state == MADE and again.done == ["cut", "rest"]
+
+
+def options(*words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server")
+    add_tile_options(parser)
+    asked = parser.parse_args(["--split-tiles", *words])
+    check_tile_options(parser, asked)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "cards"), [((), [None]), (("--workers", "3"), [None] * 3), (("--cards", "1"), ["1"]), (("--cards", "0, 2"), ["0", "2"])]
+)
+def test_a_comfyui_for_each_card_or_worker(joint, monkeypatch, words, cards):
+    started = []
+
+    def start(installation, root, environment, report):
+        started.append(dict(environment))
+        server = FakeServer(Path(environment[split_tiles.VARIABLE]), installation)
+        return contextlib.nullcontext(server)
+
+    monkeypatch.setattr(split_command, "ComfyServer", start)
+    asked = options(*words)
+    asked.work, asked.timeout, asked.result, asked.picture = None, None, joint.result, joint.picture
+    (joint.folder / "w.json").write_text(json.dumps(joint.prompt))
+    job = Job(read_workflow(joint.folder / "w.json"))
+    outcome = split_command.run_split(asked, job, WorkKey("key", {}), joint.servers[0].installation)
+    assert outcome.state == MADE and [one.get("CUDA_VISIBLE_DEVICES") for one in sorted(started, key=str)] == cards
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--cards", "0,0"), ("--cards", ""), ("--cards", "0,"), ("--cards", "cuda:0"), ("--cards", "0", "--workers", "2"), ("--workers", "0")],
+)
+def test_cards_and_workers_that_make_no_sense_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        options(*words)
+    assert words[0] in capsys.readouterr().err

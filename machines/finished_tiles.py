@@ -1,0 +1,112 @@
+"""The files of a picture whose tiles are given out: what is there, who is at work on what, and never through a link."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .process.host_error import HostError
+from .process.links import is_link
+from .process.lock import taken
+from .tile_graph import CannotSplitError
+from .tile_prompts import CUT_NAME, LAYOUT_RECORD, TILE_NAME
+
+# Between two looks whether another command has ended what all wait for.
+WAIT_SECONDS = 0.2
+
+
+def tiles_beside(result: Path) -> Path:
+    """The folder of a result's tile files; servers that work on them are started with TILEWORK_TILES set to it."""
+    return result.resolve().with_name(f".{result.name}.tiles")
+
+
+@dataclass(frozen=True)
+class FinishedTiles:
+    """The files of one piece of work.
+
+    Attributes:
+        root: the folder that servers know.
+        name: of the folder in it that is of this work alone: its key.
+    """
+
+    root: Path
+    name: str
+
+    def path(self, kind: str, number: int) -> Path:
+        """Tile `number` of `kind` (cut0, tile0, picture), as Write Tile File names it."""
+        return self.root / self.name / f"{kind}_{number:05d}.npy"
+
+    def layout(self, index: int = 0) -> Path:
+        """The record of the layout of one split, which is written when all of its tiles are."""
+        return self.root / self.name / f"{CUT_NAME.format(index)}_{LAYOUT_RECORD}"
+
+    def count(self, splits: int) -> int | None:
+        """How many tiles were cut; None where not all are there."""
+        try:
+            records = [json.loads(self.layout(index).read_text("utf-8")) for index in range(splits)]
+        except (OSError, ValueError):
+            return None
+        counts = {len(record["tiles"]) if record.get("present", "all") == "all" else len(record["present"]) for record in records}
+        if len(counts) != 1:
+            raise CannotSplitError(
+                f"the splits gave {' and '.join(map(str, sorted(counts)))} tiles: run the workflow without --split-tiles"
+            )
+        (count,) = counts
+        whole = all(self.path(CUT_NAME.format(index), number).is_file() for index in range(splits) for number in range(count))
+        return count if whole else None
+
+    def make(self) -> None:
+        """Make the folder. Raises HostError where it, or anything in it, is a link: what is written there would land elsewhere."""
+        folder = self.root / self.name
+        for path in (self.root, folder):
+            if not is_link(path):
+                path.mkdir(parents=True, exist_ok=True)
+        found = next((path for path in (self.root, folder, *folder.iterdir()) if is_link(path)), None)
+        if found is not None:
+            raise HostError(f"{found} is a link, and files of tiles are none: remove it, so that nothing is read or written elsewhere.")
+
+    def is_grid(self) -> bool:
+        """Whether the layout is a whole grid, which can be blended as a stream."""
+        record = json.loads(self.layout().read_text("utf-8"))
+        return record.get("kind", "grid") == "grid" and record.get("present", "all") == "all"
+
+    def has(self, number: int, results: int) -> bool:
+        """Whether tile `number` is done."""
+        return all(self.path(TILE_NAME.format(index), number).is_file() for index in range(results))
+
+    def note(self, event: str, number: int) -> None:
+        """Add a line to the log of this work: what was begun and what ended."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, "tile": number})
+        with (self.root / self.name / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    @contextlib.contextmanager
+    def claimed(self, number: int) -> Iterator[bool]:
+        """Whether tile `number` is ours to work on; False while another command is at it. A command that dies lets go of it."""
+        with self._lock(f"tile_{number:05d}") as mine:
+            yield mine
+
+    @contextlib.contextmanager
+    def alone(self, check: Callable[[], object]) -> Iterator[None]:
+        """For what one command at a time does, while others wait and `check` that there is still something to wait for."""
+        while True:
+            with self._lock("whole") as mine:
+                if mine:
+                    yield
+                    return
+            check()
+            time.sleep(WAIT_SECONDS)
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[bool]:
+        descriptor = taken(self.root / self.name / f"{name}.lock")
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
