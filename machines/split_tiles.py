@@ -151,7 +151,8 @@ class TilesRun:
 
         def one(server: ComfyServer, number: int, check: Callable[[], object]) -> bool:
             with self.files.claimed(number) as mine:
-                if mine and not self.files.has(number, results):
+                # Where another command has made the result, the tiles went, and nobody needs them.
+                if mine and not self.files.has(number, results) and find_result(self.result, self.key) is None:
                     self._one_tile(server, number, count, pictures[server], check)
                 return mine or self.files.has(number, results)
 

@@ -111,8 +111,10 @@ class Place:
         self.said = []
 
     def go(self, picture="one", keep=False):
-        (self.folder / "w.json").write_text(json.dumps(self.prompt))
-        job = Job(read_workflow(self.folder / "w.json"))
+        # A file of its own: two commands may be at it at once.
+        saved = self.folder / f"w-{id(self)}.json"
+        saved.write_text(json.dumps(self.prompt))
+        job = Job(read_workflow(saved))
         parts = {"picture": picture, "workflow": json.dumps(self.prompt)}
         key = WorkKey(json.dumps(parts), parts)
         return TilesRun(self.servers, job, self.picture, self.result, key, self.said.append, keep=keep).go()
