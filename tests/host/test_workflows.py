@@ -186,3 +186,11 @@ def test_solar_qa_gives_what_python_computes(server, object_info, run_entry):
         "solar_edges": edges(original, curve)[0, ..., None].expand(-1, -1, 3),
     }.items():
         assert np.abs(pictures[name] - wanted.clamp(0, 1).numpy() * 255).max() <= 1, name
+
+
+def test_the_farms_example_passes_its_own_seam_check(run_entry):
+    """docs/farm-example.json, which the README has people run first."""
+    prompt = json.loads((FOLDER.parent / "docs" / "farm-example.json").read_text("utf-8"))
+    prompt["1"]["inputs"]["image"] = "example.png"
+    outputs = run_entry(prompt)["outputs"]
+    assert outputs["6"]["images"] and outputs["5"]["text"][0].startswith("passed"), outputs["5"]
