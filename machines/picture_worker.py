@@ -108,6 +108,7 @@ class PictureWorker:
         except (OSError, HostError) as error:
             return WorkerOutcome(picture, REFUSED, f"The picture or its work key cannot be read: {error}")
         if find_result(result, key) is not None:
+            self.small.ask_for(result, self.plan.folders.small(picture))
             return WorkerOutcome(picture, "there")
         earlier = list(refused_keys).count(key.digest)
         if earlier >= MOST_REFUSALS:
@@ -121,7 +122,7 @@ class PictureWorker:
         finally:
             self._now.pop(picture, None)
         if outcome.state != REFUSED:
-            self.small.make(result, self.plan.folders.small(picture))
+            self.small.ask_for(result, self.plan.folders.small(picture), anew=True)
         return WorkerOutcome(picture, outcome.state, outcome.reason, time.monotonic() - begun, smaller, earlier)
 
     def state(self) -> dict[str, Any]:
@@ -133,13 +134,15 @@ class PictureWorker:
         return {"machine": socket.gethostname(), "pid": os.getpid(), "name": self.name}
 
     def warm_up(self) -> float:
-        """Start ComfyUI now; returns the seconds that it took. Raises HostError where it does not come up."""
+        """Start ComfyUI now, and read what every work key has in it; returns the seconds. Raises HostError where it does not come up."""
         begun = time.monotonic()
-        with self.server.use():
+        with self.server.use() as server:
+            server.queue.object_info()
+            self._surroundings()
             return time.monotonic() - begun
 
     def close(self) -> None:
-        """End ComfyUI and let go of the record."""
+        """End ComfyUI, let the small pictures be finished and let go of the record."""
         self.server.close()
         self.small.close()
         self.record.close()

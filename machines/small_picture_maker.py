@@ -2,12 +2,13 @@
 
     python small_picture_maker.py
 
-Reads one JSON line after the other, {"picture": FILE, "small": FILE}, and answers each with a line: {"done": true} or false.
-Ends with its standard input.
+Reads one JSON line after the other, {"picture": FILE, "small": FILE}, and ends with its standard input. Gives way to every
+other program.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -31,18 +32,10 @@ def make_small(picture: str, small: str) -> None:
     os.replace(unfinished, small)
 
 
-def make_asked(line: str) -> bool:
-    """Do what a line asks for; whether it could be done."""
-    try:
-        asked = json.loads(line)
-        make_small(asked["picture"], asked["small"])
-    except Exception:
-        # A report without one small picture is better than none.
-        return False
-    return True
-
-
 if __name__ == "__main__":
-    for asked_line in sys.stdin:
-        sys.stdout.write(json.dumps({"done": make_asked(asked_line)}) + "\n")
-        sys.stdout.flush()
+    if hasattr(os, "nice"):
+        os.nice(19)
+    for line in sys.stdin:
+        # A report without one small picture is better than none.
+        with contextlib.suppress(Exception):
+            make_small(**json.loads(line))

@@ -11,12 +11,14 @@ from pathlib import Path
 from .process.child import program_environment
 
 MAKER = Path(__file__).with_name("small_picture_maker.py")
+FINISH_SECONDS = 8.0
 
 
 class SmallPictures:
-    """Makes small pictures, one at a time, in a child that is started with the first; a context manager.
+    """Has small pictures made, one after the other, in a child that is started with the first; a context manager.
 
-    The child ends with us, however we end: its standard input is a pipe that we alone hold.
+    Nobody waits for them: the child takes what processor time ComfyUI leaves. It ends with us, however we end: its standard input
+    is a pipe that we alone hold.
     """
 
     def __init__(self, python: Path) -> None:
@@ -24,25 +26,28 @@ class SmallPictures:
         self._child: subprocess.Popen | None = None
         self._lock = threading.Lock()
 
-    def make(self, picture: Path, small: Path) -> bool:
-        """Whether `small` could be made of `picture`; never raises, since the report only gets poorer."""
+    def ask_for(self, picture: Path, small: Path, anew: bool = False) -> None:
+        """Have `small` made of `picture`, where it is not there yet or `anew`; never raises, since the report only gets poorer."""
         asked = json.dumps({"picture": str(picture), "small": str(small)})
-        with self._lock, contextlib.suppress(OSError, ValueError, KeyError):
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if anew:
+                small.unlink(missing_ok=True)
+            if small.is_file():
+                return
             child = self._started()
             child.stdin.write(asked + "\n")
             child.stdin.flush()
-            return bool(json.loads(child.stdout.readline())["done"])
-        return False
 
     def close(self) -> None:
-        """End the child."""
+        """End the child when it has made what it was asked for, or after FINISH_SECONDS."""
         with self._lock:
             if self._child is not None:
                 with contextlib.suppress(OSError):
                     self._child.stdin.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._child.wait(FINISH_SECONDS)
                 self._child.kill()
                 self._child.wait()
-                self._child.stdout.close()
                 self._child = None
 
     def __enter__(self) -> SmallPictures:
@@ -53,7 +58,7 @@ class SmallPictures:
 
     def _started(self) -> subprocess.Popen:
         if self._child is None or self._child.poll() is not None:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             command = [str(self._python), "-I", str(MAKER)]
             self._child = subprocess.Popen(command, text=True, encoding="utf-8", env=program_environment(), **pipes)
         return self._child

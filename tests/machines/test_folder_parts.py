@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tilework.machines.folder_pictures import find_pictures, folder_pictures
 from tilework.machines.installation import Installation
 from tilework.machines.kept_server import ALLOWANCE, KeptServer
@@ -24,6 +25,7 @@ from tilework.machines.queue_client import ServerLostError
 from tilework.machines.record import BEGUN, ENDED, Record, begun_more_than_once, left_open, read_record, refusals
 from tilework.machines.report_page import report_page, report_row, write_report
 from tilework.machines.schedule import Schedule
+from tilework.machines.small_pictures import SmallPictures
 from tilework.machines.workflow_file import Setting, Workflow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -348,3 +350,18 @@ def test_without_ray_the_command_says_what_to_install(tmp_path, plan):
     said = " ".join(done.stdout.split())
     assert done.returncode == 1 and "needs Ray" in said and "requirements-farm.txt" in said, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_small_pictures_are_there_when_their_maker_is_closed(tmp_path):
+    """Those of pictures that cannot be read are not, and what is there is made again only where that is asked for."""
+    Image.new("RGB", (900, 600), (200, 30, 40)).save(tmp_path / "a.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "b.jpg").write_bytes(b"old")
+    (tmp_path / "c.jpg").write_bytes(b"old")
+    with SmallPictures(Path(sys.executable)) as small:
+        small.ask_for(tmp_path / "bad.png", tmp_path / "bad.jpg")
+        small.ask_for(tmp_path / "a.png", tmp_path / "deep" / "a.jpg")
+        small.ask_for(tmp_path / "a.png", tmp_path / "b.jpg")
+        small.ask_for(tmp_path / "a.png", tmp_path / "c.jpg", anew=True)
+    assert not (tmp_path / "bad.jpg").exists() and (tmp_path / "b.jpg").read_bytes() == b"old"
+    assert [Image.open(tmp_path / name).size for name in ("deep/a.jpg", "c.jpg")] == [(320, 213)] * 2
