@@ -120,8 +120,11 @@ def _run(
         record = _only_result(entry, prepared.save, result)
         texts = shown_texts(entry)
         nodes = {node: prompt[node]["class_type"] for node in texts if node in prompt}
-        with server.read(record) as stream:
-            place(stream, result, key, seconds=round(time.monotonic() - begun, 2), texts=texts, nodes=nodes)
+        try:
+            with server.read(record) as stream:
+                place(stream, result, key, seconds=round(time.monotonic() - begun, 2), texts=texts, nodes=nodes)
+        except (ConnectionError, TimeoutError) as error:
+            raise ServerLostError(f"The server at {server.address} was gone before the whole result had come: {error}.") from error
         server.discard(record)
         if server.started_by_us:
             server.queue.forget(entry["prompt_id"])

@@ -7,6 +7,7 @@ Progress comes over a websocket of the standard library (websocket.py); without 
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -212,7 +213,10 @@ def shown_texts(entry: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _refusal(error: urllib.error.HTTPError, prompt: Mapping[str, Any]) -> str:
-    body = error.read().decode("utf-8", "replace")
+    try:
+        body = error.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        body = ""
     try:
         answer = json.loads(body)
         return _node_errors(answer.get("node_errors") or {}, prompt) or f"The server refused the workflow: {answer['error']['message']}."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import io
 import json
 import socket
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,8 +35,8 @@ def free_port() -> int:
 
 
 def get(url: str | urllib.request.Request, timeout: float = 30) -> bytes:
-    """The body at `url`. Raises OSError (urllib.error.HTTPError for a status of 400 and above)."""
-    with _direct.open(url, timeout=timeout) as answer:
+    """The body at `url`. Raises OSError: urllib.error.HTTPError for a status of 400 and above, ConnectionError for half a body."""
+    with _as_connection_error(), _open(url, timeout) as answer:
         return answer.read()
 
 
@@ -65,8 +67,54 @@ def post_file(url: str, file: Path, name: str, fields: Mapping[str, str], timeou
 
 
 def open_url(url: str, timeout: float = 600) -> BinaryIO:
-    """The body at `url`, to be read as it comes in and closed."""
-    return _direct.open(url, timeout=timeout)
+    """The body at `url`, to be read as it comes in and closed. Opening and reading raise OSError as `get` does."""
+    with _as_connection_error():
+        return io.BufferedReader(_Body(_open(url, timeout)), 1 << 16)
+
+
+def _open(url: str | urllib.request.Request, timeout: float) -> http.client.HTTPResponse:
+    answer = _direct.open(url, timeout=timeout)
+    if answer.length is None and not answer.chunked:
+        # ComfyUI always says the length: this answer broke off before it did.
+        answer.close()
+        raise ConnectionError("the answer does not say how long it is")
+    return answer
+
+
+@contextlib.contextmanager
+def _as_connection_error() -> Iterator[None]:
+    """What a server that is killed in the middle of an answer leaves is a broken connection, however the library calls it."""
+    try:
+        yield
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
+class _Body(io.RawIOBase):
+    """The body of an answer, which may not end before the length that was announced.
+
+    http.client takes the end of the connection for the end of the body where it is read in pieces.
+    """
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self.answer = answer
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; 0 at the end. Raises ConnectionError where bytes are missing."""
+        with _as_connection_error():
+            count = self.answer.readinto(buffer)
+        if not count and self.answer.length:
+            raise ConnectionError(f"the answer broke off {self.answer.length} bytes before its end")
+        return count
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.answer.close()
+        super().close()
 
 
 class _Joined:

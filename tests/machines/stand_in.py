@@ -89,7 +89,14 @@ class Answer(http.server.BaseHTTPRequestHandler):
             key = path.path.rpartition("/")[2]
             self.say({key: history[key]} if key in history else {})
         elif path.path == "/view":
-            self.say(None, body=(OUTPUT / asked["subfolder"] / asked["filename"]).read_bytes())
+            body = (OUTPUT / asked["subfolder"] / asked["filename"]).read_bytes()
+            if b"CUT" in body:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[:-5])
+                os._exit(9)
+            self.say(None, body=body)
         else:
             self.say({}, 404)
     def do_POST(self):

@@ -134,6 +134,13 @@ def test_a_running_server_is_used_left_running_and_asked_every_time(bench):
     assert "No ComfyUI answers at http://127.0.0.1:1:" in bench.run("--server", "127.0.0.1:1", status=1)
 
 
+def test_a_running_server_that_dies_while_it_gives_the_result_leaves_no_half_result(bench):
+    bench.picture.write_bytes(stand_in.picture("CUT"))
+    with ComfyServer(find_installation(bench.comfy), bench.work) as server:
+        assert "does not answer any more" in bench.run("--server", server.address, status=1)
+    assert bench.left() == []
+
+
 @linux
 def test_killed_at_any_moment_it_leaves_no_half_file_and_no_process_and_the_next_call_completes(bench, pytestconfig):
     times = 20 if pytestconfig.getoption("--release") else 3
