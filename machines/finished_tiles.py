@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,13 +38,18 @@ class FinishedTiles:
     root: Path
     name: str
 
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        return self.root / self.name
+
     def path(self, kind: str, number: int) -> Path:
         """Tile `number` of `kind` (cut0, tile0, picture), as Write Tile File names it."""
-        return self.root / self.name / f"{kind}_{number:05d}.npy"
+        return self.folder / f"{kind}_{number:05d}.npy"
 
     def layout(self, index: int = 0) -> Path:
         """The record of the layout of one split, which is written when all of its tiles are."""
-        return self.root / self.name / f"{CUT_NAME.format(index)}_{LAYOUT_RECORD}"
+        return self.folder / f"{CUT_NAME.format(index)}_{LAYOUT_RECORD}"
 
     def count(self, splits: int) -> int | None:
         """How many tiles were cut; None where not all are there."""
@@ -62,11 +68,10 @@ class FinishedTiles:
 
     def make(self) -> None:
         """Make the folder. Raises HostError where it, or anything in it, is a link: what is written there would land elsewhere."""
-        folder = self.root / self.name
-        for path in (self.root, folder):
+        for path in (self.root, self.folder):
             if not is_link(path):
                 path.mkdir(parents=True, exist_ok=True)
-        found = next((path for path in (self.root, folder, *folder.iterdir()) if is_link(path)), None)
+        found = next((path for path in (self.root, self.folder, *self.folder.iterdir()) if is_link(path)), None)
         if found is not None:
             raise HostError(f"{found} is a link, and files of tiles are none: remove it, so that nothing is read or written elsewhere.")
 
@@ -80,9 +85,10 @@ class FinishedTiles:
         return all(self.path(TILE_NAME.format(index), number).is_file() for index in range(results))
 
     def note(self, event: str, number: int) -> None:
-        """Add a line to the log of this work: what was begun and what ended."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, "tile": number})
-        with (self.root / self.name / "log.jsonl").open("a", encoding="utf-8") as log:
+        """Add a line to the log of this work: what was begun and what ended, and in which process of which machine."""
+        by = f"{socket.gethostname()}-{os.getpid()}"
+        line = json.dumps({"time": round(time.time(), 3), "event": event, "tile": number, "by": by})
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
     @contextlib.contextmanager
@@ -104,7 +110,7 @@ class FinishedTiles:
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[bool]:
-        descriptor = taken(self.root / self.name / f"{name}.lock")
+        descriptor = taken(self.folder / f"{name}.lock")
         try:
             yield descriptor is not None
         finally:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .one_job import Job
 from .picture_worker import FolderPlan
 from .process.guarded import say
 from .process.host_error import HostError
+from .process.links import remove_tree
 from .process.lock import taken
 from .ray_actors import cluster
 from .record import read_record, refusals
@@ -42,6 +43,11 @@ def add_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart-after", type=_count, default=DEFAULT_RESTART, metavar="N", help=f"pictures of one ComfyUI (default: {DEFAULT_RESTART})"
     )
+    parser.add_argument(
+        "--split-tiles",
+        action="store_true",
+        help="keep every finished tile between Tile Split and Seam Blend as a file, so that several workers can share a picture",
+    )
     parser.add_argument("--again", action="store_true", help="try again what was put aside in earlier runs")
 
 
@@ -55,7 +61,7 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
     if not pictures:
         raise HostError(f"There are no pictures in {folders.source} (png, jpg, webp, tif or bmp).")
     threads = asked.threads or (1 if asked.workers else 0)
-    plan = FolderPlan(folders, job, installation, asked.work, asked.timeout, asked.restart_after, threads)
+    plan = FolderPlan(folders, job, installation, asked.work, asked.timeout, asked.restart_after, threads, asked.split_tiles)
     with _alone(folders):
         refused = {} if asked.again else refusals(read_record(folders.out))
         warm = not all(folders.result(name).is_file() for name in pictures)
@@ -72,6 +78,9 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
                 write_report(folders, summary_of(folders, job, run.state, pictures, left_alone))
         # A machine's Ray that was killed takes the server with it, and whoever would have removed its folder.
         remove_left_behind(asked.work or work_root())
+        if not (state.aside or state.left):
+            with contextlib.suppress(OSError):
+                remove_tree(folders.tiles)
     _tell(folders, state)
     return 1 if state.aside or left_alone else 0
 
@@ -140,7 +149,7 @@ def _row(folders: FolderPictures, state: RunState, name: str) -> dict[str, Any]:
     return report_row(folders, name, what, **more)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _alone(folders: FolderPictures) -> Iterator[None]:
     """Two drivers on one folder would make everything twice."""
     lock = taken(folders.out / ".farm" / "lock")

@@ -38,6 +38,11 @@ class FolderPictures:
         """Where the small picture of a result goes, for the report."""
         return _below(self.out, f".farm/small/{name}.jpg")
 
+    @property
+    def tiles(self) -> Path:
+        """Where the tile files of pictures are whose tiles are given out."""
+        return _below(self.out, ".farm/tiles")
+
 
 def folder_pictures(source: Path, out: Path, ending: str = ".png") -> FolderPictures:
     """The two folders, checked; `out` is made. Raises HostError where they cannot be used together."""

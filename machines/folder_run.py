@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from .one_picture import THERE
 from .picture_worker import ASIDE, BROKEN, FolderPlan, WorkerOutcome, plan_as_json
 from .process.host_error import HostError
 from .ray_actors import gone_errors, start_actor
@@ -120,11 +121,12 @@ class FolderRun:
     ) -> None:
         self.ray, self.plan, self.refused, self.workers, self.warm = ray, plan, refused, workers, warm
         self.show, self.say = show, say
-        self.schedule = Schedule(pictures)
+        self.schedule = Schedule(pictures, shared=plan.split_tiles)
         self.state = RunState(len(pictures))
         self._told = plan_as_json(plan)
         self._gone = gone_errors(ray)
         self._slots: dict[str, _Slot] = {}
+        self._by_helpers: dict[str, tuple[str, WorkerOutcome]] = {}
         self._numbers = self._deaths = 0
         self._retired_tiles = 0
         self._next_staff = self._next_ask = 0.0
@@ -155,7 +157,7 @@ class FolderRun:
         if not wanted and not self._slots:
             raise HostError("Ray knows of no GPU: name a number of workers on processors with --workers, for instance --workers 2.")
         retired = len(self.schedule.retired)
-        for _ in range(min(wanted - retired, self.schedule.left) - len(self._slots)):
+        for _ in range(self.schedule.useful(wanted - retired) - len(self._slots)):
             self._numbers += 1
             name = f"worker-{self._numbers}"
             handle = start_actor(self.ray, self._told, name, not self.workers, self.plan.threads)
@@ -167,7 +169,7 @@ class FolderRun:
     def _fill(self) -> None:
         for slot in self._slots.values():
             while slot.ready is None and (task := self.schedule.take(slot.name)) is not None:
-                ref = slot.handle.make.remote(task.picture, task.attempt, self.refused.get(task.picture, []))
+                ref = slot.handle.make.remote(task.picture, task.attempt, self.refused.get(task.picture, []), task.helping)
                 slot.flying[ref] = task
 
     def _hear(self) -> None:
@@ -217,6 +219,9 @@ class FolderRun:
         if outcome.state == BROKEN:
             self._broken_down(slot, task, outcome.reason)
             return
+        if task.helping:
+            self._helped(slot, task, outcome)
+            return
         state.last = time.monotonic()
         state.by[task.picture], state.outcomes[task.picture] = slot.name, outcome
         if outcome.state == ASIDE:
@@ -229,6 +234,23 @@ class FolderRun:
             schedule.succeeded(slot.name, task)
             state.made += outcome.state == MADE
             state.there += outcome.state != MADE
+            self._count_helper(task.picture)
+
+    def _helped(self, slot: _Slot, task: Try, outcome: WorkerOutcome) -> None:
+        """What becomes of the picture is what its own worker says."""
+        self.schedule.helped(slot.name, task)
+        if outcome.state == MADE:
+            self._by_helpers[task.picture] = (slot.name, outcome)
+            self._count_helper(task.picture)
+
+    def _count_helper(self, picture: str) -> None:
+        """A picture that its own worker found there was made in this run, where a helper put the last piece in its place."""
+        state = self.state
+        ended = state.outcomes.get(picture)
+        if picture in self._by_helpers and ended is not None and ended.state == THERE:
+            state.by[picture], state.outcomes[picture] = self._by_helpers[picture]
+            state.made += 1
+            state.there -= 1
 
     def _aside(self, slot: _Slot, outcome: WorkerOutcome) -> None:
         state = self.state

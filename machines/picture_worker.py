@@ -19,8 +19,9 @@ from .one_job import Job
 from .one_picture import REFUSED, PictureOutcome, find_result, run_one
 from .process.host_error import HostError
 from .queue_client import Progress, ServerLostError
-from .record import BEGUN, ENDED, LOST, Record
+from .record import BEGUN, ENDED, HELPED, LOST, Record
 from .small_pictures import SmallPictures
+from .split_tiles import VARIABLE, TilesRun
 from .work_key import Surroundings, WorkKey, surroundings_of, work_key
 from .workflow_file import Prompt, Setting, Workflow, to_prompt
 
@@ -43,6 +44,7 @@ class FolderPlan:
         timeout: seconds after which a picture is given up; None for never.
         restart_after: pictures after which ComfyUI is started anew.
         threads: that ComfyUI may use; 0 for as many as it likes.
+        split_tiles: whether a picture's tiles are given out, so that several workers can work on it.
     """
 
     folders: FolderPictures
@@ -52,6 +54,7 @@ class FolderPlan:
     timeout: float | None = None
     restart_after: int = 200
     threads: int = 0
+    split_tiles: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,14 @@ class PictureWorker:
         self._tiles = 0
         self._now: dict[str, str] = {}
 
-    def make(self, picture: str, attempt: int = 0, refused_keys: Sequence[str] = ()) -> WorkerOutcome:
+    def make(self, picture: str, attempt: int = 0, refused_keys: Sequence[str] = (), helping: bool = False) -> WorkerOutcome:
         """Make one picture, unless its result is there already or it was refused twice before.
 
         Args:
             picture: its path below the folder.
             attempt: how often it was tried in this run.
             refused_keys: the work keys that it was refused with in earlier runs.
+            helping: whether another worker has it, and the tiles are shared.
         """
         begun = time.monotonic()
         try:
@@ -114,7 +118,7 @@ class PictureWorker:
         if earlier >= MOST_REFUSALS:
             return WorkerOutcome(picture, ASIDE, "It was put aside in an earlier run; --again tries it once more.", earlier=earlier)
         try:
-            outcome, smaller = self._work(picture, source, result, key, attempt)
+            outcome, smaller = self._work(picture, source, result, key, None if helping else attempt)
         except ServerLostError as error:
             return WorkerOutcome(picture, LOST, str(error), time.monotonic() - begun)
         except (OSError, HostError) as error:
@@ -147,9 +151,13 @@ class PictureWorker:
         self.small.close()
         self.record.close()
 
-    def _work(self, picture: str, source: Path, result: Path, key: WorkKey, attempt: int) -> tuple[PictureOutcome, dict[str, int]]:
+    def _work(self, picture: str, source: Path, result: Path, key: WorkKey, attempt: int | None) -> tuple[PictureOutcome, dict[str, int]]:
+        """`attempt` None: another worker has the picture, and writes down what becomes of it."""
         with self.server.use() as server:
-            self.record.note(BEGUN, picture, attempt=attempt, key=key.digest)
+            if attempt is None:
+                self.record.note(HELPED, picture, key=key.digest)
+            else:
+                self.record.note(BEGUN, picture, attempt=attempt, key=key.digest)
             ended, smaller = {"state": LOST}, {}
             try:
                 outcome = self._run(server, self.plan.job, picture, source, result, key)
@@ -159,9 +167,12 @@ class PictureWorker:
                 ended = {"state": outcome.state, "reason": outcome.reason, "seconds": round(outcome.seconds, 2)}
                 return outcome, smaller if outcome.state != REFUSED else {}
             finally:
-                self.record.note(ENDED, picture, attempt=attempt, key=key.digest, **ended, **({"smaller": smaller} if smaller else {}))
+                if attempt is not None:
+                    self.record.note(ENDED, picture, attempt=attempt, key=key.digest, **ended, **({"smaller": smaller} if smaller else {}))
 
     def _run(self, server: ComfyServer, job: Job, picture: str, source: Path, result: Path, key: WorkKey) -> PictureOutcome:
+        if self.plan.split_tiles:
+            return self._run_tiles(server, job, picture, source, result, key)
         seen = {"node": "", "done": 0.0}
 
         def follow(progress: Progress) -> None:
@@ -174,6 +185,14 @@ class PictureWorker:
 
         return run_one(server, job, source, result, key, follow, self.plan.timeout)
 
+    def _run_tiles(self, server: ComfyServer, job: Job, picture: str, source: Path, result: Path, key: WorkKey) -> PictureOutcome:
+        def count() -> None:
+            with self._lock:
+                self._tiles += 1
+
+        tiles = self.plan.folders.tiles
+        return TilesRun([server], job, source, result, key, timeout=self.plan.timeout, root=tiles, mark=picture, on_tile=count).go()
+
     def _with_smaller_tiles(self, server: ComfyServer) -> tuple[Job, dict[str, int]] | None:
         prompt = to_prompt(self.plan.job.workflow, server.queue.object_info())
         return with_smaller_tiles(self.plan.job, prompt)
@@ -184,8 +203,10 @@ class PictureWorker:
             return self._around
 
     def _start(self) -> ComfyServer:
-        threads = {"OMP_NUM_THREADS": str(self.plan.threads)} if self.plan.threads else {}
-        return ComfyServer(self.plan.installation, self.plan.work, threads)
+        told = {"OMP_NUM_THREADS": str(self.plan.threads)} if self.plan.threads else {}
+        if self.plan.split_tiles:
+            told[VARIABLE] = str(self.plan.folders.tiles)
+        return ComfyServer(self.plan.installation, self.plan.work, told)
 
 
 def with_smaller_tiles(job: Job, prompt: Prompt) -> tuple[Job, dict[str, int]] | None:
@@ -224,6 +245,7 @@ def plan_from_json(said: Mapping[str, Any]) -> FolderPlan:
         said["timeout"],
         said["restart_after"],
         said["threads"],
+        said["split_tiles"],
     )
 
 

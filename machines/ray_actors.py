@@ -146,11 +146,11 @@ def _actor_class(ray: ModuleType) -> Any:
             return {**self.worker.where(), "seconds": self.worker.warm_up() if warm else 0.0}
 
         @ray.method(concurrency_group="make")
-        def make(self, picture: str, attempt: int, refused_keys: list[str]) -> dict[str, Any]:
+        def make(self, picture: str, attempt: int, refused_keys: list[str], helping: bool) -> dict[str, Any]:
             """See PictureWorker.make."""
             from dataclasses import asdict
 
-            return asdict(self.worker.make(picture, attempt, refused_keys))
+            return asdict(self.worker.make(picture, attempt, refused_keys, helping))
 
         @ray.method(concurrency_group="ask")
         def state(self) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 BEGUN, ENDED = "begun", "ended"
+# Another worker has the picture, and this one works on some of its tiles.
+HELPED = "helped"
 # How work ended: the picture has a result; the workflow refused the picture; ComfyUI was lost with it.
 MADE, REFUSED, LOST = "made", "refused", "lost"
 FOLDER = Path(".farm") / "record"

@@ -7,6 +7,9 @@ Three things can go wrong, and they are told apart:
   blame, so each of them is tried again *alone*: only a picture that is lost while it is alone has failed;
 - the worker's machine is broken (ComfyUI does not start, the disk is full): no picture is blamed. A worker that is broken
   `most_breakdowns` times in a row gets no more work.
+
+Where several workers can share one picture, whoever has nothing else helps with one that another worker has. What becomes of
+the picture is what its own worker says; a helper is never to blame.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ class Try:
         picture: its path below the input folder.
         attempt: how often it was tried before, from 0.
         alone: whether its worker has nothing else until it has ended.
+        helping: whether another worker has the picture, and this one helps.
     """
 
     picture: str
     attempt: int = 0
     alone: bool = False
+    helping: bool = False
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Schedule:
         in_flight: how many a worker has at once: the next one is read while the first one is made.
         most_failures: with so many a picture is put aside.
         most_breakdowns: so many in a row, and a worker gets no more.
+        shared: whether several workers can work on one picture.
 
     Attributes:
         done: pictures that have a result.
@@ -52,7 +58,10 @@ class Schedule:
         retired: worker -> the reason of its last breakdown.
     """
 
-    def __init__(self, pictures: Iterable[str], in_flight: int = 2, most_failures: int = 2, most_breakdowns: int = 3) -> None:
+    def __init__(
+        self, pictures: Iterable[str], in_flight: int = 2, most_failures: int = 2, most_breakdowns: int = 3, shared: bool = False
+    ) -> None:
+        self.shared = shared
         self.in_flight, self.most_failures, self.most_breakdowns = in_flight, most_failures, most_breakdowns
         self.done: set[str] = set()
         self.aside: dict[str, str] = {}
@@ -62,6 +71,7 @@ class Schedule:
         self._workers: dict[Hashable, _Worker] = {}
         self._attempts: dict[str, int] = {}
         self._failures: dict[str, int] = {}
+        self._helped: set[tuple[Hashable, str, int]] = set()
 
     @property
     def finished(self) -> bool:
@@ -73,9 +83,13 @@ class Schedule:
         """How many pictures wait or are in flight."""
         return len(self._waiting) + len(self._suspects) + self.flying
 
+    def useful(self, workers: int) -> int:
+        """How many of so many workers have something to do."""
+        return workers if self.shared and self.left else min(workers, self.left)
+
     @property
     def flying(self) -> int:
-        """How many pictures are with workers."""
+        """How many pictures are with workers, once for each worker that has them."""
         return sum(len(worker.flying) for worker in self._workers.values())
 
     def flying_with(self, worker: Hashable) -> list[Try]:
@@ -92,12 +106,18 @@ class Schedule:
         if self._suspects and self._emptying(worker) < len(self._suspects):
             # It ends what it has, and then takes a suspect that must be alone.
             return None
-        return self._give(mine, self._waiting.popleft()) if self._waiting else None
+        if self._waiting:
+            return self._give(mine, self._waiting.popleft())
+        return self._give_help(worker, mine) if self.shared else None
 
     def succeeded(self, worker: Hashable, task: Try) -> None:
         """The picture has its result."""
         self._landed(worker, task).breakdowns = 0
         self.done.add(task.picture)
+
+    def helped(self, worker: Hashable, task: Try) -> None:
+        """A helper has done what it could."""
+        self._landed(worker, task).breakdowns = 0
 
     def failed(self, worker: Hashable, task: Try, reason: str, earlier: int = 0) -> bool:
         """The workflow refused the picture, `earlier` times in earlier runs; returns whether it is put aside now."""
@@ -113,6 +133,8 @@ class Schedule:
     def lost_one(self, worker: Hashable, task: Try, reason: str) -> bool:
         """The worker's ComfyUI was lost with this picture; returns whether that puts the picture aside."""
         self._landed(worker, task)
+        if task.helping:
+            return False
         if task.alone:
             return self._blame(task.picture, reason, self._suspects)
         self._suspects.append(task.picture)
@@ -129,7 +151,8 @@ class Schedule:
     def broke_down(self, worker: Hashable, task: Try, reason: str) -> bool:
         """The worker could not try at all; returns whether it gets no more from now on."""
         mine = self._landed(worker, task)
-        (self._suspects if task.alone else self._waiting).appendleft(task.picture)
+        if not task.helping:
+            (self._suspects if task.alone else self._waiting).appendleft(task.picture)
         mine.breakdowns += 1
         if mine.breakdowns >= self.most_breakdowns:
             self.retired[worker] = reason
@@ -148,6 +171,17 @@ class Schedule:
         task = Try(picture, attempt, alone)
         mine.flying.append(task)
         return task
+
+    def _give_help(self, worker: Hashable, mine: _Worker) -> Try | None:
+        """A try beside another worker's, once for each attempt at a picture."""
+        for name, other in self._workers.items():
+            for task in other.flying if name != worker else ():
+                once = (worker, task.picture, task.attempt)
+                if not task.helping and once not in self._helped:
+                    self._helped.add(once)
+                    mine.flying.append(Try(task.picture, task.attempt, helping=True))
+                    return mine.flying[-1]
+        return None
 
     def _landed(self, worker: Hashable, task: Try) -> _Worker:
         mine = self._worker(worker)

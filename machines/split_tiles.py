@@ -1,4 +1,4 @@
-"""One picture, its tiles given out to several ComfyUIs: farm.py run --split-tiles.
+"""One picture, its tiles given out to several ComfyUIs: farm.py run --split-tiles, and farm.py folder --split-tiles.
 
 1. One server cuts the picture and writes the tiles to files.
 2. Every server works on tiles, from file to file; a tile is done when its file is there, and no other record is kept.
@@ -48,13 +48,16 @@ VARIABLE = "TILEWORK_TILES"
 
 
 class TilesRun:
-    """One picture's tiles through `job` on `servers`, which know the tile folder `tiles_beside(result)`.
+    """One picture's tiles through `job` on `servers`, which know the folder of the tile files.
 
     Args:
         key: of the work.
         say: takes lines for people.
         timeout: in seconds, for each tile and each of the other steps; None for as long as it takes.
         keep: whether the tile files stay when the result is there.
+        root: the folder of the tile files; None for `tiles_beside(result)`, which is of this picture alone.
+        mark: tells this picture from others in one `root`.
+        on_tile: called after each tile that was made here.
     """
 
     def __init__(
@@ -67,9 +70,14 @@ class TilesRun:
         say: Callable[[str], object] = lambda line: None,
         timeout: float | None = None,
         keep: bool = False,
+        root: Path | None = None,
+        mark: str = "",
+        on_tile: Callable[[], object] = lambda: None,
     ) -> None:
         self.servers, self.job, self.picture, self.result, self.key = list(servers), job, picture, result, key
         self.say, self.timeout, self.keep = say, timeout, keep
+        self.root, self.mark, self.on_tile = root, mark, on_tile
+        self.files: FinishedTiles | None = None
 
     def go(self) -> PictureOutcome:
         """Do all that is not done yet, and put the result where it belongs.
@@ -93,8 +101,10 @@ class TilesRun:
                 return PictureOutcome(REFUSED, self.result, str(error), time.monotonic() - begun, full)
         if made.state != REFUSED and not self.keep:
             # What another command still holds there goes with that one.
+            mine = tiles_beside(self.result) if self.root is None else self.files and self.files.folder
             with contextlib.suppress(OSError):
-                remove_tree(tiles_beside(self.result))
+                if mine is not None:
+                    remove_tree(mine)
         return PictureOutcome(made.state, made.result, made.reason or why, time.monotonic() - begun, False, made.texts, made.nodes)
 
     def _steps(self, begun: float) -> PictureOutcome:
@@ -102,7 +112,7 @@ class TilesRun:
         self.prepared = self.job.prepare(info)
         plan = self.prepared.for_picture("picture", "result")
         self.work = tile_work(plan, info, self.prepared.save)
-        self.files = FinishedTiles(tiles_beside(self.result), self._name(plan))
+        self.files = FinishedTiles(self.root or tiles_beside(self.result), self._name(plan))
         if self.work.blend is not None and self.work.blend.saved and self.result.suffix.lower() != ".png":
             raise WorkflowError(f"The workflow saves a .png file: name the result {self.result.with_suffix('.png').name}.")
         self.files.make()
@@ -114,6 +124,10 @@ class TilesRun:
         with self.files.alone(alive):
             count = self.files.count(len(self.work.splits))
             if count is None:
+                # Where another command has made the result meanwhile, the tiles went with that.
+                made = find_result(self.result, self.key)
+                if made is not None:
+                    return made
                 self._cut(self.servers[0])
                 count = self.files.count(len(self.work.splits))
         if not count:
@@ -125,7 +139,7 @@ class TilesRun:
     def _name(self, plan: dict[str, Any]) -> str:
         """The key of the tiles: of all that decides about them, and of nothing that comes after them."""
         around = {name: value for name, value in self.key.parts.items() if name != "workflow"}
-        told = [around, cut_prompt(plan, self.work, ""), tile_prompt(plan, self.work, "", 0, 0)]
+        told = [around, cut_prompt(plan, self.work, ""), tile_prompt(plan, self.work, "", 0, 0), *([self.mark] if self.mark else [])]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
 
     def _tell_plan(self, plan: dict[str, Any]) -> None:
@@ -170,6 +184,7 @@ class TilesRun:
         if not self.files.has(number, len(self.work.results)):
             raise HostError(f"Tile {number} was worked on and its file is not in {self.files.root}: is that folder shared by all machines?")
         self.files.note("ended", number)
+        self.on_tile()
 
     def _end(self, count: int, begun: float) -> PictureOutcome:
         blend = self.work.blend
@@ -186,12 +201,12 @@ class TilesRun:
 
     @property
     def _png(self) -> Path:
-        return self.files.root / self.files.name / "picture.png"
+        return self.files.folder / "picture.png"
 
     def _blend(self, count: int) -> dict[str, Any]:
         """Blend as a stream in a child; what it says that it did."""
         self.files.make()  # once more: tiles were made in between, on other machines perhaps
-        blend, folder = self.work.blend, self.files.root / self.files.name
+        blend, folder = self.work.blend, self.files.folder
         job = {
             "tiles": [str(self.files.path(TILE_NAME.format(0), number)) for number in range(count)],
             "layout": str(self.files.layout()),

@@ -48,14 +48,4 @@
     const at = [view.canvas.width, view.canvas.height].map((side) => Math.floor(0.75 * side));
     return [...view.under(at.map((place) => place + 0.5)), [...view.context.getImageData(...at, 1, 1).data].slice(0, 3)];
   };
-  // The host's undo is done, and the graph is as the host last took it down.
-  T.settled = async () => {
-    let calm = 0;
-    await T.until(() => {
-      const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
-      const now = JSON.parse(JSON.stringify(app.graph.serialize()));
-      calm = !tracker._restoringState && tracker.constructor.graphEqual(tracker.activeState, now) ? calm + 1 : 0;
-      return calm >= 8;
-    }, "the graph is at rest");
-  };
 }

@@ -1,13 +1,5 @@
-// Helpers that the overlay tests run in the page. `window.T` is made anew for every test.
+// What the overlay tests run in the page, added to `T` of waits.js.
 () => {
-  const T = (window.T = {});
-  T.until = async (test, what = "", seconds = 15) => {
-    for (const end = performance.now() + 1000 * seconds; performance.now() < end; await new Promise((done) => setTimeout(done, 40))) {
-      const value = test();
-      if (value) return value;
-    }
-    throw new Error(`waited in vain: ${what || test}`);
-  };
   T.wait = (ms) => new Promise((done) => setTimeout(done, ms));
   T.clear = async () => {
     await app.loadGraphData({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: [], config: {}, extra: {}, version: 0.4 });

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from PIL import Image
 from tilework.blending.layout.captions import describe_split
 from tilework.blending.layout.tile_layout import TileLayout
+from tilework.tests.browser.page_scripts import give
 
-HELPERS = Path(__file__).with_name("overlay.js").read_text("utf-8")
 PIPELINE = """async () => {
   const { load, split } = await T.scene();
   const blend = T.add("TileworkSeamBlend", 800, 120);
@@ -26,7 +24,7 @@ PIPELINE = """async () => {
 def page(front):
     """A page with an empty graph; nothing may have gone wrong in it by the end."""
     front.complaints()
-    front.page.evaluate(HELPERS)
+    give(front.page, "waits", "overlay")
     front.page.evaluate("() => T.clear()")
     front.posted.clear()
     yield front.page

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from tilework.blending.frequency.separation import join_bands, separate
 from tilework.tests.browser import overlay_page
+from tilework.tests.browser.page_scripts import give
 
 pytestmark = pytest.mark.two_front_ends
 
-HELPERS = Path(__file__).with_name("bands.js").read_text("utf-8")
 SHOTS = Path(__file__).resolve().parents[2] / "output" / "screenshots"
 plain = overlay_page.page
 
@@ -22,7 +22,7 @@ plain = overlay_page.page
 @pytest.fixture
 def page(plain):
     """The page with the helpers of both in it."""
-    plain.evaluate(HELPERS)
+    give(plain, "bands")
     return plain
 
 

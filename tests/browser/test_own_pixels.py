@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tilework.tests.browser.page_scripts import give
 
-HELPERS = (Path(__file__).with_name("solar.js")).read_text("utf-8")
 # Several times as large as the copy that is shown first. `--release` takes the size that the node is promised for.
 HEIGHT, WIDTH = 3500, 5000
 RELEASE = 2
@@ -39,7 +38,7 @@ def large(server, pytestconfig):
 def page(front, large):
     """A page with it in a Solar Curve Preview, seen as it is (the wipe at the right)."""
     front.clear()
-    front.page.evaluate(HELPERS)
+    give(front.page, "waits", "solar")
     front.page.evaluate("() => T.scene()")
     front.page.evaluate(
         """async (width) => {

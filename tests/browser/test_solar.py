@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from tilework.blending.solar.curves import CHANNELS, DEFAULT_POINTS, PRESETS, SHAPES, sampled_curve, solar_curve
 from tilework.blending.solar.solarize import solarize
+from tilework.tests.browser.page_scripts import give
 
 pytestmark = pytest.mark.two_front_ends
 
-HELPERS = (Path(__file__).with_name("solar.js")).read_text("utf-8")
 OWN_POINTS = [[0, 0.1], [0.2, 0.9], [0.37, 0.05], [0.6, 1], [0.61, 0.4], [1, 0.7]]
 
 
@@ -23,7 +23,7 @@ OWN_POINTS = [[0, 0.1], [0.2, 0.9], [0.37, 0.05], [0.6, 1], [0.61, 0.4], [1, 0.7
 def page(front):
     """A page with a photograph in a Solar Curve Preview; nothing may have gone wrong in it by the end."""
     front.clear()
-    front.page.evaluate(HELPERS)
+    give(front.page, "waits", "solar")
     front.page.evaluate("() => T.scene()")
     front.posted.clear()
     yield front.page

@@ -81,16 +81,16 @@ class Farm:
     def out(self) -> Path:
         return self.place / "out"
 
-    def command(self) -> list[str]:
+    def command(self, *more: str) -> list[str]:
         host = find_host()
         named = {"--in": self.place / "in", "--out": self.out, "--work": self.place / "work", "--comfy": host.comfy}
         named |= {"--python": host.python, "--base": self.base, "--workers": WORKERS, "--address": self.cluster.address}
         options = [str(part) for pair in named.items() for part in pair]
-        return [str(self.python), str(ROOT / "farm.py"), "folder", str(self.place / "workflow.json"), *options, "--", "--cpu"]
+        return [str(self.python), str(ROOT / "farm.py"), "folder", str(self.place / "workflow.json"), *options, *more, "--", "--cpu"]
 
-    def start(self) -> subprocess.Popen:
+    def start(self, *more: str) -> subprocess.Popen:
         said = (self.place / "said.txt").open("ab")
-        return subprocess.Popen(self.command(), env=self.cluster.environment, stdout=said, stderr=subprocess.STDOUT)
+        return subprocess.Popen(self.command(*more), env=self.cluster.environment, stdout=said, stderr=subprocess.STDOUT)
 
     def said(self) -> str:
         return (self.place / "said.txt").read_text()
@@ -159,6 +159,14 @@ CASES = {
 }
 
 
+def run_single(workflow: Path, picture: Path, result: Path, server) -> np.ndarray:
+    """What `farm.py run` makes of a picture."""
+    words = ["run", str(workflow), "--in", str(picture), "--out", str(result), "--server", server.url]
+    done = subprocess.run([sys.executable, "farm.py", *words], cwd=ROOT, env=program_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return np.asarray(Image.open(result))
+
+
 @pytest.fixture(scope="module")
 def singles(server, tmp_path_factory):
     """Each picture as `farm.py run` makes it: name -> pixels."""
@@ -167,11 +175,7 @@ def singles(server, tmp_path_factory):
     (place / "workflow.json").write_text(json.dumps(WORKFLOW))
     made = {}
     for name in GOOD:
-        result = place / "out" / name
-        words = ["run", str(place / "workflow.json"), "--in", str(place / "in" / name), "--out", str(result), "--server", server.url]
-        done = subprocess.run([sys.executable, "farm.py", *words], cwd=ROOT, env=program_environment(), capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        made[name] = np.asarray(Image.open(result))
+        made[name] = run_single(place / "workflow.json", place / "in" / name, place / "out" / name, server)
     return made
 
 
@@ -215,6 +219,49 @@ def test_every_picture_is_made_and_nothing_is_left(case, server, singles, tmp_pa
         f"{case}: {len(farm.results())} results in {seconds:.0f} s, begun {len(entries)} times, again {sorted(again)}, {len(poison)} aside"
     )
     print(f"  losses {report['losses']}; {sum(map(len, everywhere.values()))} ports, all on {sorted(everywhere)}")
+
+
+TILES = {
+    "1": node("LoadImage", image="any.png"),
+    "2": split(["1", 0], 64, 16),
+    "3": node("TileworkTestSlow", image=["2", 0], seconds=0.4),
+    "4": blend(["3", 0], ["2", 1]),
+    "5": node("SaveImage", images=["4", 0], filename_prefix="farm"),
+}
+TILE_COUNT, LET_BE = 110, 40
+
+
+def test_one_picture_is_shared_by_two_nodes_and_outlives_one_of_them(server, tmp_path):
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(5).integers(0, 250, (480, 528, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in" / "large.png")
+    (tmp_path / "workflow.json").write_text(json.dumps(TILES))
+    single = run_single(tmp_path / "workflow.json", tmp_path / "in" / "large.png", tmp_path / "single.png", server)
+    with loopback_cluster(ensure_ray(find_host())) as cluster:
+        farm = Farm(tmp_path, server.base, cluster.python, cluster)
+        idle, log = set(cluster.processes()), []
+
+        def ended(driver):
+            for path in (farm.out / ".farm" / "tiles").glob("*/log.jsonl"):
+                log[:] = max(log, [json.loads(line) for line in path.read_text().splitlines()], key=len)
+            return driver.poll() is not None or sum(line["event"] == "ended" for line in log) >= wanted
+
+        wanted, driver = LET_BE, farm.start("--split-tiles")
+        wait_for(lambda: ended(driver), 240)
+        cluster.kill_node()
+        wanted = TILE_COUNT + 1
+        wait_for(lambda: ended(driver), 240)
+        assert driver.returncode == 0 and "Traceback" not in farm.said(), farm.said()
+        wait_for(lambda: set(cluster.processes()) <= idle, 60)
+        assert not list((tmp_path / "work").glob("comfy-*")), "a server's folder is left"
+    assert np.array_equal(np.asarray(Image.open(farm.out / "large.png")), single)
+    begun = Counter(line["by"] for line in log if line["event"] == "begun")
+    tiles = {line["tile"] for line in log if line["event"] == "begun"}
+    assert len(begun) >= 2 and len(tiles) >= TILE_COUNT - 3 and begun.total() <= TILE_COUNT + IN_FLIGHT, begun
+    assert not (farm.out / ".farm" / "tiles").exists(), "tile files go when all results are there"
+    counts = json.loads((farm.out / "report.json").read_text())["counts"]
+    assert counts == {"total": 1, "made": 1, "there": 0, "aside": 0, "left": 0}
+    print(f"{TILE_COUNT} tiles begun {begun.total()} times, by each process: {sorted(begun.values())}")
 
 
 class _Listeners:

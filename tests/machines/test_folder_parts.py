@@ -71,10 +71,10 @@ EVENTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["made", "refused
 
 
 @settings(max_examples=150)
-@given(st.integers(1, 9), EVENTS)
-def test_every_picture_ends_once_and_none_is_with_two_workers(pictures, events):
+@given(st.integers(1, 9), EVENTS, st.booleans())
+def test_every_picture_ends_once_and_none_is_with_two_workers_but_for_helpers(pictures, events, shared):
     names = [f"p{number}" for number in range(pictures)]
-    schedule, ended = Schedule(names, most_breakdowns=1000), []
+    schedule, ended = Schedule(names, most_breakdowns=1000, shared=shared), []
     events = iter(events)
     for _ in range(2000):
         if schedule.finished:
@@ -83,7 +83,8 @@ def test_every_picture_ends_once_and_none_is_with_two_workers(pictures, events):
             while schedule.take(worker) is not None:
                 pass
         flying = [task for worker in range(3) for task in schedule.flying_with(worker)]
-        assert len({task.picture for task in flying}) == len(flying)
+        owned = [task.picture for task in flying if not task.helping]
+        assert len(set(owned)) == len(owned) and (shared or len(owned) == len(flying))
         assert flying, "nobody works, though not all is done"
         for worker in range(3):
             mine = schedule.flying_with(worker)
@@ -91,7 +92,9 @@ def test_every_picture_ends_once_and_none_is_with_two_workers(pictures, events):
         worker, what = next(events, (0, "made"))
         worker = worker if schedule.flying_with(worker) else next(number for number in range(3) if schedule.flying_with(number))
         task = schedule.flying_with(worker)[0]
-        if what == "made":
+        if task.helping and what in ("made", "refused"):
+            schedule.helped(worker, task)
+        elif what == "made":
             schedule.succeeded(worker, task)
             ended.append(task.picture)
         elif what == "refused":
@@ -106,6 +109,22 @@ def test_every_picture_ends_once_and_none_is_with_two_workers(pictures, events):
             schedule.broke_down(worker, task, "disk")
     assert schedule.finished and sorted(ended) == names
     assert schedule.done | set(schedule.aside) == set(names) and not schedule.done & set(schedule.aside)
+
+
+def test_whoever_has_nothing_else_helps_once_with_what_another_has():
+    schedule = Schedule(["a", "b"], in_flight=1, shared=True)
+    assert [schedule.take(name).picture for name in "vw"] == ["a", "b"] and schedule.useful(5) == 5
+    help_of_x = schedule.take("x")
+    assert help_of_x.helping and help_of_x.picture == "a" and schedule.take("x") is None, "one at a time"
+    schedule.helped("x", help_of_x)
+    assert schedule.take("x").picture == "b"
+    schedule.lost("x", "gone")
+    assert not schedule.done and not schedule.aside and schedule.flying == 2, "a helper is never to blame"
+    schedule.succeeded("v", schedule.flying_with("v")[0])
+    assert schedule.take("v").picture == "b"
+    # Its own worker is lost: another one has it now, and is helped anew.
+    schedule.lost("w", "gone")
+    assert schedule.take("x").alone and not schedule.take("x") and not schedule.finished
 
 
 def test_who_was_lost_in_company_is_not_to_blame_and_is_tried_alone():

@@ -15,13 +15,19 @@ import pytest
 from tilework.blending import TileLayout
 from tilework.machines import split_command, split_tiles
 from tilework.machines.finished_tiles import FinishedTiles
+from tilework.machines.folder_pictures import folder_pictures
+from tilework.machines.installation import find_installation
+from tilework.machines.kept_server import KeptServer
 from tilework.machines.one_job import Job
 from tilework.machines.one_picture import MADE, REFUSED, THERE
+from tilework.machines.picture_worker import FolderPlan, PictureWorker
 from tilework.machines.queue_client import RunFailedError, ServerLostError
+from tilework.machines.record import BEGUN, ENDED, HELPED, read_record
 from tilework.machines.split_command import add_tile_options, check_tile_options
 from tilework.machines.split_tiles import TilesRun, give_out, tiles_beside
 from tilework.machines.work_key import WorkKey
 from tilework.machines.workflow_file import read_workflow
+from tilework.tests.machines import stand_in
 from tilework.tests.machines.test_tile_graph import KINDS, workflow
 
 TILES = 9
@@ -265,6 +271,38 @@ def test_two_commands_share_the_tiles_of_one_picture(tmp_path):
     assert [what for place in places for what in place.done if isinstance(what, str)].count("cut") == 1
     assert [what for place in places for what in place.done].count("rest") == 1
     assert not tiles_beside(places[0].result).exists()
+
+
+def test_workers_of_a_folder_share_a_picture_and_one_of_them_writes_down_what_became_of_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(stand_in.picture("photo"))
+    (tmp_path / "w.json").write_text(json.dumps(workflow("gradient")))
+    installation = find_installation(stand_in.make(tmp_path / "comfy"))
+    folders = folder_pictures(tmp_path / "in", tmp_path / "out")
+    plan = FolderPlan(folders, Job(read_workflow(tmp_path / "w.json")), installation, tmp_path / "work", split_tiles=True)
+    workers = [PictureWorker(plan, name) for name in ("one", "two")]
+    servers = [FakeServer(folders.tiles, installation) for _ in workers]
+    begun = [threading.Event(), threading.Event()]
+
+    def both_at_work(index):
+        begun[index].set()
+        assert begun[1 - index].wait(20), "the other one was given no tile"
+
+    for index, (worker, server) in enumerate(zip(workers, servers, strict=True)):
+        server.close = lambda: None
+        server.resident_bytes = lambda: None
+        server.queue.fail = lambda number, index=index: both_at_work(index)
+        worker.server = KeptServer(lambda server=server: server, 100)
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(worker.make, "a.png", helping=index == 1) for index, worker in enumerate(workers)]
+        outcomes = [one.result(60) for one in running]
+    assert sorted(outcome.state for outcome in outcomes) == [MADE, THERE], outcomes
+    assert sorted(what for server in servers for what in server.queue.done if isinstance(what, int)) == list(range(TILES))
+    assert sum(worker.state()["tiles"] for worker in workers) == TILES and all(worker.state()["tiles"] for worker in workers)
+    for worker in workers:
+        worker.close()
+    assert sorted(entry["event"] for entry in read_record(folders.out)) == [BEGUN, ENDED, HELPED]
+    assert not list(folders.tiles.iterdir()), "tile files go when the result is there"
 
 
 def test_a_claim_ends_with_its_holder(tmp_path):

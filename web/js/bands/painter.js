@@ -9,6 +9,8 @@
 import { BACKGROUND, gpuOf, HAND_SAMPLES, MOST_SAMPLES, samplesFor } from "../views/gpu.js";
 import { MOST_LAYERS } from "./gains.js";
 
+const MOST_TURNS = 500; // how often a sum is changed before it is made anew, so that what is lost by rounding stays next to nothing
+
 const FRAGMENT = `#version 300 es
 precision highp float;
 precision highp int;
@@ -115,41 +117,45 @@ function places(count, start, step, samples, length) {
   return { all, first, last };
 }
 
-/** The sum of planes by their weights, in levels of 255. */
-function summed(planes, { weights, offset }) {
-  const sum = new Float32Array(planes[0].length).fill(255 * offset);
+/** The sum of planes by the weights of a mix, in levels of 255. `kept`: such a sum by other weights, which is made into it. */
+function summed(planes, { weights, offset }, kept) {
+  const changed = kept && kept.offset === offset ? weights.map((weight, k) => weight - kept.weights[k]) : weights;
+  const isFew = changed.every(Number.isFinite) && changed.filter(Boolean).length <= planes.length / 2;
+  const isNew = changed === weights || kept.turns >= MOST_TURNS || !isFew;
+  const sum = kept?.sum ?? new Float32Array(planes[0].length);
+  if (isNew) sum.fill(255 * offset);
+  // A slider changes one weight at a time: what the others add stays.
   planes.forEach((plane, k) => {
-    const weight = 255 * weights[k];
+    const weight = 255 * (isNew ? weights : changed)[k];
     if (weight) for (let i = 0; i < sum.length; i++) sum[i] += weight * plane[i];
   });
-  return sum;
+  return { sum, weights: [...weights], offset, turns: isNew ? 0 : kept.turns + 1 };
 }
 
 function paintByHand(layers, before, after, view) {
   const found = gather(layers, view);
   const { image, planes, xs, ys } = found;
   // What is left of the wipe seldom changes.
-  const name = JSON.stringify(before);
-  if (view.wipe > 0 && found.name !== name) Object.assign(found, { name, old: summed(planes, before) });
-  const sums = summed(planes, after);
-  const { data } = image;
-  const step = layers.channels === 1 ? 0 : 1;
+  if (view.wipe > 0) found.before = summed(planes, before, found.before);
+  found.after = summed(planes, after, found.after);
   const columns = xs.last - xs.first;
   const split = Math.min(columns, Math.max(0, Math.ceil(view.wipe - 0.5) - xs.first));
-  let at = 0;
-  const put = (from, to, count) => {
-    for (let i = 0; i < count; i++, at += layers.channels, to += 4) {
-      data[to] = from[at];
-      data[to + 1] = from[at + step];
-      data[to + 2] = from[at + 2 * step];
-    }
-  };
   for (let y = ys.first; y < ys.last; y++) {
-    const row = 4 * (y * view.width + xs.first);
-    put(found.old, row, split);
-    put(sums, row + 4 * split, columns - split);
+    const [from, to] = [(y - ys.first) * columns, y * view.width + xs.first];
+    if (split) put(image.data, to, found.before.sum, from, split, layers.channels);
+    put(image.data, to + split, found.after.sum, from + split, columns - split, layers.channels);
   }
   return image;
+}
+
+/** `count` pixels of a sum, from pixel `from` on, into the bytes of an image, from pixel `to` on. */
+function put(bytes, to, sum, from, count, channels) {
+  const [green, blue] = channels === 1 ? [0, 0] : [1, 2];
+  for (let i = 0, at = from * channels, out = 4 * to; i < count; i++, at += channels, out += 4) {
+    bytes[out] = sum[at];
+    bytes[out + 1] = sum[at + green];
+    bytes[out + 2] = sum[at + blue];
+  }
 }
 
 /** Paint onto a 2-D context; true where WebGL did it. `means`: see views/picture_view.js. */
