@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 ADDRESS = "127.0.0.1"
+HTTP_1_1 = 11  # as http.client writes it
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -74,8 +75,8 @@ def open_url(url: str, timeout: float = 600) -> BinaryIO:
 
 def _open(url: str | urllib.request.Request, timeout: float) -> http.client.HTTPResponse:
     answer = _direct.open(url, timeout=timeout)
-    if answer.length is None and not answer.chunked:
-        # ComfyUI always says the length: this answer broke off before it did.
+    if answer.length is None and not answer.chunked and answer.version >= HTTP_1_1:
+        # From HTTP 1.1 on the length is always said: this answer broke off before it was.
         answer.close()
         raise ConnectionError("the answer does not say how long it is")
     return answer
