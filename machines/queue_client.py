@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 import urllib.error
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .process.host_error import HostError
 from .process.loopback import get_json, post_json
 
-# The history is asked so often: at once for a run of a second, less for one of minutes.
+if TYPE_CHECKING:
+    from .websocket import Listener
+
+# The history is asked so often: at once for a run of a second, less for one of minutes, and seldom where the server says by itself
+# that a run is over. Each answer takes time from the run.
 POLL_SECONDS, SLOW_POLL_SECONDS, POLL_SHARE = 0.05, 0.5, 0.02
 # A server that is busy loading a model answers late; one that refuses connections for so long is gone.
 SILENT_SECONDS = 60
@@ -124,7 +129,7 @@ class QueueClient:
         with Listener(self.address, client_id, prompt, on_progress) as listener:
             prompt_id = self.submit(prompt, client_id, workflow)
             try:
-                return self._wait(prompt_id, listener.listen, timeout, check)
+                return self._wait(prompt_id, listener, timeout, check)
             except RunFailedError:
                 raise
             except BaseException:
@@ -170,10 +175,10 @@ class QueueClient:
         except ValueError:
             return
 
-    def _wait(self, prompt_id: str, listen: Callable[[float], bool], timeout: float | None, check: Callable[[], object]) -> dict[str, Any]:
-        """The history entry of a run that has ended well. `listen` waits for so many seconds and says whether it is over."""
+    def _wait(self, prompt_id: str, listener: Listener, timeout: float | None, check: Callable[[], object]) -> dict[str, Any]:
+        """The history entry of a run that has ended well."""
         begun = heard = time.monotonic()
-        pause = POLL_SECONDS
+        over = False
         while True:
             check()
             now = time.monotonic()
@@ -193,8 +198,8 @@ class QueueClient:
                 if entry.get("status", {}).get("status_str") == "error":
                     raise _failure(entry)
             # The history may lag behind the end of the run.
-            over = listen(pause)
-            pause = POLL_SECONDS if over else min(SLOW_POLL_SECONDS, max(POLL_SECONDS, POLL_SHARE * (now - begun)))
+            pause = POLL_SECONDS if over else SLOW_POLL_SECONDS if listener.hears else max(POLL_SECONDS, POLL_SHARE * (now - begun))
+            over = listener.listen(min(pause, SLOW_POLL_SECONDS, max(0.0, begun + (timeout or math.inf) - now))) or over
 
 
 def written(entry: Mapping[str, Any], node: str) -> list[dict[str, Any]]:

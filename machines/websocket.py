@@ -25,7 +25,7 @@ OVER = ("execution_success", "execution_error", "execution_interrupted")
 
 
 class Listener:
-    """What the server tells client `client_id` about `prompt`, as Progress to `on_progress`; does nothing where that is None."""
+    """What the server tells client `client_id` about `prompt`: that it is over, and Progress to `on_progress`."""
 
     def __init__(self, address: str, client_id: str, prompt: Mapping[str, Any], on_progress: Callable[[Progress], object] | None) -> None:
         self.prompt, self.on_progress = prompt, on_progress
@@ -33,15 +33,19 @@ class Listener:
         self._come = b""
         self._text: bytes | None = None
         self._finished: set[str] = set()
-        if on_progress is not None:
-            try:
-                self._socket = _connect(address, client_id)
-            except (OSError, ValueError):
-                self._socket = None
+        try:
+            self._socket = _connect(address, client_id)
+        except (OSError, ValueError):
+            self._socket = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether the server would be heard."""
+        return self._socket is not None
 
     def listen(self, seconds: float) -> bool:
-        """Hear messages for `seconds`; true as soon as the run is said to be over."""
-        until = time.monotonic() + seconds
+        """Hear messages for `seconds`; true as soon as the run is said to be over. Returns at once when the connection breaks."""
+        heard, until = self.hears, time.monotonic() + seconds
         while self._socket is not None and (left := until - time.monotonic()) > 0:
             try:
                 self._socket.settimeout(left)
@@ -57,7 +61,8 @@ class Listener:
                 return True
             if not more:
                 self._leave()
-        time.sleep(max(0.0, until - time.monotonic()))
+        if not heard:
+            time.sleep(max(0.0, until - time.monotonic()))
         return False
 
     def __enter__(self) -> Listener:
@@ -75,7 +80,7 @@ class Listener:
         """Tell `on_progress` of a message; whether it says that the run is over."""
         said = json.loads(text)
         kind, data = said.get("type"), said.get("data") or {}
-        if kind == "progress_state":
+        if kind == "progress_state" and self.on_progress is not None:
             for node, state in (data.get("nodes") or {}).items():
                 if state.get("state") == "finished":
                     # Nodes that a node has put in its place while it ran are none of the prompt's.

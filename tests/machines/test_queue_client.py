@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import threading
+import time
 import urllib.error
 
 import pytest
@@ -39,7 +40,7 @@ class StandIn:
         monkeypatch.setattr(queue_client, "get_json", self.tell)
 
     def take(self, url, value):
-        self.posted.append((url.partition("//server")[2], value))
+        self.posted.append((url.partition("127.0.0.1:1")[2], value))
         status, answer = self.post
         if status == 200:
             return answer
@@ -59,7 +60,7 @@ def server(monkeypatch):
     return StandIn(monkeypatch)
 
 
-client = QueueClient("http://server")
+client = QueueClient("http://127.0.0.1:1")
 
 
 def test_the_history_may_lag_and_a_server_may_be_too_busy_to_answer_for_a_moment(server):
@@ -173,6 +174,33 @@ def test_messages_are_heard_in_pieces_and_pings_are_answered():
     assert answered[0][:2] == bytes([138, 128 | 12])
     mask, content = answered[0][2:6], answered[0][6:]
     assert bytes(byte ^ mask[i % 4] for i, byte in enumerate(content)) == b"still there?"
+
+
+def test_where_the_server_says_when_a_run_is_over_it_is_seldom_asked(server):
+    listening = socket.create_server(("127.0.0.1", 0))
+    times = []
+
+    def serve():
+        peer, _ = listening.accept()
+        while b"\r\n\r\n" not in peer.recv(4096):
+            pass
+        peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        time.sleep(1.2)
+        peer.sendall(frame(1, json.dumps({"type": "execution_success"}).encode()))
+        times.append(time.monotonic())
+        # The history lags behind.
+        time.sleep(0.05)
+        server.history = [{"p": DONE}]
+        peer.recv(1)
+        peer.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert QueueClient(f"http://127.0.0.1:{listening.getsockname()[1]}").run(PROMPT)["outputs"] == DONE["outputs"]
+    assert time.monotonic() - times[0] < 0.3, "the end is heard at once"
+    assert len(server.asked) <= 12, server.asked
+    thread.join()
+    listening.close()
 
 
 def test_without_a_websocket_a_run_is_followed_by_its_history():
