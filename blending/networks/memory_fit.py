@@ -59,11 +59,12 @@ def fit(samples: Sequence[tuple[int, float]]) -> MemoryFit:
     for pixels, size in samples:
         if not (0 < pixels < float("inf") and 0 < size < float("inf")):
             raise ValueError(f"{size} bytes at {pixels} pixels is no measurement: both must be finite and above 0")
-    from scipy.optimize import nnls
+    # Not nnls: SciPy 1.12 to 1.15 return points that are not the best ones.
+    from scipy.optimize import lsq_linear
 
     # In units of each sample's own bytes; columns in units of the largest picture, so that both are of one size.
     most = max(pixels for pixels, _ in samples)
     alone = len({pixels for pixels, _ in samples}) == 1
     rows = [[0.0 if alone else most / size, pixels / size] for pixels, size in samples]
-    (fixed, per_pixel), _ = nnls(rows, [1.0] * len(rows))
+    fixed, per_pixel = lsq_linear(rows, [1.0] * len(rows), bounds=(0, float("inf")), method="bvls").x
     return MemoryFit(float(fixed) * most, float(per_pixel))

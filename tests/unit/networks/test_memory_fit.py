@@ -1,6 +1,8 @@
 """The line through measured memory."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tilework.blending.networks.memory_fit import MemoryFit, SharedFit, fit
 
 MB = 1024**2
@@ -39,3 +41,18 @@ def test_what_is_no_measurement_is_refused(samples):
 def test_models_that_share_tiles_need_what_the_hungriest_needs():
     both = SharedFit((MemoryFit(100.0, 1.0), MemoryFit(0.0, 2.0)))
     assert both.needs(5, 5) == 125 and both.needs(50, 50) == 5000
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**7), st.floats(1, 1e12)), min_size=1, max_size=6))
+def test_no_line_without_a_negative_term_comes_nearer(samples):
+    """The best one is that of both terms where neither is negative, else that of one of them alone."""
+    found = fit(samples)
+    assert found.fixed >= 0 and found.per_pixel >= 0
+
+    def away(fixed, per_pixel):
+        return sum((fixed / size + per_pixel * pixels / size - 1) ** 2 for pixels, size in samples)
+
+    slopes, heights = [pixels / size for pixels, size in samples], [1 / size for _, size in samples]
+    best_slope = sum(slopes) / sum(slope**2 for slope in slopes)
+    best_height = sum(heights) / sum(height**2 for height in heights)
+    assert away(found.fixed, found.per_pixel) <= min(away(0, best_slope), away(best_height, 0)) + 1e-6
