@@ -105,4 +105,6 @@ class PictureToNoise(io.ComfyNode):
         sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
         callback = prepare_callback(model, len(climbing(sigmas.tolist())))
         held, noise, trajectory = invert(model, positive, samples, sigmas, correction, callback)
-        return io.NodeOutput({**latent, "samples": held}, noise, trajectory)
+        # A sampler would keep the noise itself where the mask is nothing.
+        kept = {name: value for name, value in latent.items() if name != "noise_mask"}
+        return io.NodeOutput({**kept, "samples": held}, noise, trajectory)

@@ -111,7 +111,7 @@ class FrequencyJoin(io.ComfyNode):
 
         if len(residual) != 1:
             raise ValueError(f"{len(residual)} residuals came: connect one, of the Frequency Separation that the bands are of")
-        bands = [check_image(band, f"band {index}") for index, band in enumerate(bands)]
+        bands = [check_image(band, f"band {index}") for index, band in enumerate(bands, 1)]
         strengths = read_gains(gains[0])
         joined = join_bands(bands, check_image(residual[0], "residual"), strengths)
         return io.NodeOutput(joined, ui=show_bands([*bands, *residual], strengths))

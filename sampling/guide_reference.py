@@ -42,13 +42,16 @@ def fitting_shape(shape: tuple[int, ...], canvas: tuple[int, ...], what: str = "
     return shape
 
 
-def prepared(samples: torch.Tensor, canvas: tuple[int, ...], model: Any, wrap: Wrap = (False, False)) -> torch.Tensor:
+def prepared(
+    samples: torch.Tensor, canvas: tuple[int, ...], model: Any, wrap: Wrap = (False, False), what: str = "reference"
+) -> torch.Tensor:
     """The `samples` of a LATENT as what a BaseModel's sampler works with, enlarged to a canvas; float32, batch as it came.
+    `what` is their name for a message.
 
     Raises:
         ValueError: see `fitting_shape`.
     """
-    shape = fitting_shape(tuple(samples.shape), canvas)
+    shape = fitting_shape(tuple(samples.shape), canvas, what)
     return enlarged(model.process_latent_in(samples.float().reshape(shape)), canvas, wrap)
 
 

@@ -195,7 +195,11 @@ def invert(
     if not 0 <= corrections <= MOST_CORRECTIONS:
         raise ValueError(f"correction {corrections} is not how many corrections to make: use 1, or 0 to {MOST_CORRECTIONS}")
     if not climbing(sigmas.tolist()):
-        raise ValueError("the schedule has no noise level over 0: use 1 step or more, and another scheduler")
+        levels = ", ".join(f"{sigma:g}" for sigma in sigmas.tolist())
+        raise ValueError(
+            f"the schedule has no noise level over 0 (its levels are {levels}): use more steps, or another scheduler; some, as "
+            "kl_optimal, need 2 steps at least"
+        )
     if not bool(samples.any()):
         raise ValueError("latent is an empty one: connect a picture's, from a VAE Encode or a sampler")
     _check_unguided(model)
@@ -225,10 +229,21 @@ def _scales(sampling: Any, sigmas: torch.Tensor) -> tuple[float, float]:
 
 
 def _check_unguided(model: Any) -> None:
+    from .band_guidance import GUIDANCE
     from .canvas_guide import GUIDES
+    from .hold_bands import HELD
+    from .patch_order import EDIT, has
 
-    if model.model_options.get(GUIDES):
+    options = model.model_options
+    found = {"Keep Composition": options.get(GUIDES), "Hold Bands to Reference": options.get(HELD), "Wavelet Edit": has(model, EDIT)}
+    name = next((name for name, what in found.items() if what), None)
+    if name is not None:
         raise ValueError(
-            "the model keeps to a small picture (Keep Composition), so its noise would not be this picture's: connect the model from "
-            "before Keep Composition here, and the one after it to the sampler alone"
+            f"the model keeps to another picture ({name}), so its noise would not be this picture's: connect the model from before "
+            f"{name} here, and the one after it to the sampler alone"
+        )
+    if options.get(GUIDANCE):
+        raise ValueError(
+            "the model is guided by bands (Guidance by Bands), and a picture is inverted without guidance: connect the model from before "
+            "Guidance by Bands here, and the one after it to the sampler alone"
         )

@@ -65,6 +65,11 @@ def take_from_guidance(patched: Any, function: Callable) -> None:
         patched.model_options[AFTER_GUIDANCE] = [one for one in patched.model_options[AFTER_GUIDANCE] if one is not function]
 
 
+def has(model: Any, key: str) -> bool:
+    """Whether a MODEL has our wrappers of one key."""
+    return any(key in wrappers for wrappers in model.wrappers.values())
+
+
 def take_off(patched: Any, key: str) -> None:
     """Take our wrappers of one key off a MODEL's clone, of whatever kind they are.
 

@@ -43,7 +43,7 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
         ValueError: in words, where neither is there.
     """
     if not isinstance(trajectory, Trajectory):
-        raise ValueError(f"trajectory is a {type(trajectory).__name__}: connect the trajectory output of Record Run")
+        raise ValueError(f"trajectory is a {type(trajectory).__name__}: connect the trajectory output of Record Run or Picture to Noise")
     if trajectory.inverted and trajectory.done:
         return trajectory.snapshot()
     digest = _digest(samples)

@@ -15,6 +15,9 @@ import torch
 from .decimated import decompose, recompose
 from .wavelet_packages import filter_bank
 
+# What lies farther than so many canvases has next to no part in a band, however far its filters reach.
+MOST_PERIODS = 2
+
 
 def guide_bands(
     conditional: torch.Tensor,
@@ -31,15 +34,16 @@ def guide_bands(
     comes out is that of `conditional`, whatever `high` is and whatever size the canvas has; longer wavelets keep theirs but for
     some cells along the border, which they mirror.
 
-    For whole canvases: the decimated transform depends on where the first cell lies. Memory: four times `conditional`.
+    For whole canvases: the decimated transform depends on where the first cell lies. Memory: four times `conditional`; where the
+    canvas goes on at its other side, with as much of that put on as the bands reach, and at most MOST_PERIODS canvases on each side.
 
     Args:
         conditional, unconditional: predictions of the clean picture [..., h, w] of one shape, floating point, any size from 1 cell.
             Frames are guided one by one.
         wavelet, levels: of `decompose`. The low band holds what is larger than about 2 ** levels cells.
         low, high: weights, any finite number.
-        wrap: (y, x), where the canvas goes on at its other side. The transform closes there exactly where the side is a multiple
-            of 2 ** levels.
+        wrap: (y, x), where the canvas goes on at its other side. The transform closes there where the side is a multiple of
+            2 ** levels: exactly where the bands reach no farther than MOST_PERIODS canvases, else to half a percent of the largest value.
 
     Returns:
         a new tensor of the shape and kind of `conditional`.
@@ -55,7 +59,8 @@ def guide_bands(
         if not math.isfinite(weight):
             raise ValueError(f"{name} {weight} is no weight: use a number, 1 for what the prompt alone gives")
     difference = conditional.float() - unconditional.float()
-    top, left = (_reach(wavelet, levels) if wraps else 0 for wraps in wrap)
+    sides = difference.shape[-2:]
+    top, left = (_put_on(_reach(wavelet, levels), side, levels) if wraps else 0 for side, wraps in zip(sides, wrap, strict=True))
     bands = decompose(_carried_on(difference, top, left), wavelet, levels)
     details = tuple(tuple(band * (high - 1) for band in level) for level in bands.details)
     # What is put on the conditional prediction, so that weights of 1 put nothing on.
@@ -68,6 +73,12 @@ def _reach(wavelet: str, levels: int) -> int:
     """Cells that a cell's guidance can come from, as whole cells of the last level. Haar looks into its own cell alone."""
     taps = len(filter_bank(wavelet)[0])
     return 0 if taps == 2 else 2**levels * math.ceil(2 * (taps - 1) * (2**levels - 1) / 2**levels)
+
+
+def _put_on(reach: int, side: int, levels: int) -> int:
+    """Cells that are put on at each end of an axis: whole cells of the last level, as long as one fits."""
+    most = MOST_PERIODS * side
+    return min(reach, most - most % 2**levels if most >= 2**levels else most)
 
 
 def _carried_on(picture: torch.Tensor, top: int, left: int) -> torch.Tensor:

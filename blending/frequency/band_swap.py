@@ -7,10 +7,11 @@ it has 4^j times the energy of the decimated transform, which is taken off befor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from .stationary import StationaryBands, reconstruct, stationary
+from .stationary import StationaryBands, radius, reconstruct, ring_size, stationary
 
 # Numbers of one transform that are held at once.
 CHUNK = 16 << 20
@@ -97,7 +98,7 @@ def with_bands_of(own: torch.Tensor, source: torch.Tensor, share: float, wavelet
         bands = stationary(other.float() - mine.float(), wavelet, levels)
         kept = [band if number in chosen else torch.zeros_like(band) for number, band in enumerate(_listed(bands))]
         details = tuple(tuple(kept[1 + 3 * level : 4 + 3 * level]) for level in range(levels))
-        made[at : at + len(mine)] = (mine + reconstruct(StationaryBands(kept[0], details, bands.margin), wavelet)).to(own.dtype)
+        made[at : at + len(mine)] = (mine + reconstruct(replace(bands, low=kept[0], details=details), wavelet)).to(own.dtype)
         at += len(mine)
     return made.reshape(own.shape)
 
@@ -108,5 +109,8 @@ def _listed(bands: StationaryBands) -> list[torch.Tensor]:
 
 def _chunks(planes: torch.Tensor, wavelet: str, levels: int) -> Sequence[torch.Tensor]:
     flat = planes.reshape(-1, *planes.shape[-2:])
-    each = flat[0].numel() * (3 * levels + 1) * 4
+    # What is mirrored included: it is most of it where planes are small.
+    reach = radius(wavelet, levels)
+    height, width = (ring_size(side, reach) for side in flat.shape[-2:])
+    each = height * width * (3 * levels + 1) * 4
     return flat.split(max(1, CHUNK // each))

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import torch
 
+from ..pixels.hidden_color import REACH as HIDDEN_REACH
+from ..pixels.hidden_color import visible_mean, without_hidden
 from ..pixels.memory import empty
 from ..pixels.percentiles import percentiles
 from ..pixels.picture import check_finite, check_pixels, colours
@@ -30,6 +32,8 @@ SPLINE = (0.0625, 0.25, 0.375, 0.25, 0.0625)
 LEAST_STAGES = 4
 # Under this a picture has no detail but rounding: a thousandth of an 8-bit step, squared, is 1.5e-11.
 NOTHING = 2e-11
+# With a smaller share of a neighbourhood in sight there is nothing to tell of it.
+LEAST_SEEN = 1e-6
 
 
 def detail_energy(
@@ -38,7 +42,8 @@ def detail_energy(
     """The energy of the finest `levels` octaves around every pixel, summed over bands and colour channels.
 
     In units of the colour's square: where the picture has waves of an amplitude a in every of C channels, about C * a^2 / 2. A
-    tone that is added everywhere changes nothing. Where a picture with alpha is transparent there is no energy.
+    tone that is added everywhere changes nothing. Where a picture with alpha is transparent there is no energy, and what colour
+    lies there changes nothing beside it.
 
     Memory: the result, and under 300 MB for a tile and one channel of it, whatever the size of the picture.
 
@@ -63,6 +68,11 @@ def detail_energy(
     check_finite(image, "image")
     batch, height, width = image.shape[:3]
     margin = radius(wavelet, levels) + smoothing_reach(levels)
+    backdrops = None
+    if image.shape[-1] == 4:
+        # What lies under transparent pixels is no detail of what can be seen beside them.
+        backdrops = [visible_mean(picture) for picture in image]
+        margin += HIDDEN_REACH
     corners = [(b, y, x) for b in range(batch) for y in range(0, height, tile) for x in range(0, width, tile)]
     out = empty((batch, height, width), torch.float32, image.device)
     for done, (b, y, x) in enumerate(corners):
@@ -71,8 +81,13 @@ def detail_energy(
         bottom, right = min(y + tile, height), min(x + tile, width)
         top, left = max(y - margin, 0), max(x - margin, 0)
         part = image[b, top : bottom + margin, left : right + margin]
-        smooth = smoothed(_energy(colours(part), wavelet, levels), levels)
+        if backdrops is None:
+            smooth = smoothed(_energy(colours(part), wavelet, levels), levels)
+        else:
+            smooth = _of_what_is_seen(part.float(), backdrops[b], wavelet, levels)
         out[b, y:bottom, x:right] = smooth[y - top : bottom - top, x - left : right - left]
+        if not bool(torch.isfinite(out[b, y:bottom, x:right]).all()):
+            raise ValueError(f"image has values of up to {float(part.abs().max()):g}, whose energy is no number any more: bring it to 0..1")
         if image.shape[-1] == 4:
             out[b, y:bottom, x:right] *= image[b, y:bottom, x:right, 3].clamp(0, 1)
     if tell is not None:
@@ -158,6 +173,13 @@ def _spline(plane: torch.Tensor, gap: int, dim: int) -> torch.Tensor:
     return out
 
 
+def _of_what_is_seen(part: torch.Tensor, backdrop: torch.Tensor, wavelet: str, levels: int) -> torch.Tensor:
+    """Smoothed, [h, w] of RGBA [h, w, 4]: the mean of what can be seen, so that texture is as strong at a rim as inside."""
+    seen = part[..., 3].clamp(0, 1)
+    energy = _energy(without_hidden(part, backdrop), wavelet, levels)
+    return smoothed(energy * seen, levels) / smoothed(seen, levels).clamp_min(LEAST_SEEN)
+
+
 def _energy(pixels: torch.Tensor, wavelet: str, levels: int) -> torch.Tensor:
     """Not smoothed, [h, w] of [h, w, C], one channel at a time. The bands are brought to a gain of one."""
     from .stationary import stationary
@@ -168,8 +190,7 @@ def _energy(pixels: torch.Tensor, wavelet: str, levels: int) -> torch.Tensor:
         bands = stationary(channel.float(), wavelet, levels)
         for level, (details, (low, high)) in enumerate(zip(bands.details, shifts, strict=True), 1):
             for band, along in zip(details, ((high, low), (low, high), (high, high)), strict=True):
-                top, left = (margin + shift for margin, shift in zip(bands.margin, along, strict=True))
-                inside = band[top : top + height, left : left + width]
+                inside = bands.inside(band, along)
                 out.addcmul_(inside, inside, value=4.0**-level)
     return out
 

@@ -6,13 +6,14 @@ gains that were measured here, not the paper's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 
 from ..pixels.memory import empty
 from ..pixels.picture import LEVELS, check_finite, check_mask, check_pixels, in_channels, outside
-from .separation import band_edges
+from .separation import band_edges, check_gains
 from .smoothing import Smoother
 
 LIGHTING, BLEMISHES, TEXTURE = "lighting", "blemishes", "keep texture"
@@ -39,7 +40,7 @@ def transfer_retouch(
 
     Args:
         original: floating point [B, h, w, C], 0..1, C 1, 3 or 4. Its alpha is kept.
-        retouched: the same size, a batch of B or 1; alpha in it is not looked at.
+        retouched: the same size, a batch of B or 1; alpha in it is not taken.
         gains: one for each band, finest first, then one for the residual; 2 to 7. All 0: the original, bit for bit.
         face: height in pixels of the face; 0 for the picture's height.
         quiet: in levels of 255, for each band and the residual: what differs by less is dropped, and this much taken off the rest
@@ -55,7 +56,8 @@ def transfer_retouch(
     """
     original, retouched, mask = _checked(original, retouched, mask)
     edges = band_edges(len(gains) - 1, face or original.shape[1])
-    if not quiet >= 0:
+    check_gains(gains)
+    if not 0 <= quiet < math.inf:
         raise ValueError(f"quiet {quiet:g} is no height of a change: use 0 to take every change, or some levels of 255")
     image = empty(tuple(original.shape), device=original.device).copy_(original)
     difference = torch.full_like(image, 0.5)

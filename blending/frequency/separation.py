@@ -21,6 +21,7 @@ MODES = (SPLINE, GAUSSIAN)
 # Standard deviation of the first smoothing as a share of the face's height, and of each next one over the one before.
 FINEST, RATIO = 0.0025, 3
 MOST_BANDS = 6
+MOST_GAIN = 1000.0
 
 
 def band_edges(bands: int, face: float) -> list[float]:
@@ -62,14 +63,20 @@ def read_gains(text: str) -> list[float]:
         raise ValueError(
             f'gains "{text}" are no numbers with commas between them: write one for each band and one more, as 0, 1, 1, 0, 0'
         ) from None
-    if not all(map(math.isfinite, gains)):
-        raise ValueError(f'gains "{text}" are not all finite: 0 leaves a band out, 1 takes it, 2 takes it twice')
+    check_gains(gains)
     if not 2 <= len(gains) <= MOST_BANDS + 1:
         raise ValueError(
             f"{counted(len(gains), 'gain')} cannot be shared out: write one for each band, finest first, and one for the residual, "
             f"2 to {MOST_BANDS + 1} in all"
         )
     return gains
+
+
+def check_gains(gains: Sequence[float]) -> None:
+    """Raises ValueError where a gain is not finite, or so large that a picture would leave the numbers that there are."""
+    for gain in gains:
+        if not abs(gain) <= MOST_GAIN:
+            raise ValueError(f"gain {gain:g} is none: 0 leaves a band out, 1 takes it, 2 takes it twice, and {MOST_GAIN:g} is the most")
 
 
 def separate(
@@ -158,16 +165,18 @@ def join_bands(bands: Sequence[torch.Tensor], residual: torch.Tensor, gains: Seq
             f"{counted(len(gains), 'gain')} for {counted(len(bands), 'band')} and the residual: write {len(bands) + 1}, "
             "finest first, the residual's last"
         )
+    check_gains(gains)
     colour = min(residual.shape[-1], 3)
     joined = empty(tuple(residual.shape), device=residual.device).copy_(residual)
     joined[..., :colour] *= gains[-1]
     for index, (band, gain) in enumerate(zip(bands, gains[:-1], strict=True)):
-        band = check_pixels(band, f"band {index}")
-        check_finite(band, f"band {index}")
+        band = check_pixels(band, f"band {index + 1}")
+        check_finite(band, f"band {index + 1}")
         if band.shape != residual.shape:
             raise ValueError(
-                f"band {index} is {tuple(band.shape)} and the residual {tuple(residual.shape)} [batch, height, width, channels]: "
-                "connect both from one Frequency Separation, and change the size of neither between"
+                f"band {index + 1} is {tuple(band.shape)} and the residual {tuple(residual.shape)} [batch, height, width, channels]: "
+                "connect both from one Frequency Separation, and change size, batch and channels of neither between; another residual, "
+                "as a grey one to look at a band, has to be alike in all four"
             )
         if gain:
             joined[..., :colour].add_(band[..., :colour].to(joined), alpha=gain)

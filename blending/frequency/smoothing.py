@@ -31,7 +31,7 @@ class _Waves:
         from scipy.fft import dctn
 
         self.device = plane.device
-        copied = np.array(plane.detach().cpu().numpy(), dtype=np.float32, order="C")
+        copied = np.array(plane.detach().to("cpu", torch.float32).numpy(), dtype=np.float32, order="C")
         self._spectrum = dctn(copied, norm="ortho", overwrite_x=True, workers=torch.get_num_threads())
         self._made: Any = None
 

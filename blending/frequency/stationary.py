@@ -5,7 +5,8 @@ bit, because every number is made by the same sums in the same order. (ptwt has 
 `pywt.swt2` refuses odd sizes; the coefficients are those of `pywt.swt2` where that runs.)
 
 The picture is enlarged once by mirrored pixels, transformed as a ring, and cut out again: a ring of any size is reconstructed
-exactly, because the filters' product is one everywhere (no decimation, so there is no alias to cancel).
+exactly, because the filters' product is one everywhere (no decimation, so there is no alias to cancel). A side that is shorter
+than twice the radius is mirrored once: side and mirror image are one turn of what goes on for ever, so the ring closes there.
 """
 
 from __future__ import annotations
@@ -23,17 +24,23 @@ Details = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class StationaryBands:
-    """What `stationary` gives. `low` and each of `details` (finest first; horizontal, vertical, diagonal) are [..., h + 2 m, w + 2 m]
-    with the margins m = `margin` around the picture; `inside` cuts a band to the picture."""
+    """What `stationary` gives: rings around a picture of `size` (h, w), which begins at `margin` (y, x) of them. `low`, and each of
+    `details` (finest first; horizontal, vertical, diagonal), are [..., at least h, at least w]; `inside` cuts a band to the picture."""
 
     low: torch.Tensor
     details: tuple[Details, ...]
     margin: tuple[int, int]
+    size: tuple[int, int]
 
-    def inside(self, band: torch.Tensor) -> torch.Tensor:
-        """A band without its margin: a view [..., h, w]."""
-        rows, columns = self.margin
-        return band[..., rows : band.shape[-2] - rows, columns : band.shape[-1] - columns]
+    def inside(self, band: torch.Tensor, moved: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """A band without its margin [..., h, w], or what lies (y, x) = `moved` beside that; a view where it can be one."""
+        for axis, first, side, more in zip((-2, -1), self.margin, self.size, moved, strict=True):
+            begin, ring = first + more, band.shape[axis]
+            if begin >= 0 and begin + side <= ring:
+                band = band.narrow(axis, begin, side)
+            else:
+                band = band.index_select(axis, torch.arange(begin, begin + side, device=band.device) % ring)
+        return band
 
 
 def radius(wavelet: str, levels: int) -> int:
@@ -48,7 +55,7 @@ def radius(wavelet: str, levels: int) -> int:
 
 
 def stationary(picture: torch.Tensor, wavelet: str, levels: int, border: str = "symmetric") -> StationaryBands:
-    """The bands of a picture, each of the picture's size and a margin of `radius`.
+    """The bands of a picture, each of the picture's size and what `ring_size` says is put on.
 
     Memory: 3 * levels + 1 times the enlarged picture: cut large pictures in tiles.
 
@@ -67,10 +74,11 @@ def stationary(picture: torch.Tensor, wavelet: str, levels: int, border: str = "
     if not picture.is_floating_point() or picture.dim() < 2 or 0 in picture.shape:
         raise ValueError(f"a picture of floating point numbers [..., h, w] is needed, not {picture.dtype} {tuple(picture.shape)}")
     low = picture if picture.dtype in (torch.float32, torch.float64) else picture.float()
-    if border == "periodic":
-        margin = 0
-    else:
-        low = _enlarged(_enlarged(low, -2, margin), -1, margin)
+    size, margins = tuple(picture.shape[-2:]), (0, 0)
+    if border == "symmetric":
+        margins = tuple(0 if ring_size(side, margin) == 2 * side else margin for side in size)
+        for axis, side, before in zip((-2, -1), size, margins, strict=True):
+            low = _enlarged(low, axis, before, ring_size(side, margin))
     analysis_low, analysis_high, _, _ = filter_bank(wavelet)
     details: list[Details] = []
     for level in range(levels):
@@ -79,7 +87,7 @@ def stationary(picture: torch.Tensor, wavelet: str, levels: int, border: str = "
         low, vertical = (_filtered(coarse, taps, -1, apart, len(taps) // 2) for taps in (analysis_low, analysis_high))
         horizontal, diagonal = (_filtered(fine, taps, -1, apart, len(taps) // 2) for taps in (analysis_low, analysis_high))
         details.append((horizontal, vertical, diagonal))
-    return StationaryBands(low, tuple(details), (margin, margin))
+    return StationaryBands(low, tuple(details), margins, size)
 
 
 def reconstruct(bands: StationaryBands, wavelet: str) -> torch.Tensor:
@@ -100,10 +108,15 @@ def reconstruct(bands: StationaryBands, wavelet: str) -> torch.Tensor:
     return bands.inside(low)
 
 
-def _enlarged(picture: torch.Tensor, axis: int, margin: int) -> torch.Tensor:
-    """With `margin` mirrored pixels at both ends, the border pixel twice, again and again where the picture is small."""
+def ring_size(side: int, reach: int) -> int:
+    """How long the ring is for a side, whose pixels see `reach` to each end: one turn of the mirrored side, where that is less."""
+    return min(side + 2 * reach, 2 * side) if reach else side
+
+
+def _enlarged(picture: torch.Tensor, axis: int, before: int, ring: int) -> torch.Tensor:
+    """A ring with `before` mirrored pixels at its beginning and as many as it takes at its end, the border pixel twice."""
     side = picture.shape[axis]
-    index = torch.arange(-margin, side + margin, device=picture.device) % (2 * side)
+    index = torch.arange(-before, ring - before, device=picture.device) % (2 * side)
     return picture.index_select(axis, torch.where(index < side, index, 2 * side - 1 - index))
 
 

@@ -2,7 +2,7 @@
 
 A picture is given to the network as one or more inputs, each of which it treats alike: colour as it is; grey as three
 equal channels; colour in three parts for a network of one channel; alpha as a grey picture of its own, beside a colour
-whose hidden parts are filled up (`hidden_color.py`).
+whose hidden parts are filled up (`pixels/hidden_color.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from ..pixels.alpha import LEAST_ALPHA
-from .hidden_color import visible_mean, within_neighbours, without_hidden
+from ..pixels.hidden_color import visible_mean, within_neighbours, without_hidden
 
 
 class Input(NamedTuple):

@@ -91,7 +91,7 @@ class EditRun:
         if not settings.source.any():
             raise ValueError("source is an empty latent: connect the source picture's, out of VAE Encode")
         self.noise = own_noise(noise, seed)
-        self.source = prepared(settings.source, tuple(noise.shape), model, wrap)
+        self.source = prepared(settings.source, tuple(noise.shape), model, wrap, "source")
         self.way = None if settings.trajectory is None else recorded_run(settings.trajectory, settings.source)
         if self.way is not None:
             fitting_shape(self.way.shape, tuple(noise.shape), "the recorded run")

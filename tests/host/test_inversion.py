@@ -47,6 +47,7 @@ def test_a_sampler_runs_on_the_noise_and_keep_composition_on_the_way(run_prompt)
     [
         ({"latent": ["nothing", 0]}, "latent is an empty one"),
         ({"model": ["keep", 0]}, "from before Keep Composition"),
+        ({"scheduler": "kl_optimal", "steps": 1}, "no noise level over 0 .its levels are .* need 2 steps"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(run_prompt, more, part):
@@ -55,3 +56,31 @@ def test_what_cannot_be_done_is_refused_in_words(run_prompt, more, part):
     prompt["keep"]["inputs"].pop("trajectory")
     with pytest.raises(HostRunError, match=part):
         run_prompt(prompt)
+
+
+def test_no_noise_is_kept_by_a_mask_of_the_picture(run_prompt):
+    prompt = graph("unet", 4)
+    prompt |= {
+        "nowhere": node("SolidMask", value=0.0, width=192, height=128),
+        "masked": node("SetLatentNoiseMask", samples=["picture", 0], mask=["nowhere", 0]),
+        "sample": node(
+            "KSamplerAdvanced",
+            model=["base", 0],
+            add_noise="disable",
+            noise_seed=0,
+            steps=4,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            positive=prompt["invert"]["inputs"]["positive"],
+            negative=prompt["invert"]["inputs"]["positive"],
+            latent_image=["invert", 0],
+            start_at_step=0,
+            end_at_step=10000,
+            return_with_leftover_noise="disable",
+        ),
+        "kept_noise": node("TileworkTestCompareLatent", a=["sample", 0], b=["invert", 0]),
+    }
+    prompt["invert"]["inputs"]["latent"] = ["masked", 0]
+    said = json.loads(run_prompt(prompt)["kept_noise"]["text"][0])
+    assert said["samples_max_abs"] > 0.1, "the mask held the noise itself"

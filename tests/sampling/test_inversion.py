@@ -7,11 +7,13 @@ import torch
 from tilework.blending.coherence.skip_residual import StateFollower
 from tilework.blending.coherence.trajectory import Trajectory
 from tilework.blending.layout.tile_layout import TileLayout
+from tilework.tests.pack import models
 
 from ..host.recording import TileSettings, comfy, make_model, noise, prompt, relative
 from ..host.recording import tiled_model as tiled
 from .test_canvas_guide import SKIP_RESIDUAL, SamplingRange, flow_model, guide, guided, words
 from .test_crop_runs import patcher_of
+from .test_patches_together import BandGuidance, FrequencyGuidance, WaveletEdit, node
 
 inversion = importlib.import_module("tilework.sampling.inversion")
 SHAPE = (2, 4, 40, 56)
@@ -200,6 +202,21 @@ def test_what_cannot_be_inverted_is_refused_in_words():
     broken = model.clone()
     broken.set_model_sampler_post_cfg_function(lambda args: args["denoised"] * float("nan"))
     assert "not finite at noise level" in words(lambda: inverted(broken, picture, sigmas))
+
+
+@pytest.mark.parametrize(
+    "kind, name, inputs",
+    [
+        (FrequencyGuidance, "Hold Bands to Reference", {"reference": True}),
+        (WaveletEdit, "Wavelet Edit", {"source": True}),
+        (BandGuidance, "Guidance by Bands", {}),
+    ],
+)
+def test_a_model_that_keeps_to_another_picture_or_is_guided_is_refused(kind, name, inputs):
+    picture = noise(1, 4, 16, 16)
+    plain = models.tiny_unet()
+    patched = node(kind, **{one: {"samples": noise(1, 4, 16, 16, seed=3)} for one in inputs})(plain)
+    assert f"from before {name}" in words(lambda: inverted(patched, picture, schedule(plain), 1, models.conditioning(1)))
 
 
 def test_a_cancel_stops_within_a_step():

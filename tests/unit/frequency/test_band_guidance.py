@@ -1,6 +1,7 @@
 """Guidance by bands: held against the rule as it is written, with PyWavelets' own transform."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pywt
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from tilework.blending.frequency import band_guidance
 from tilework.blending.frequency.band_guidance import guide_bands
 from tilework.blending.frequency.wavelet_packages import WAVELETS
 
@@ -110,3 +112,19 @@ def test_what_cannot_be_done_is_refused(changes, words):
     given_values = {"unconditional": u, "wavelet": "haar", "levels": 1, "low": 1.0, "high": 7.5, **changes}
     with pytest.raises(ValueError, match=words):
         guide_bands(c, **given_values)
+
+
+@pytest.mark.parametrize("wavelet, levels", [("sym4", 5), ("sym4", 12), ("bior4.4", 12)])
+def test_a_small_canvas_that_wraps_is_put_on_twice_at_most(wavelet, levels, monkeypatch):
+    seen = []
+    inner = band_guidance.decompose
+    monkeypatch.setattr(band_guidance, "decompose", lambda picture, *more: seen.append(picture.shape) or inner(picture, *more))
+    c, u = torch.randn(2, 1, 4, 32, 32, generator=torch.Generator().manual_seed(2)).unbind(0)
+    guided = guide_bands(c, u, wavelet, levels, 1, 7.5, (True, True))
+    assert max(seen[0][-2:]) <= 32 * (1 + 2 * band_guidance.MOST_PERIODS)
+    # The borders mirrored would be far from this.
+    exact = inner(c.repeat(1, 1, 41, 41) - u.repeat(1, 1, 41, 41), wavelet, levels) if levels == 5 else None
+    if exact is not None:
+        details = tuple(tuple(band * 6.5 for band in level) for level in exact.details)
+        more = band_guidance.recompose(replace(exact, low=exact.low * 0, details=details), wavelet)[..., 640:672, 640:672]
+        assert (guided - c - more).abs().max() <= 5e-3 * guided.abs().max()

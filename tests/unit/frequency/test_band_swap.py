@@ -72,3 +72,18 @@ def test_what_cannot_be_swapped_is_refused_in_words():
         with_bands_of(noise(4, 4), noise(4, 4), 1.5, "haar", 1)
     with pytest.raises(ValueError, match=r"bands of \(4, 5\) cannot take the place of those of \(4, 4\)"):
         with_bands_of(noise(4, 4), noise(4, 5), 0.5, "haar", 1)
+
+
+@pytest.mark.parametrize("wavelet, levels", [("haar", 2), ("sym4", 4)])
+def test_a_chunk_holds_no_more_than_it_says(wavelet, levels, monkeypatch):
+    monkeypatch.setattr(band_swap, "CHUNK", 1 << 16)
+    held, inner = [], band_swap.stationary
+
+    def watched(*arguments):
+        bands = inner(*arguments)
+        held.append(sum(band.numel() for band in [bands.low, *sum(bands.details, ())]))
+        return bands
+
+    monkeypatch.setattr(band_swap, "stationary", watched)
+    with_bands_of(noise(40, 8, 8), noise(40, 8, 8, seed=1), 0.5, wavelet, levels)
+    assert len(held) > 2 and max(held) <= 1 << 16, held

@@ -71,12 +71,19 @@ def test_the_mask_is_by_percentiles_and_nothing_for_one_tone():
     assert not detail_mask(torch.full((1, 40, 40, 3), 0.37)).any()
 
 
-def test_what_is_transparent_has_no_detail():
+def test_what_is_transparent_has_no_detail_and_none_for_its_neighbours():
     picture = torch.rand(1, 64, 64, 4, generator=torch.Generator().manual_seed(3))
     picture[..., 3] = 1
+    assert torch.equal(detail_energy(picture), detail_energy(picture[..., :3]))
     picture[:, :, 32:, 3] = 0
-    energy = detail_energy(picture)
-    assert torch.equal(energy[:, :, :32], detail_energy(picture[..., :3])[:, :, :32]) and not energy[:, :, 32:].any()
+    energy, whole = detail_energy(picture), detail_energy(picture[..., :3])
+    assert not energy[:, :, 32:].any()
+    assert bool((energy[:, :, :32] / whole[:, :, :32] > 0.6).all()), "a rim is as strong as what is inside"
+    picture[:, :, 32:, :3] = torch.rand(64, 32, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(detail_energy(picture), energy), "colour that cannot be seen"
+    assert torch.equal(detail_energy(picture, tile=20), energy), "in tiles"
+    picture[:, :, :32, :3] = 0.5
+    assert float(detail_energy(picture).max()) < 1e-12, "flat beside rubbish that cannot be seen"
 
 
 @pytest.mark.parametrize("asked, words", [

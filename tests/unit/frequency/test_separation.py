@@ -158,12 +158,15 @@ def test_lighting_leaves_the_two_finest_bands():
         (lambda x: separate(x, 4, 0, "haar"), "mode 'haar' is not known: use one of spline, gaussian"),
         (lambda x: separate(x * float("nan"), 4), "image has NaN in it"),
         (lambda x: join_bands([x], x, [1, 1, 1]), "3 gains for 1 band and the residual: write 2"),
-        (lambda x: join_bands([x[:, :2]], x, [1, 1]), "band 0 is (1, 2, 5, 3) and the residual (1, 4, 5, 3)"),
+        (lambda x: join_bands([x[:, :2]], x, [1, 1]), "band 1 is (1, 2, 5, 3) and the residual (1, 4, 5, 3)"),
         (lambda x: read_gains("1, much"), 'gains "1, much" are no numbers'),
-        (lambda x: read_gains("1, inf"), "are not all finite"),
+        (lambda x: read_gains("1, inf"), "gain inf is none"),
+        (lambda x: join_bands([x], x, [1, 1e39]), "gain 1e+39 is none"),
+        (lambda x: transfer_retouch(x, x, [1e39, 1]), "gain 1e+39 is none"),
         (lambda x: read_gains("1"), "1 gain cannot be shared out"),
         (lambda x: transfer_retouch(x, x[:, :2], [1, 1]), "retouched is 5 x 2, a batch of 1, and original is 5 x 4"),
         (lambda x: transfer_retouch(x, x, [1, 1], quiet=-1), "quiet -1 is no height of a change"),
+        (lambda x: transfer_retouch(x, x, [1, 1], quiet=float("inf")), "quiet inf is no height of a change"),
         (lambda x: transfer_retouch(x, x, [1, 1], mask=x[..., 0] + 2), "mask has values outside of 0 to 1"),
     ],
 )
@@ -171,3 +174,11 @@ def test_what_does_not_fit_is_refused_in_words(call, words):
     with pytest.raises(ValueError) as caught:
         call(torch.rand(1, 4, 5, 3))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_of_every_kind_of_number_are_taken_apart(kind, mode):
+    picture = torch.rand(1, 9, 7, 3, generator=torch.Generator().manual_seed(5)).to(kind)
+    bands, residual = separate(picture, 3, 0, mode)
+    assert (sum(bands) + residual - picture.float()).abs().max() <= 1e-6

@@ -1,6 +1,7 @@
 """Wavelets: the decimated transform is PyWavelets' to the coefficient, the stationary one moves with the picture and tiles."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import pywt
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tilework.blending.frequency import stationary as stationary_module
 from tilework.blending.frequency import wavelet_packages
 from tilework.blending.frequency.decimated import decompose, recompose
-from tilework.blending.frequency.stationary import StationaryBands, radius, reconstruct, stationary
+from tilework.blending.frequency.stationary import radius, reconstruct, stationary
 from tilework.blending.frequency.wavelet_packages import WAVELETS, filter_bank, wavelet_library
 
 sizes, levels, wavelets = st.integers(1, 70), st.integers(1, 4), st.sampled_from(WAVELETS)
@@ -64,7 +66,7 @@ def halved(picture, wavelet, count):
     """A change of the bands: as a node makes one."""
     bands = stationary(picture, wavelet, count)
     details = tuple(tuple(torch.where(band.abs() > 0.5, band, 0 * band) for band in level) for level in bands.details)
-    return reconstruct(StationaryBands(bands.low, details, bands.margin), wavelet)
+    return reconstruct(replace(bands, details=details), wavelet)
 
 
 @settings(max_examples=12, deadline=None)
@@ -83,6 +85,20 @@ def test_beyond_the_border_the_picture_is_mirrored_with_its_border_pixel_twice()
     ring = stationary(torch.cat([twice, twice.flip(-2)], -2), "db4", 2, "periodic")
     bands = stationary(picture, "db4", 2)
     assert torch.equal(bands.inside(bands.details[1][2]), ring.details[1][2][..., :7, :9])
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (7, 9), (16, 300), (105, 104)])
+def test_a_short_side_that_is_mirrored_once_gives_what_a_wide_margin_gives_to_the_bit(height, width, monkeypatch):
+    picture = noise(2, height, width)
+    bands, changed = stationary(picture, "db4", 4), halved(picture, "db4", 4)
+    assert all(ring <= max(2 * side, side + 210) for ring, side in zip(bands.low.shape[-2:], (height, width), strict=True))
+    assert bands.low.shape[-2] == 2 * height
+    monkeypatch.setattr(stationary_module, "ring_size", lambda side, reach: side + 2 * reach)
+    wide = stationary(picture, "db4", 4)
+    for one, other in zip([bands.low, *sum(bands.details, ())], [wide.low, *sum(wide.details, ())], strict=True):
+        assert torch.equal(bands.inside(one), wide.inside(other))
+        assert torch.equal(bands.inside(one, (-3, 5)), wide.inside(other, (-3, 5)))
+    assert torch.equal(changed, halved(picture, "db4", 4))
 
 
 def test_the_radius_is_one_filter_at_every_level_and_a_wave_beyond_it_is_not_seen():

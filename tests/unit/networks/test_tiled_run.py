@@ -6,8 +6,8 @@ from tilework.blending import TileLayout
 from tilework.blending.layout.pieces import snug_grid
 from tilework.blending.networks.back_off import BackOff
 from tilework.blending.networks.channels import Channels
-from tilework.blending.networks.hidden_color import without_hidden
 from tilework.blending.networks.tiled_run import OutOfMemoryError, TiledRun
+from tilework.blending.pixels.hidden_color import without_hidden
 from tilework.blending.whole_picture.one_at_a_time import OneAtATimeError
 from tilework.tests.pack.convolution import ConvolutionStack
 

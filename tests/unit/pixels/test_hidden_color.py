@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tilework.blending.networks.hidden_color import visible_mean, without_hidden
+from tilework.blending.pixels.hidden_color import visible_mean, without_hidden
 
 
 @pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), 1e30])

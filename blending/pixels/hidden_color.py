@@ -14,6 +14,8 @@ from torch.nn import functional
 # Half widths of the windows that visible colour is looked for in, in pixels: the smallest one that has any decides.
 REACHES = (2, 8, 32)
 _BESIDE = 2
+# How far `without_hidden` looks, in pixels.
+REACH = REACHES[-1] + _BESIDE
 _LEAST_WEIGHT = 1e-5
 _ROWS_AT_ONCE = 256
 
