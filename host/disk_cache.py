@@ -59,7 +59,10 @@ class TileFiles:
 
         path = self._path(key)
         try:
-            array = np.load(path, allow_pickle=False)
+            if path.is_symlink():
+                raise ValueError("it is a link")
+            # Mapped first: a header that promises more than there is would otherwise be given that much memory.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
             os.utime(path)
         except FileNotFoundError:
             return None
@@ -67,12 +70,12 @@ class TileFiles:
             logging.warning("Tilework: the kept tile %s cannot be read (%s), and is made anew", path, error)
             _remove(path)
             return None
-        if str(array.dtype) not in _DTYPES or array.ndim != 4 or 0 in array.shape:
+        if not isinstance(array, np.ndarray) or str(array.dtype) not in _DTYPES or array.ndim != 4 or 0 in array.shape:
             logging.warning("Tilework: %s is no tile, and is made anew", path)
             _remove(path)
             return None
         self.used.add(path.name)
-        return torch.from_numpy(array)
+        return torch.from_numpy(np.array(array))
 
     def write(self, key: str, tile: torch.Tensor) -> bool:
         """Keep the tile of a key; whether there was room for it.

@@ -10,6 +10,7 @@ reason is printed and stands beside the result), 2 for a command line that canno
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +51,17 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=Path, metavar="FOLDER", help="where servers have their folders (default: the system's temporary folder)"
     )
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give a picture up after so long (default: never)")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="give a picture up after so long (default: never)")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds over 0")
+    return seconds
 
 
 def job_of(asked: argparse.Namespace) -> Job:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .process.host_error import HostError
+from .result_file import check_name
 
 # What Load Image opens.
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
@@ -67,8 +68,12 @@ def find_pictures(folders: FolderPictures) -> tuple[list[str], dict[str, str]]:
         name = path.relative_to(folders.source).as_posix()
         if path.is_symlink() and not path.resolve().is_relative_to(folders.source):
             left_alone[name] = "It is a link that leads out of the folder: nothing is read there."
-        else:
+            continue
+        try:
+            check_name(Path(name).with_suffix(folders.ending))
             found.append(name)
+        except HostError as error:
+            left_alone[name] = str(error)
     taken: dict[str, str] = {}
     for name in sorted(found):
         result = Path(name).with_suffix(folders.ending).as_posix().casefold()

@@ -13,7 +13,7 @@ from .one_job import Job
 from .picture_file import check_is_whole
 from .process.host_error import HostError
 from .queue_client import OnProgress, RunFailedError, ServerLostError, shown_texts, written
-from .result_file import is_there, place, what_changed, write_refused
+from .result_file import check_name, is_there, place, what_changed, write_refused
 from .work_key import WorkKey, named_inputs
 from .workflow_file import WorkflowError
 
@@ -58,6 +58,7 @@ def check_paths(picture: Path, result: Path) -> None:
         raise HostError(f"{result} is a folder: --out names the file that is made.")
     if not result.suffix:
         raise HostError(f"{result} has no ending: name it as Save Image writes it, for instance {result.name}.png.")
+    check_name(result)
     if result.resolve() == picture.resolve():
         raise HostError(f"{result} is the picture itself: name another file for the result.")
 

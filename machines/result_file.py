@@ -18,9 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .process.host_error import HostError
 from .work_key import WorkKey, file_digest
 
 KEY_SUFFIX, REFUSED_SUFFIX, PART_SUFFIX = ".key.json", ".refused.json", ".part"
+# Of a result, in bytes: 255 is what file systems take, and what is written beside it has up to 33 more.
+LONGEST_NAME = 220
 # Of a part that nobody can be writing any more.
 OLD_SECONDS = 24 * 3600
 
@@ -48,6 +51,13 @@ def what_changed(result: Path, key: WorkKey) -> str:
     if not isinstance(before, dict):
         return ""
     return ", ".join(name for name, value in key.parts.items() if before.get(name) != value)
+
+
+def check_name(result: Path) -> None:
+    """Raise HostError where the name is so long that those of the files beside it would not fit."""
+    length = len(os.fsencode(result.name))
+    if length > LONGEST_NAME:
+        raise HostError(f"The name {result.name[:40]}... is {length} bytes long: use {LONGEST_NAME} at most.")
 
 
 def place(stream: BinaryIO, result: Path, key: WorkKey | None, **facts: Any) -> None:

@@ -62,11 +62,14 @@ class Setting:
 def read_workflow(path: Path) -> Workflow:
     """The workflow in the file `path`. Raises WorkflowError where it is none."""
     try:
-        saved = json.loads(path.read_text("utf-8"))
+        # Some editors of Windows put a mark at the beginning of a text.
+        saved = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise WorkflowError(f"The workflow {path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise WorkflowError(f"{path} is no workflow: it is not JSON ({error}).") from error
+    except RecursionError as error:
+        raise WorkflowError(f"{path} is no workflow: its brackets are thousands deep.") from error
     if isinstance(saved, dict) and isinstance(saved.get("prompt"), dict) and "nodes" not in saved:
         # What a program posts to /prompt, saved as it is.
         saved = saved["prompt"]

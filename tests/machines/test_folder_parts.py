@@ -173,6 +173,10 @@ def test_pictures_are_found_below_the_folder_and_nothing_leaves_it(tmp_path):
     pictures, left_alone = find_pictures(folders)
     assert pictures == ["a.png", "deep/B.JPG", "inside.png"]
     assert list(left_alone) == ["out.png"] and "leads out" in left_alone["out.png"]
+    long = "a" * 217 + ".jpg"
+    (source / long).write_bytes(b"x")
+    assert find_pictures(folders)[0] == pictures and "use 220 at most" in find_pictures(folders)[1][long]
+    (source / long).unlink()
     assert folders.result("deep/B.JPG") == source.resolve() / "results" / "deep" / "B.png"
     for name in ("../secret.png", "/etc/passwd.png", "deep/../../secret.png"):
         with pytest.raises(HostError, match="leads out"):

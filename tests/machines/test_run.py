@@ -116,11 +116,26 @@ def test_a_refusal_is_gone_once_the_picture_is_made(bench):
         ({"result": "photo.png"}, "is the picture itself"),
         ({"result": "out/result"}, "has no ending"),
         ({"result": "comfy"}, "is a folder"),
+        ({"result": "out/" + "a" * 217 + ".png"}, "221 bytes long: use 220 at most"),
     ],
 )
 def test_paths_that_cannot_be_meant_are_refused(bench, tmp_path, paths, said):
     assert said in bench.run(status=1, **{name: tmp_path / path for name, path in paths.items()})
     assert bench.picture.read_bytes() == stand_in.picture("photo")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_time_that_is_none_is_refused_before_anything_starts(bench, seconds):
+    assert "is no number of seconds over 0" in bench.run(f"--timeout={seconds}", status=2)
+
+
+def test_the_longest_name_of_a_result_has_room_for_what_is_written_beside_it(bench, tmp_path):
+    result = tmp_path / "out" / ("a" * 216 + ".png")
+    bench.run(result=result)
+    assert len(list(result.parent.iterdir())) == 2
+    bench.picture.write_bytes(stand_in.picture("BAD"))
+    bench.run(result=result, status=1)
+    assert result.with_name(result.name + ".refused.json").exists()
 
 
 def test_a_running_server_is_used_left_running_and_asked_every_time(bench):

@@ -70,11 +70,19 @@ def test_settings_are_values_or_words_and_the_last_counts():
             with_settings(PROMPT, [parse_setting(text)])
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "3", "{}", '{"nodes": 3}', '{"1": {"inputs": {}}}', '{"1": {"class_type": "A"}}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "3", "{}", '{"nodes": 3}', '{"1": {"inputs": {}}}', '{"1": {"class_type": "A"}}', "\0", "[" * 10**5, '{"1":' * 10**5],
+)
 def test_files_that_are_no_workflows_are_put_in_words(tmp_path, content):
     (tmp_path / "w.json").write_text(content)
     with pytest.raises(WorkflowError, match="is no workflow"):
         read_workflow(tmp_path / "w.json")
+
+
+def test_a_mark_that_windows_editors_put_first_is_passed_over(tmp_path):
+    (tmp_path / "w.json").write_text(json.dumps(PROMPT), "utf-8-sig")
+    assert read_workflow(tmp_path / "w.json").saved == PROMPT
 
 
 def test_what_programs_post_is_taken_too(tmp_path):

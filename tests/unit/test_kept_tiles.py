@@ -50,13 +50,23 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [] and files.read(key(1)) is None
 
 
-@pytest.mark.parametrize("spoil", ["cut", "empty", "pickle", "numbers", "flat"])
+@pytest.mark.parametrize("spoil", ["cut", "empty", "pickle", "numbers", "flat", "archive", "promise", "link"])
 def test_a_damaged_or_foreign_file_is_no_tile(tmp_path, spoil):
     files, path = TileFiles(tmp_path, **ROOMY), tmp_path / f"{key(1)}.npy"
     files.write(key(1), tile())
     whole = path.read_bytes()
     if spoil == "pickle":
         np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    elif spoil == "archive":
+        np.savez(tmp_path / "archive.npz", np.zeros((1, 4, 4, 3), np.float32))
+        (tmp_path / "archive.npz").replace(path)
+    elif spoil == "promise":
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1, 524288, 524288, 1)}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)  # a terabyte, and nothing behind it
+    elif spoil == "link":
+        path.rename(tmp_path / "elsewhere.npy")
+        path.symlink_to(tmp_path / "elsewhere.npy")
     elif spoil in ("numbers", "flat"):
         np.save(path, np.zeros((1, 4, 4, 3), np.int64) if spoil == "numbers" else np.zeros((4, 4), np.float32))
     else:
