@@ -93,7 +93,7 @@ def image_to_image(subject: Subject, denoise: float = 0.55) -> torch.Tensor:
     return subject.tiles().made(subject.job.enlarged(), denoise)
 
 
-def flow(subject: Subject) -> torch.Tensor:
+def flow(subject: Subject, structure: bool = False) -> torch.Tensor:
     """HiFlow along the recorded run of the small picture."""
     from dataclasses import replace
 
@@ -101,7 +101,13 @@ def flow(subject: Subject) -> torch.Tensor:
     recorded, trajectory = apply("TileworkRecordRun", model=subject.model)
     samples = test_pack("bed").sample(recorded, small)
     guided = subject.patched("TileworkCanvasGuide", method="flow", reference={"samples": samples}, trajectory=trajectory)
-    return guided.tiles().made()
+    return (guided.guided() if structure else guided).tiles().made()
+
+
+def pyramid(subject: Subject, structure: bool = False) -> torch.Tensor:
+    """From text alone: the canvas made small is asked about at every step."""
+    subject = subject.patched("TileworkCanvasGuide", method="pyramid", cutoff=1 / subject.job.scale, start=0.0, end=1.0)
+    return (subject.guided() if structure else subject).tiles().made()
 
 
 VIEWS = {"native_width": NATIVE, "native_height": NATIVE}
@@ -159,16 +165,19 @@ METHODS: dict[str, Callable[[Subject], torch.Tensor]] = {
     "structure, haar": lambda subject: subject.guided(filter="haar").tiles().made(),
     "structure, butterworth": lambda subject: subject.guided(filter="butterworth").tiles().made(),
     "skip residual": lambda subject: subject.guided("skip residual").tiles().made(),
+    "skip residual, structure": lambda subject: subject.guided("skip residual").guided().tiles().made(),
     "dilated views": partial(patch, name="TileworkDilatedViews", **VIEWS),
+    "dilated views, structure": partial(patch, name="TileworkDilatedViews", structure=True, **VIEWS),
     "dilated views, interaction": partial(patch, name="TileworkDilatedViews", interaction=True, **VIEWS),
+    "dilated views, interaction, structure": partial(patch, name="TileworkDilatedViews", interaction=True, structure=True, **VIEWS),
     "skip residual, dilated views": lambda subject: subject.guided("skip residual").patched("TileworkDilatedViews", **VIEWS).tiles().made(),
     "skip residual, dilated views, interaction": lambda subject: (
         subject.guided("skip residual").patched("TileworkDilatedViews", interaction=True, **VIEWS).tiles().made()
     ),
     "flow": flow,
-    "pyramid": lambda subject: (
-        subject.patched("TileworkCanvasGuide", method="pyramid", cutoff=1 / subject.job.scale, start=0.0, end=1.0).tiles().made()
-    ),
+    "flow, structure": partial(flow, structure=True),
+    "pyramid": pyramid,
+    "pyramid, structure": partial(pyramid, structure=True),
     "neighbourhood": partial(attention, method="neighbourhood"),
     "neighbourhood, structure": partial(attention, method="neighbourhood", structure=True),
     "scale fusion": partial(attention, method="scale fusion"),
