@@ -40,16 +40,17 @@ def transfer_retouch(
 
     Args:
         original: floating point [B, h, w, C], 0..1, C 1, 3 or 4. Its alpha is kept.
-        retouched: the same size, a batch of B or 1; alpha in it is not taken.
+        retouched: the same size, a batch of B or 1, or any batch for one original; alpha in it is not taken.
         gains: one for each band, finest first, then one for the residual; 2 to 7. All 0: the original, bit for bit.
         face: height in pixels of the face; 0 for the picture's height.
         quiet: in levels of 255, for each band and the residual: what differs by less is dropped, and this much taken off the rest
             (a soft threshold), so that changes too small to see are left out.
-        mask: [B or 1, h, w] in 0..1, how much of the change is taken at each place.
+        mask: [1 or as many as come out, h, w] in 0..1, how much of the change is taken at each place.
         told: is given (done, of) after each plane.
 
     Returns:
-        float32 [B, h, w, C], not clipped, and what was changed as a picture: 0.5 where nothing was, half of the change around it.
+        float32, one picture for each original or retouched one, not clipped, and what was changed as a picture: 0.5 where nothing
+        was, half of the change around it.
 
     Raises:
         ValueError: for what is no picture, has NaN or Inf, sizes or batches that do not fit, or settings that are not known.
@@ -59,7 +60,7 @@ def transfer_retouch(
     check_gains(gains)
     if not 0 <= quiet < math.inf:
         raise ValueError(f"quiet {quiet:g} is no height of a change: use 0 to take every change, or some levels of 255")
-    image = empty(tuple(original.shape), device=original.device).copy_(original)
+    image = empty((max(len(original), len(retouched)), *original.shape[1:]), device=original.device).copy_(original)
     difference = torch.full_like(image, 0.5)
     if image.shape[-1] == 4:
         difference[..., 3] = 1
@@ -101,20 +102,21 @@ def _checked(
     original, retouched = check_pixels(original, "original"), check_pixels(retouched, "retouched")
     check_finite(original, "original")
     check_finite(retouched, "retouched")
-    batch, height, width = original.shape[:3]
-    if tuple(retouched.shape[1:3]) != (height, width) or len(retouched) not in (1, batch):
+    height, width = original.shape[1:3]
+    if tuple(retouched.shape[1:3]) != (height, width) or (len(retouched) != len(original) and 1 not in (len(retouched), len(original))):
         raise ValueError(
             f"retouched is {retouched.shape[2]} x {retouched.shape[1]}, a batch of {len(retouched)}, and original is {width} x {height}, "
-            f"a batch of {batch}: connect a retouched picture of the original's size, one for all or one for each"
+            f"a batch of {len(original)}: connect pictures of one size, as many of each, or one of either for all of the other"
         )
+    batch = max(len(original), len(retouched))
     retouched = in_channels(retouched, min(original.shape[-1], 3))
     if mask is None:
         return original, retouched, None
     mask = check_mask(mask, "mask")
     if tuple(mask.shape[1:]) != (height, width) or len(mask) not in (1, batch):
         raise ValueError(
-            f"mask is {mask.shape[2]} x {mask.shape[1]}, a batch of {len(mask)}, and original is {width} x {height}, a batch of {batch}: "
-            "connect a mask of the original's size, one or one for each; or none, to take the change everywhere"
+            f"mask is {mask.shape[2]} x {mask.shape[1]}, a batch of {len(mask)}, and what comes out {width} x {height}, a batch of "
+            f"{batch}: connect a mask of the original's size, one or one for each; or none, to take the change everywhere"
         )
     beyond = outside(mask[..., None])
     if beyond is not None:

@@ -150,6 +150,19 @@ def test_lighting_leaves_the_two_finest_bands():
     assert max(shares) <= 0.025
 
 
+def test_one_original_may_have_a_batch_of_retouches_and_each_is_as_by_itself():
+    original, retouched = torch.rand(1, 9, 7, 4), torch.rand(3, 9, 7, 3)
+    mask = torch.rand(3, 9, 7)
+    kept = original.clone()
+    together = transfer_retouch(original, retouched, [0.5, 1, 1], mask=mask)
+    assert torch.equal(original, kept)
+    for number in range(3):
+        alone = transfer_retouch(original, retouched[number : number + 1], [0.5, 1, 1], mask=mask[number : number + 1])
+        assert all(torch.equal(one[number : number + 1], other) for one, other in zip(together, alone, strict=True))
+    with pytest.raises(ValueError, match="a batch of 3, and original is 7 x 9, a batch of 2"):
+        transfer_retouch(original.expand(2, -1, -1, -1), retouched, [1, 1])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
