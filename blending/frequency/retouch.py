@@ -115,8 +115,8 @@ def _checked(
     mask = check_mask(mask, "mask")
     if tuple(mask.shape[1:]) != (height, width) or len(mask) not in (1, batch):
         raise ValueError(
-            f"mask is {mask.shape[2]} x {mask.shape[1]}, a batch of {len(mask)}, and what comes out {width} x {height}, a batch of "
-            f"{batch}: connect a mask of the original's size, one or one for each; or none, to take the change everywhere"
+            f"mask is {mask.shape[2]} x {mask.shape[1]}, a batch of {len(mask)}, and original is {width} x {height}, of which a batch of "
+            f"{batch} comes out: connect a mask of the original's size, one or one for each; or none, to take the change everywhere"
         )
     beyond = outside(mask[..., None])
     if beyond is not None:
