@@ -69,6 +69,9 @@ def find_pictures(folders: FolderPictures) -> tuple[list[str], dict[str, str]]:
         if path.is_symlink() and not path.resolve().is_relative_to(folders.source):
             left_alone[name] = "It is a link that leads out of the folder: nothing is read there."
             continue
+        if not path.is_file():
+            left_alone[name] = "It is no file: nothing is read there."
+            continue
         try:
             check_name(Path(name).with_suffix(folders.ending))
             found.append(name)

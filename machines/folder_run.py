@@ -167,7 +167,11 @@ class FolderRun:
             raise HostError(f"No worker is left that could work: {reasons}")
 
     def _fill(self) -> None:
-        for slot in self._slots.values():
+        for slot in list(self._slots.values()):
+            if slot.name in self.schedule.retired and not slot.flying:
+                # It broke down while it still had another picture.
+                self._let_go(slot)
+                continue
             while slot.ready is None and (task := self.schedule.take(slot.name)) is not None:
                 ref = slot.handle.make.remote(task.picture, task.attempt, self.refused.get(task.picture, []), task.helping)
                 slot.flying[ref] = task

@@ -16,10 +16,11 @@ from .folder_pictures import FolderPictures
 from .installation import Installation
 from .kept_server import KeptServer
 from .one_job import Job
-from .one_picture import REFUSED, PictureOutcome, find_result, run_one
+from .one_picture import REFUSED, PictureOutcome, check_paths, find_result, run_one
 from .process.host_error import HostError
 from .queue_client import Progress, ServerLostError
 from .record import BEGUN, ENDED, HELPED, LOST, Record
+from .result_file import check_place
 from .small_pictures import SmallPictures
 from .split_tiles import VARIABLE, TilesRun
 from .work_key import Surroundings, WorkKey, surroundings_of, work_key
@@ -108,9 +109,11 @@ class PictureWorker:
         begun = time.monotonic()
         try:
             source, result = self.plan.folders.picture(picture), self.plan.folders.result(picture)
+            check_paths(source, result)
+            check_place(result)
             key = work_key(source, self._surroundings())
         except (OSError, HostError) as error:
-            return WorkerOutcome(picture, REFUSED, f"The picture or its work key cannot be read: {error}")
+            return WorkerOutcome(picture, REFUSED, f"The picture cannot be read, or its result has no place: {error}")
         if find_result(result, key) is not None:
             self.small.ask_for(result, self.plan.folders.small(picture))
             return WorkerOutcome(picture, "there")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .folder_pictures import FolderPictures
+from .process.host_error import HostError
 from .result_file import KEY_SUFFIX, beside, whole_file
 
 PAGE, DATA = "report.html", "report.json"
@@ -51,8 +52,12 @@ def figures_of(result: Path) -> list[dict[str, str]]:
 
 def report_row(folders: FolderPictures, picture: str, state: str, **more: Any) -> dict[str, Any]:
     """One picture's row: paths are relative to the folder of the results."""
-    result, small = folders.result(picture), folders.small(picture)
-    there = result.is_file()
+    try:
+        result, small = folders.result(picture), folders.small(picture)
+        there = result.is_file()
+    except (OSError, HostError):
+        # A name or a link that leads nowhere is one picture's, and no reason to leave out all the others.
+        there = False
     return {
         "picture": picture,
         "state": state,

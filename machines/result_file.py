@@ -60,6 +60,15 @@ def check_name(result: Path) -> None:
         raise HostError(f"The name {result.name[:40]}... is {length} bytes long: use {LONGEST_NAME} at most.")
 
 
+def check_place(result: Path) -> None:
+    """Raise HostError where a file stands in the place of a folder that the result is to lie in."""
+    for folder in result.parents:
+        if folder.is_dir():
+            return
+        if folder.exists():
+            raise HostError(f"{folder} is a file, and {result.name} is to lie in a folder of that name: move one of them.")
+
+
 def place(stream: BinaryIO, result: Path, key: WorkKey | None, **facts: Any) -> None:
     """Write all of `stream` to `result`, and its key beside it; `facts` go into that file too.
 

@@ -28,6 +28,7 @@ EMBEDDING = re.compile(r"embedding:([\w./\\-]+)")
 WEIGHTS = (".safetensors", ".pt", ".bin")
 ANNOTATION = re.compile(r" \[input\]$")
 LONGEST_NAME = 400
+LONGEST_PART = 255  # of a path, in bytes
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,18 @@ def _names_of_models(text: str) -> Iterator[str]:
 
 
 def _may_be_a_file(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_NAME and "\n" not in name and "\0" not in name and "." in name and ".." not in name.split("/")
+    """Whether a text of a workflow can be the name of a file; most are none, and a long prompt is one that no system takes."""
+    parts = name.split("/")
+    fits = 0 < len(name) <= LONGEST_NAME and all(len(part.encode("utf-8", "replace")) <= LONGEST_PART for part in parts)
+    return fits and "\n" not in name and "\0" not in name and "." in name and ".." not in parts and _is_text(name)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _code(path: Path, leave_out: set[str]) -> Iterator[Path]:

@@ -177,6 +177,9 @@ def test_pictures_are_found_below_the_folder_and_nothing_leaves_it(tmp_path):
     (source / long).write_bytes(b"x")
     assert find_pictures(folders)[0] == pictures and "use 220 at most" in find_pictures(folders)[1][long]
     (source / long).unlink()
+    os.mkfifo(source / "pipe.png")
+    assert find_pictures(folders)[0] == pictures and "is no file" in find_pictures(folders)[1]["pipe.png"]
+    (source / "pipe.png").unlink()
     assert folders.result("deep/B.JPG") == source.resolve() / "results" / "deep" / "B.png"
     for name in ("../secret.png", "/etc/passwd.png", "deep/../../secret.png"):
         with pytest.raises(HostError, match="leads out"):
@@ -326,6 +329,20 @@ def test_what_was_refused_twice_is_not_tried_and_a_machine_without_comfyui_is_br
         aside = worker.make("a.png", 0, keys[:1] * 2)
         assert aside.state == "aside" and "--again" in aside.reason
         assert worker.make("a.png", 0, ["another"] * 5 + keys[:1]).state == "broken", "it was tried"
+    finally:
+        worker.close()
+
+
+def test_a_result_that_has_no_place_is_the_pictures_own_fault(plan):
+    worker = PictureWorker(plan, "w")
+    try:
+        plan.folders.result("a.png").mkdir()
+        blocked = worker.make("a.png")
+        assert blocked.state == "refused" and "is a folder" in blocked.reason
+        (plan.folders.source / "x").mkdir()
+        (plan.folders.source / "x" / "b.png").write_bytes(b"picture")
+        (plan.folders.out / "x").write_bytes(b"a file")
+        assert "is a file" in worker.make("x/b.png").reason
     finally:
         worker.close()
 

@@ -149,3 +149,10 @@ def test_an_installation_is_found_in_words(bench, monkeypatch, tmp_path):
     }.items():
         with pytest.raises(HostError, match=said):
             find_installation(**asked)
+
+
+@pytest.mark.parametrize("text", ["A photograph of a forest in the morning mist. " * 7, "雾." * 90, "a/" + "b." * 128, "\ud800.png"])
+def test_a_long_prompt_or_one_that_is_no_text_names_no_file(text, tmp_path):
+    (tmp_path / "input").mkdir()
+    installation = type("Installation", (), {"base": tmp_path})()
+    assert list(named_inputs([text], installation)) == []
