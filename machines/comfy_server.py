@@ -240,7 +240,7 @@ class RunningServer:
     def __init__(self, address: str) -> None:
         self.address = (address if "://" in address else f"http://{address}").rstrip("/")
         self.queue = QueueClient(self.address)
-        if urllib.parse.urlsplit(self.address).scheme not in ("http", "https"):
+        if not _is_address(self.address):
             raise HostError(f"{address!r} is no address of a server: use http://HOST:PORT.")
         try:
             self.stats = get_json(self.address + "/system_stats", timeout=30)
@@ -295,6 +295,14 @@ class RunningServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 AnyServer = ComfyServer | RunningServer

@@ -100,7 +100,7 @@ def run(arguments: list[str], passed_on: tuple[str, ...]) -> int:
     needs_converter(job.workflow)
     if asked.split_tiles:
         return _told(run_split(asked, job, key, installation))
-    with _opened(asked, None if asked.server else installation) as server:
+    with _opened(asked, installation if asked.server is None else None) as server:
         return _told(run_one(server, job, asked.picture, asked.result, key, TerminalProgress(), asked.timeout))
 
 

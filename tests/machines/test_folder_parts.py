@@ -177,9 +177,10 @@ def test_pictures_are_found_below_the_folder_and_nothing_leaves_it(tmp_path):
     (source / long).write_bytes(b"x")
     assert find_pictures(folders)[0] == pictures and "use 220 at most" in find_pictures(folders)[1][long]
     (source / long).unlink()
-    os.mkfifo(source / "pipe.png")
-    assert find_pictures(folders)[0] == pictures and "is no file" in find_pictures(folders)[1]["pipe.png"]
-    (source / "pipe.png").unlink()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(source / "pipe.png")
+        assert find_pictures(folders)[0] == pictures and "is no file" in find_pictures(folders)[1]["pipe.png"]
+        (source / "pipe.png").unlink()
     assert folders.result("deep/B.JPG") == source.resolve() / "results" / "deep" / "B.png"
     for name in ("../secret.png", "/etc/passwd.png", "deep/../../secret.png"):
         with pytest.raises(HostError, match="leads out"):

@@ -156,6 +156,11 @@ def test_a_running_server_that_dies_while_it_gives_the_result_leaves_no_half_res
     assert bench.left() == []
 
 
+@pytest.mark.parametrize("address", ["", "ftp://here", "http://[::1", "http://"])
+def test_what_is_no_address_of_a_server_is_said(bench, address):
+    assert "is no address of a server" in bench.run("--server", address, status=1)
+
+
 @linux
 def test_killed_at_any_moment_it_leaves_no_half_file_and_no_process_and_the_next_call_completes(bench, pytestconfig):
     times = 20 if pytestconfig.getoption("--release") else 3
