@@ -138,6 +138,7 @@ class FolderRun:
         """
         try:
             while not self.schedule.finished:
+                self._let_go_of_retired()
                 self._staff()
                 self._fill()
                 self._hear()
@@ -167,11 +168,7 @@ class FolderRun:
             raise HostError(f"No worker is left that could work: {reasons}")
 
     def _fill(self) -> None:
-        for slot in list(self._slots.values()):
-            if slot.name in self.schedule.retired and not slot.flying:
-                # It broke down while it still had another picture.
-                self._let_go(slot)
-                continue
+        for slot in self._slots.values():
             while slot.ready is None and (task := self.schedule.take(slot.name)) is not None:
                 ref = slot.handle.make.remote(task.picture, task.attempt, self.refused.get(task.picture, []), task.helping)
                 slot.flying[ref] = task
@@ -290,7 +287,11 @@ class FolderRun:
 
     def _broken_down(self, slot: _Slot, task: Try, reason: str) -> None:
         self.say(f"{slot.name} could not try {task.picture}: {_first_line(reason)}")
-        if self.schedule.broke_down(slot.name, task, reason) and not slot.flying:
+        self.schedule.broke_down(slot.name, task, reason)
+
+    def _let_go_of_retired(self) -> None:
+        """Those that get no more, once they have ended what they had."""
+        for slot in [one for one in self._slots.values() if one.name in self.schedule.retired and not one.flying]:
             self._let_go(slot)
 
     def _let_go(self, slot: _Slot) -> None:
