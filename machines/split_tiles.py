@@ -101,10 +101,11 @@ class TilesRun:
                 return PictureOutcome(REFUSED, self.result, str(error), time.monotonic() - begun, full)
         if made.state != REFUSED and not self.keep:
             # What another command still holds there goes with that one.
-            mine = tiles_beside(self.result) if self.root is None else self.files and self.files.folder
             with contextlib.suppress(OSError):
-                if mine is not None:
-                    remove_tree(mine)
+                if self.root is None:
+                    remove_tree(tiles_beside(self.result))
+                elif self.files is not None:
+                    remove_tree(self.files.folder)
         return PictureOutcome(made.state, made.result, made.reason or why, time.monotonic() - begun, False, made.texts, made.nodes)
 
     def _steps(self, begun: float) -> PictureOutcome:

@@ -162,16 +162,12 @@ def _names_of_models(text: str) -> Iterator[str]:
 def _may_be_a_file(name: str) -> bool:
     """Whether a text of a workflow can be the name of a file; most are none, and a long prompt is one that no system takes."""
     parts = name.split("/")
-    fits = 0 < len(name) <= LONGEST_NAME and all(len(part.encode("utf-8", "replace")) <= LONGEST_PART for part in parts)
-    return fits and "\n" not in name and "\0" not in name and "." in name and ".." not in parts and _is_text(name)
-
-
-def _is_text(name: str) -> bool:
     try:
-        name.encode("utf-8")
+        longest = max(len(part.encode()) for part in parts)
     except UnicodeEncodeError:
         return False
-    return True
+    fits = 0 < len(name) <= LONGEST_NAME and longest <= LONGEST_PART
+    return fits and "\n" not in name and "\0" not in name and "." in name and ".." not in parts
 
 
 def _code(path: Path, leave_out: set[str]) -> Iterator[Path]:

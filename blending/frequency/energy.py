@@ -88,8 +88,6 @@ def detail_energy(
         out[b, y:bottom, x:right] = smooth[y - top : bottom - top, x - left : right - left]
         if not bool(torch.isfinite(out[b, y:bottom, x:right]).all()):
             raise ValueError(f"image has values of up to {float(part.abs().max()):g}, whose energy is no number any more: bring it to 0..1")
-        if image.shape[-1] == 4:
-            out[b, y:bottom, x:right] *= image[b, y:bottom, x:right, 3].clamp(0, 1)
     if tell is not None:
         tell(len(corners), len(corners))
     return out
@@ -174,10 +172,11 @@ def _spline(plane: torch.Tensor, gap: int, dim: int) -> torch.Tensor:
 
 
 def _of_what_is_seen(part: torch.Tensor, backdrop: torch.Tensor, wavelet: str, levels: int) -> torch.Tensor:
-    """Smoothed, [h, w] of RGBA [h, w, 4]: the mean of what can be seen, so that texture is as strong at a rim as inside."""
+    """Smoothed, [h, w] of RGBA [h, w, 4]: the mean of what can be seen, so that texture is as strong at a rim as inside; nothing where
+    nothing can be seen."""
     seen = part[..., 3].clamp(0, 1)
     energy = _energy(without_hidden(part, backdrop), wavelet, levels)
-    return smoothed(energy * seen, levels) / smoothed(seen, levels).clamp_min(LEAST_SEEN)
+    return smoothed(energy * seen, levels) / smoothed(seen, levels).clamp_min(LEAST_SEEN) * seen
 
 
 def _energy(pixels: torch.Tensor, wavelet: str, levels: int) -> torch.Tensor:
