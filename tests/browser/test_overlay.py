@@ -11,6 +11,7 @@ from tilework.blending.layout.captions import describe_split
 from tilework.blending.layout.tile_layout import TileLayout
 from tilework.tests.browser import overlay_page
 from tilework.tests.browser.overlay_page import PIPELINE, expected, overlaps, size_of
+from tilework.tests.browser.test_search import double_click
 
 pytestmark = pytest.mark.two_front_ends
 
@@ -62,7 +63,7 @@ def test_a_width_typed_by_hand(page, front, server):
               return [box.left + (split.pos[0] + split.size[0] / 2 + offset[0]) * scale, box.top + (split.pos[1] + widget.last_y + 10 + offset[1]) * scale];
             }"""
         )
-        page.mouse.dblclick(*where)
+        double_click(front, where, ".graphdialog input")
         page.locator(".graphdialog input").fill("")
     page.keyboard.type("128")
     page.keyboard.press("Enter")

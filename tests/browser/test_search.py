@@ -16,18 +16,20 @@ def results(front) -> list[str]:
     )
 
 
-def open_search(front) -> None:
-    """Double-click on the empty canvas; on a busy machine the two clicks can come too late after each other."""
-    box = front.page.get_by_role("combobox", name="Add a node")
+def double_click(front, where: tuple[float, float], opens: str) -> None:
+    """Double-click at `where` until an element of the selector `opens` is there: on a busy machine the two clicks come too late after each other."""
     for _ in range(20):
-        front.page.mouse.move(*PLACE)
+        front.page.mouse.move(*where)
         front.do("() => F.frame()")
-        front.page.mouse.dblclick(*PLACE)
-        if front.do(
-            "() => F.until(() => document.querySelector('[role=dialog] input[role=combobox]'), '', 1.5).then(() => true, () => false)"
-        ):
+        front.page.mouse.dblclick(*where)
+        if front.do("opens => F.until(() => document.querySelector(opens), '', 1.5).then(() => true, () => false)", opens):
             break
-    box.wait_for()
+    front.page.locator(opens).wait_for()
+
+
+def open_search(front) -> None:
+    """Double-click on the empty canvas."""
+    double_click(front, PLACE, "[role=dialog] input[role=combobox]")
 
 
 def look_for(front, words: str, name: str) -> list[str]:
