@@ -219,7 +219,9 @@ class ComfyServer:
             stats = get_json(self.address + "/system_stats", timeout=5)
         except (OSError, ValueError):
             return False
-        return str(self.folder / "input") in stats.get("system", {}).get("argv", [])
+        system = stats.get("system")
+        told = system.get("argv") if isinstance(system, dict) else None
+        return isinstance(told, list) and str(self.folder / "input") in told
 
     def _log_end(self) -> str:
         return tail(self.log)
@@ -243,7 +245,8 @@ class RunningServer:
         if not _is_address(self.address):
             raise HostError(f"{address!r} is no address of a server: use http://HOST:PORT.")
         try:
-            self.stats = get_json(self.address + "/system_stats", timeout=30)
+            if not isinstance(get_json(self.address + "/system_stats", timeout=30).get("system"), dict):
+                raise ValueError("what answers tells nothing of a system: is it a ComfyUI?")
         except (OSError, ValueError) as error:
             raise HostError(f"No ComfyUI answers at {self.address}: {error}") from error
 
@@ -269,8 +272,10 @@ class RunningServer:
         name = file_digest(picture)[:32] + Path(name).suffix
         try:
             said = post_file(f"{self.address}/upload/image", picture, name, {"subfolder": "tilework", "type": "input", "overwrite": "true"})
+            if not isinstance(said.get("name"), str) or not isinstance(said.get("subfolder") or "", str):
+                raise ValueError("it did not say under which name")
             return f"{said['subfolder']}/{said['name']}" if said.get("subfolder") else said["name"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise HostError(
                 f"The server at {self.address} did not take the picture {picture} ({error}). Where it is larger than 100 MB, the "
                 "server has to be started with --max-upload-size."

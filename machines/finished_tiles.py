@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .process.host_error import HostError
+from .process.json_text import parse_json
 from .process.links import is_link
 from .process.lock import taken
 from .tile_graph import CannotSplitError
@@ -53,11 +55,10 @@ class FinishedTiles:
 
     def count(self, splits: int) -> int | None:
         """How many tiles were cut; None where not all are there."""
-        try:
-            records = [json.loads(self.layout(index).read_text("utf-8")) for index in range(splits)]
-        except (OSError, ValueError):
+        records = [self._record(index) for index in range(splits)]
+        if None in records:
             return None
-        counts = {len(record["tiles"]) if record.get("present", "all") == "all" else len(record["present"]) for record in records}
+        counts = {len(record["tiles"]) if record["present"] == "all" else len(record["present"]) for record in records}
         if len(counts) != 1:
             raise CannotSplitError(
                 f"the splits gave {' and '.join(map(str, sorted(counts)))} tiles: run the workflow without --split-tiles"
@@ -77,8 +78,17 @@ class FinishedTiles:
 
     def is_grid(self) -> bool:
         """Whether the layout is a whole grid, which can be blended as a stream."""
-        record = json.loads(self.layout().read_text("utf-8"))
-        return record.get("kind", "grid") == "grid" and record.get("present", "all") == "all"
+        record = self._record(0)
+        return record is not None and record["kind"] == "grid" and record["present"] == "all"
+
+    def _record(self, index: int) -> dict[str, Any] | None:
+        """What says where the tiles of one split lie; None where no such file is there, or what is there says something else."""
+        try:
+            record = {"kind": "grid", "present": "all", **parse_json(self.layout(index).read_bytes())}
+        except (OSError, ValueError, TypeError):
+            return None
+        sound = isinstance(record.get("tiles"), list) and (record["present"] == "all" or isinstance(record["present"], list))
+        return record if sound else None
 
     def has(self, number: int, results: int) -> bool:
         """Whether tile `number` is done."""

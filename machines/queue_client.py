@@ -8,7 +8,6 @@ Progress comes over a websocket of the standard library (websocket.py); without 
 from __future__ import annotations
 
 import http.client
-import json
 import math
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .process.host_error import HostError
+from .process.json_text import as_list, as_table, parse_json
 from .process.loopback import get_json, post_json
 
 if TYPE_CHECKING:
@@ -99,9 +99,12 @@ class QueueClient:
         """What the server knows about its nodes, asked once. Raises ServerLostError where it does not answer."""
         if self._object_info is None:
             try:
-                self._object_info = get_json(self.address + "/object_info")
+                told = get_json(self.address + "/object_info")
             except (OSError, ValueError) as error:
                 raise ServerLostError(f"The server at {self.address} does not answer: {error}") from error
+            if not all(isinstance(about, dict) for about in told.values()):
+                raise ServerLostError(f"The server at {self.address} tells nothing of its nodes: is it a ComfyUI?")
+            self._object_info = told
         return self._object_info
 
     def run(
@@ -147,11 +150,14 @@ class QueueClient:
             raise RunRefusedError(_refusal(error, prompt)) from error
         except (OSError, ValueError) as error:
             raise ServerLostError(f"The server at {self.address} does not answer: {error}") from error
+        prompt_id = accepted.get("prompt_id")
+        if not isinstance(prompt_id, str):
+            raise ServerLostError(f"The server at {self.address} took the workflow and did not say under which name: is it a ComfyUI?")
         if accepted.get("node_errors"):
             # The server runs the outputs that are sound and would leave the others out in silence.
-            self.cancel(accepted["prompt_id"])
-            raise RunRefusedError(_node_errors(accepted["node_errors"], prompt))
-        return accepted["prompt_id"]
+            self.cancel(prompt_id)
+            raise RunRefusedError(_node_errors(accepted["node_errors"], prompt) or "The server refused the workflow.")
+        return prompt_id
 
     def cancel(self, prompt_id: str) -> None:
         """Take a run out of the queue, or interrupt it where it is at work; others are left alone. Never raises."""
@@ -192,11 +198,13 @@ class QueueClient:
                 if now - heard > SILENT_SECONDS:
                     raise ServerLostError(f"The server at {self.address} stopped answering during the run: {error}") from error
             if entry:
-                entry["prompt_id"] = prompt_id
-                if entry.get("status", {}).get("completed"):
+                entry = {**as_table(entry), "prompt_id": prompt_id}
+                status = entry.get("status")
+                # What is in the history is over; not every server says how.
+                if not isinstance(status, dict) or status.get("completed"):
                     return entry
-                if entry.get("status", {}).get("status_str") == "error":
-                    raise _failure(entry)
+                if status.get("status_str") == "error":
+                    raise _failure(status)
             # The history may lag behind the end of the run.
             pause = POLL_SECONDS if over else SLOW_POLL_SECONDS if listener.hears else max(POLL_SECONDS, POLL_SHARE * (now - begun))
             over = listener.listen(min(pause, SLOW_POLL_SECONDS, max(0.0, begun + (timeout or math.inf) - now))) or over
@@ -204,17 +212,16 @@ class QueueClient:
 
 def written(entry: Mapping[str, Any], node: str) -> list[dict[str, Any]]:
     """The records of the files that `node` wrote in a run, previews left out, in the order it wrote them."""
-    output = (entry.get("outputs") or {}).get(node) or {}
-    files = [one for value in output.values() if isinstance(value, list) for one in value if isinstance(one, dict) and "filename" in one]
-    return [one for one in files if one.get("type") == "output"]
+    output = as_table(as_table(entry.get("outputs")).get(node))
+    files = [one for value in output.values() for one in as_list(value) if isinstance(one, dict) and isinstance(one.get("filename"), str)]
+    return [one for one in files if one.get("type") == "output" and isinstance(one.get("subfolder") or "", str)]
 
 
 def shown_texts(entry: Mapping[str, Any]) -> dict[str, list[str]]:
     """The texts that nodes showed in a run (Seam Check's and Fidelity Check's tables among them), by node id."""
-    outputs = entry.get("outputs") or {}
-    return {
-        node: [str(text) for text in output["text"]] for node, output in outputs.items() if isinstance(output.get("text"), (list, tuple))
-    }
+    outputs = as_table(entry.get("outputs"))
+    shown = {node: as_list(as_table(output).get("text")) for node, output in outputs.items()}
+    return {node: [str(text) for text in texts] for node, texts in shown.items() if texts}
 
 
 def _refusal(error: urllib.error.HTTPError, prompt: Mapping[str, Any]) -> str:
@@ -223,24 +230,25 @@ def _refusal(error: urllib.error.HTTPError, prompt: Mapping[str, Any]) -> str:
     except (OSError, http.client.HTTPException):
         body = ""
     try:
-        answer = json.loads(body)
-        return _node_errors(answer.get("node_errors") or {}, prompt) or f"The server refused the workflow: {answer['error']['message']}."
-    except (ValueError, KeyError, TypeError, AttributeError):
+        answer = as_table(parse_json(body))
+        return _node_errors(answer.get("node_errors"), prompt) or f"The server refused the workflow: {answer['error']['message']}."
+    except (ValueError, KeyError, TypeError):
         return f"The server refused the workflow (status {error.code}): {body[:300]}"
 
 
-def _node_errors(node_errors: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
+def _node_errors(node_errors: Any, prompt: Mapping[str, Any]) -> str:
     """Every fault that the server found, "" where it names none."""
     said = [
         f"{prompt.get(number, {}).get('class_type', '?')} (node {number}): {one.get('message')}: {one.get('details')}"
-        for number, report in node_errors.items()
-        for one in report.get("errors", [])
+        for number, report in as_table(node_errors).items()
+        for one in map(as_table, as_list(as_table(report).get("errors")))
     ]
     return f"The server refused the workflow. {'; '.join(dict.fromkeys(said))}." if said else ""
 
 
-def _failure(entry: Mapping[str, Any]) -> HostError:
-    for kind, said in entry.get("status", {}).get("messages", []):
+def _failure(status: Mapping[str, Any]) -> HostError:
+    for message in as_list(status.get("messages")):
+        kind, said = (message[0], as_table(message[1])) if isinstance(message, list) and len(message) == 2 else ("", {})
         where = f"{said.get('node_type')} (node {said.get('node_id')})"
         if kind == "execution_interrupted":
             return RunCancelledError(f"{where} was interrupted.")

@@ -19,12 +19,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .process.json_text import parse_json
+
 BEGUN, ENDED = "begun", "ended"
 # Another worker has the picture, and this one works on some of its tiles.
 HELPED = "helped"
 # How work ended: the picture has a result; the workflow refused the picture; ComfyUI was lost with it.
 MADE, REFUSED, LOST = "made", "refused", "lost"
 FOLDER = Path(".farm") / "record"
+# Of every line.
+WORDS = ("event", "picture", "worker")
 
 
 class Record:
@@ -100,8 +104,10 @@ def left_open(entries: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
 def _lines(path: Path) -> Iterable[dict[str, Any]]:
     for raw in path.read_bytes().split(b"\n"):
         try:
-            entry = json.loads(raw)
+            entry = parse_json(raw)
         except ValueError:
             continue
-        if isinstance(entry, dict) and isinstance(entry.get("time"), (int, float)) and {"event", "picture", "worker"} <= set(entry):
+        if not isinstance(entry, dict) or not isinstance(entry.get("time"), (int, float)):
+            continue
+        if all(isinstance(entry.get(name), str) for name in WORDS):
             yield entry

@@ -17,6 +17,7 @@ from typing import Any
 
 from .folder_pictures import FolderPictures
 from .process.host_error import HostError
+from .process.json_text import parse_json
 from .result_file import KEY_SUFFIX, beside, whole_file
 
 PAGE, DATA = "report.html", "report.json"
@@ -39,7 +40,7 @@ td, th { border-color: #3a3a42 } .aside { background: #4a2320 } }
 def figures_of(result: Path) -> list[dict[str, str]]:
     """What Seam Check and Fidelity Check said about a result, from the file beside it; empty where there were none."""
     try:
-        said = json.loads(beside(result, KEY_SUFFIX).read_text("utf-8"))
+        said = parse_json(beside(result, KEY_SUFFIX).read_bytes())
         texts, nodes = said.get("texts") or {}, said.get("nodes") or {}
         return [
             {"node": str(node), "check": CHECKS[nodes[node]], "text": "\n".join(str(line) for line in lines)}

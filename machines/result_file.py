@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .process.host_error import HostError
+from .process.json_text import parse_json
 from .work_key import WorkKey, file_digest
 
 KEY_SUFFIX, REFUSED_SUFFIX, PART_SUFFIX = ".key.json", ".refused.json", ".part"
@@ -36,7 +37,7 @@ def beside(result: Path, suffix: str) -> Path:
 def is_there(result: Path, key: WorkKey) -> bool:
     """Whether `result` is what the work of `key` gave, and has not been changed since."""
     try:
-        said = json.loads(beside(result, KEY_SUFFIX).read_text("utf-8"))
+        said = parse_json(beside(result, KEY_SUFFIX).read_bytes())
         return said["key"] == key.digest and said["bytes"] == result.stat().st_size and said["sha256"] == file_digest(result)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -45,7 +46,7 @@ def is_there(result: Path, key: WorkKey) -> bool:
 def what_changed(result: Path, key: WorkKey) -> str:
     """In words, which parts of the key are other ones than when `result` was made; "" where that is not known."""
     try:
-        before = json.loads(beside(result, KEY_SUFFIX).read_text("utf-8"))["parts"]
+        before = parse_json(beside(result, KEY_SUFFIX).read_bytes())["parts"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     if not isinstance(before, dict):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .process.host_error import HostError
+from .workflow_shape import Link, as_link, title_of
 
 Workflow = dict[str, dict[str, Any]]
-Link = tuple[str, int]
 
 SPLIT, BLEND, SAVE = "TileworkTileSplit", "TileworkSeamBlend", "SaveImage"
 TILES, LAYOUT, COUNT = 0, 1, 2
@@ -76,9 +76,10 @@ class TileWork:
 
 def links(node: dict[str, Any], workflow: Workflow) -> Iterator[tuple[str, Link]]:
     """(input's name, link) of every input of `node` that is one."""
-    for name, value in node.get("inputs", {}).items():
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in workflow:
-            yield name, (value[0], int(value[1]))
+    for name, value in node["inputs"].items():
+        link = as_link(value)
+        if link is not None and link[0] in workflow:
+            yield name, link
 
 
 def needed_by(workflow: Workflow, *ends: str) -> list[str]:
@@ -103,7 +104,7 @@ def needed_by(workflow: Workflow, *ends: str) -> list[str]:
 def named(workflow: Workflow, node: str, object_info: dict[str, Any] | None = None) -> str:
     """A node for people: its title or name, and its number."""
     kind = workflow[node].get("class_type", "?")
-    title = workflow[node].get("_meta", {}).get("title") or (object_info or {}).get(kind, {}).get("display_name") or kind
+    title = title_of(workflow[node]) or (object_info or {}).get(kind, {}).get("display_name") or kind
     return f"{title} (node {node})"
 
 
@@ -167,6 +168,7 @@ def tile_work(workflow: Workflow, object_info: dict[str, Any], save: str) -> Til
         CannotSplitError: where nothing of it can be given out, with the reason and what to do.
     """
     read = Reading(workflow, object_info, save)
+    _check_numbers(read)
     splits = _splits(read)
     nodes = _work(read, splits)
     nodes, results = _kept(read, nodes)
@@ -176,6 +178,42 @@ def tile_work(workflow: Workflow, object_info: dict[str, Any], save: str) -> Til
     ends = [node for node in workflow if object_info.get(workflow[node].get("class_type"), {}).get("output_node")]
     left_out = tuple(node for node in ends if node not in read.needed)
     return TileWork(tuple(splits), tuple(nodes), tuple(results), save, blend, why_not, left_out)
+
+
+def _check_numbers(read: Reading) -> None:
+    """The server would say it of a node behind the tiles when all of them are done, and we blend by ourselves."""
+    for node in read.needed:
+        for name, kind, limits in _numbers(read.info(node)):
+            value = read.workflow[node]["inputs"].get(name)
+            if name not in read.workflow[node]["inputs"] or as_link(value) is not None:
+                continue
+            number = _as_number(value, kind)
+            if number is None:
+                raise CannotSplitError(f"{read.words(node)}: {name} is {str(value)[:40]!r}, which is no number")
+            least, most = limits.get("min"), limits.get("max")
+            if read.kind(node) == BLEND and not (_at_most(least, number) and _at_most(number, most)):
+                raise CannotSplitError(f"{read.words(node)}: {name} is {value}: use {least} to {most}")
+
+
+def _numbers(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(name, INT or FLOAT, limits) of every input of a node that is a number."""
+    given = info.get("input")
+    for group in given.values() if isinstance(given, dict) else ():
+        for name, about in group.items() if isinstance(group, dict) else ():
+            if isinstance(about, list) and about and about[0] in ("INT", "FLOAT"):
+                yield name, about[0], about[1] if len(about) > 1 and isinstance(about[1], dict) else {}
+
+
+def _as_number(value: Any, kind: str) -> float | None:
+    """The number that ComfyUI makes of a value; None where it cannot."""
+    try:
+        return int(value) if kind == "INT" else float(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _at_most(number: Any, limit: Any) -> bool:
+    return not isinstance(number, int | float) or not isinstance(limit, int | float) or number <= limit
 
 
 def _splits(read: Reading) -> list[str]:
@@ -304,6 +342,8 @@ def _stream(read: Reading, splits: list[str], results: list[Link]) -> tuple[Blen
     settings.update({name: inputs[name] for name in settings if name in inputs})
     if any(isinstance(value, list | dict) for value in settings.values()):
         return None, f"a setting of {words} comes from another node"
+    # As the server would read them: a number may be written as a text.
+    settings |= {name: _as_number(settings[name], kind) for name, kind, _ in _numbers(read.info(node)) if name in settings}
     if settings["method"] not in STREAMED:
         return None, f"{words} with method {settings['method']} goes over all tiles more than once"
     after = [(other, link[1]) for other in read.needed for _, link in read.inputs(other) if link[0] == node]

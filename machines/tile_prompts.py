@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from .tile_graph import COUNT, LAYOUT, TILES, Link, TileWork, Workflow, links, needed_by
+from .tile_graph import COUNT, LAYOUT, TILES, TileWork, Workflow, links, needed_by
+from .workflow_shape import Link, as_link
 
 READ, WRITE = "TileworkReadTile", "TileworkWriteTile"
 # Ids that neither the editor nor a subgraph gives to a node.
@@ -32,7 +33,7 @@ def tile_prompt(workflow: Workflow, work: TileWork, folder: str, number: int, co
         known[split, COUNT] = count
         readers[READER.format(index)] = _reader(f"{folder}/{CUT_NAME.format(index)}", number, 1)
     prompt = _part(workflow, [node for node, _ in work.results], known)
-    used = {value[0] for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list) and value}
+    used = {link[0] for node in prompt.values() for value in node["inputs"].values() if (link := as_link(value)) is not None}
     prompt.update({name: node for name, node in readers.items() if name in used})
     for index, link in enumerate(work.results):
         prompt[WRITER.format(index)] = _writer(list(link), f"{folder}/{TILE_NAME.format(index)}", number)

@@ -6,7 +6,6 @@ Progress is a comfort: where the websocket cannot be had or breaks, `Listener` s
 from __future__ import annotations
 
 import base64
-import json
 import os
 import socket
 import ssl
@@ -14,6 +13,8 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from .process.json_text import as_number, as_table, parse_json
 
 if TYPE_CHECKING:
     from .queue_client import Progress
@@ -78,15 +79,15 @@ class Listener:
 
     def _take(self, text: bytes) -> bool:
         """Tell `on_progress` of a message; whether it says that the run is over."""
-        said = json.loads(text)
-        kind, data = said.get("type"), said.get("data") or {}
+        said = as_table(parse_json(text))
+        kind, data = said.get("type"), as_table(said.get("data"))
         if kind == "progress_state" and self.on_progress is not None:
-            for node, state in (data.get("nodes") or {}).items():
+            for node, state in ((node, as_table(state)) for node, state in as_table(data.get("nodes")).items()):
                 if state.get("state") == "finished":
                     # Nodes that a node has put in its place while it ran are none of the prompt's.
                     self._finished |= {str(node)} & set(self.prompt)
                 elif state.get("state") == "running":
-                    self._tell(str(state.get("display_node_id") or node), float(state.get("value") or 0), float(state.get("max") or 0))
+                    self._tell(str(state.get("display_node_id") or node), as_number(state.get("value")), as_number(state.get("max")))
         return kind in OVER
 
     def _tell(self, node: str, done: float, total: float) -> None:
@@ -106,6 +107,8 @@ class Listener:
                 self._answer(content)
             elif kind == TEXT or (kind == CONTINUED and self._text is not None):
                 self._text = content if kind == TEXT else self._text + content
+                if len(self._text) > LARGEST_MESSAGE:
+                    raise ValueError(f"a message of more than {LARGEST_MESSAGE} bytes")
                 if last:
                     yield self._text
                     self._text = None

@@ -19,6 +19,7 @@ from typing import Any
 
 from .installation import Installation
 from .one_job import Job
+from .process.json_text import parse_json
 
 CODE = {".py", ".toml", ".so", ".pyd"}
 # Of ComfyUI's folder: what is no code of its own.
@@ -45,7 +46,7 @@ class Digests:
     def __init__(self, memory: Path | None = None) -> None:
         self.memory = memory or _cache_folder() / "file-digests.json"
         try:
-            self._known = json.loads(self.memory.read_text("utf-8"))
+            self._known = parse_json(self.memory.read_bytes())
         except (OSError, ValueError):
             self._known = {}
         if not isinstance(self._known, dict):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .process.host_error import HostError
+from .process.json_text import parse_json
+from .workflow_shape import as_link, graphs_of, is_prompt, title_of, wrong_in_editors_file
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -63,19 +65,21 @@ def read_workflow(path: Path) -> Workflow:
     """The workflow in the file `path`. Raises WorkflowError where it is none."""
     try:
         # Some editors of Windows put a mark at the beginning of a text.
-        saved = json.loads(path.read_text("utf-8-sig"))
+        saved = parse_json(path.read_text("utf-8-sig"))
     except OSError as error:
         raise WorkflowError(f"The workflow {path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise WorkflowError(f"{path} is no workflow: it is not JSON ({error}).") from error
-    except RecursionError as error:
-        raise WorkflowError(f"{path} is no workflow: its brackets are thousands deep.") from error
+        raise WorkflowError(f"{path} is no workflow: {error}.") from error
     if isinstance(saved, dict) and isinstance(saved.get("prompt"), dict) and "nodes" not in saved:
         # What a program posts to /prompt, saved as it is.
         saved = saved["prompt"]
-    if not isinstance(saved, dict) or not (isinstance(saved.get("nodes"), list) or _is_prompt(saved)):
+    if not isinstance(saved, dict) or not (isinstance(saved.get("nodes"), list) or is_prompt(saved)):
         raise WorkflowError(f"{path} is no workflow: neither what the editor saves nor what its *Export (API)* writes.")
-    return Workflow(path, saved)
+    workflow = Workflow(path, saved)
+    wrong = "" if workflow.is_prompt else wrong_in_editors_file(saved)
+    if wrong:
+        raise WorkflowError(f"{path} is no workflow: {wrong}, which the editor never saves.")
+    return workflow
 
 
 def needs_converter(workflow: Workflow) -> None:
@@ -97,7 +101,7 @@ def to_prompt(workflow: Workflow, object_info: Mapping[str, Any]) -> Prompt:
         try:
             unknown = _unknown_kinds(workflow.saved, object_info)
             prompt = {} if unknown else _as_saved(convert(workflow.saved, dict(object_info)), workflow.saved)
-        except (ValueError, TypeError, KeyError, AttributeError, cannot) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RecursionError, cannot) as error:
             raise WorkflowError(f"The workflow {workflow.path} cannot be converted: {error}") from error
     if unknown:
         raise WorkflowError(
@@ -117,7 +121,7 @@ def parse_setting(text: str) -> Setting:
     if not (equals and dot and node and name):
         raise WorkflowError(f"--set {text!r} is not of the form node.input=value, for instance --set 4.upscale_by=2.")
     try:
-        return Setting(node, name, json.loads(value))
+        return Setting(node, name, parse_json(value))
     except ValueError:
         return Setting(node, name, value)
 
@@ -145,7 +149,7 @@ def find_node(prompt: Prompt, named: str) -> str:
     """The id of the one node that `named` is the id, the title or the kind of. Raises WorkflowError for none and for several."""
     if named in prompt:
         return named
-    found = [key for key, part in prompt.items() if named in (_title(part), part.get("class_type"))]
+    found = [key for key, part in prompt.items() if named in (title_of(part), part.get("class_type"))]
     if len(found) == 1:
         return found[0]
     choice = found or list(prompt)
@@ -183,7 +187,7 @@ def find_save(prompt: Prompt, named: str | None = None) -> str:
 
 def for_one_picture(prompt: Prompt, load: str, save: str, picture: str, prefix: str) -> Prompt:
     """A copy of `prompt` that loads `picture` and saves as `prefix`, without the other nodes that save or show pictures."""
-    read = {value[0] for part in prompt.values() for value in part["inputs"].values() if _is_link(value)}
+    read = {value[0] for part in prompt.values() for value in part["inputs"].values() if as_link(value)}
     aside = {
         key
         for key, part in prompt.items()
@@ -200,7 +204,7 @@ def describe(prompt: Prompt, node: str) -> str:
     part = prompt[node]
     inputs = part["inputs"]
     file = inputs.get(PREFIX_INPUT) or (inputs.get(PICTURE_INPUT) if part.get("class_type") == LOADER else None)
-    return f"{_title(part) or part.get('class_type')} (node {node}{f', {file}' if isinstance(file, str) else ''})"
+    return f"{title_of(part) or part.get('class_type')} (node {node}{f', {file}' if isinstance(file, str) else ''})"
 
 
 def texts(prompt_or_saved: Any) -> Iterable[str]:
@@ -217,19 +221,19 @@ def texts(prompt_or_saved: Any) -> Iterable[str]:
 
 def _unknown_kinds(saved: Mapping[str, Any], object_info: Mapping[str, Any]) -> set[str]:
     """The kinds of nodes in the editor's file that the server does not know and would have to run."""
-    subgraphs = (saved.get("definitions") or {}).get("subgraphs", [])
-    known = {*object_info, *UI_ONLY, *(graph.get("id") for graph in subgraphs)}
+    subgraphs = graphs_of(saved)
+    known = {*object_info, *UI_ONLY, *(graph["id"] for graph in subgraphs)}
     nodes = [node for graph in (saved, *subgraphs) for node in graph.get("nodes", [])]
     return {str(node.get("type")) for node in nodes if node.get("mode") not in (MUTED, BYPASSED)} - known
 
 
 def _as_saved(prompt: Prompt, saved: Mapping[str, Any]) -> Prompt:
     """The converted prompt without values for sockets that are left open: comfy-cli gives those the type's default, the editor none."""
-    graphs = {graph.get("id"): graph for graph in (saved.get("definitions") or {}).get("subgraphs", [])}
+    graphs = {graph["id"]: graph for graph in graphs_of(saved)}
     for path, node in _nodes_within(saved, graphs):
         inputs = prompt.get(path, {}).get("inputs", {})
         for socket in node.get("inputs") or []:
-            if socket.get("link") is None and "widget" not in socket and not _is_link(inputs.get(socket["name"])):
+            if socket.get("link") is None and "widget" not in socket and not as_link(inputs.get(socket["name"])):
                 inputs.pop(socket["name"], None)
     return prompt
 
@@ -258,29 +262,14 @@ def _converter(path: Path) -> tuple[Any, type[Exception]]:
     return convert_ui_to_api, WorkflowConversionError
 
 
-def _is_prompt(saved: dict[str, Any]) -> bool:
-    return bool(saved) and all(
-        isinstance(part, dict) and isinstance(part.get("class_type"), str) and isinstance(part.get("inputs"), dict)
-        for part in saved.values()
-    )
-
-
-def _is_link(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
-
-
-def _title(part: Mapping[str, Any]) -> str | None:
-    return (part.get("_meta") or {}).get("title")
-
-
 def _alike(before: Any, after: Any) -> bool:
     """Whether a value may stand where another one stood; a link may be replaced by any value."""
     numbers = (int, float)
     if isinstance(before, bool) or isinstance(after, bool):
-        return isinstance(before, bool) == isinstance(after, bool) or _is_link(before)
+        return isinstance(before, bool) == isinstance(after, bool) or bool(as_link(before))
     if isinstance(before, numbers):
         return isinstance(after, numbers)
-    return _is_link(before) or not isinstance(before, str) or isinstance(after, str)
+    return bool(as_link(before)) or not isinstance(before, str) or isinstance(after, str)
 
 
 def _only(prompt: Prompt, found: list[str], what: str, option: str) -> str:
@@ -294,7 +283,7 @@ def _only(prompt: Prompt, found: list[str], what: str, option: str) -> str:
 
 def _without_looks(saved: dict[str, Any]) -> list[dict[str, Any]]:
     """The graph and its subgraphs without places, sizes, colours and notes."""
-    graphs = [{**saved, "id": None}, *(saved.get("definitions") or {}).get("subgraphs", [])]
+    graphs = [{**saved, "id": None}, *graphs_of(saved)]
     bare = []
     for graph in graphs:
         nodes = [node for node in graph.get("nodes", []) if node.get("type") not in NOTES]

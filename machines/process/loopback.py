@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .json_text import parse_json
+
 ADDRESS = "127.0.0.1"
 HTTP_1_1 = 11  # as http.client writes it
 
@@ -41,17 +43,24 @@ def get(url: str | urllib.request.Request, timeout: float = 30) -> bytes:
         return answer.read()
 
 
-def get_json(url: str | urllib.request.Request, timeout: float = 60) -> Any:
-    """The JSON at `url`."""
-    return json.loads(get(url, timeout))
+def get_json(url: str | urllib.request.Request, timeout: float = 60) -> dict[str, Any]:
+    """The JSON at `url`, where every answer of ComfyUI is a table. Raises OSError as `get`, and ValueError, in words, for anything else."""
+    body = get(url, timeout)
+    try:
+        answer = parse_json(body)
+    except ValueError as error:
+        raise ValueError(f"its answer begins with {body[:40]!r}, and {error}: is it a ComfyUI?") from error
+    if not isinstance(answer, dict):
+        raise ValueError(f"its answer is {body[:40]!r}, and not a table: is it a ComfyUI?")
+    return answer
 
 
-def post_json(url: str, value: Any) -> Any:
-    """The JSON that comes back for posting `value` as JSON."""
+def post_json(url: str, value: Any) -> dict[str, Any]:
+    """The JSON that comes back for posting `value` as JSON; raises as `get_json`."""
     return get_json(urllib.request.Request(url, json.dumps(value).encode(), {"Content-Type": "application/json"}))
 
 
-def post_file(url: str, file: Path, name: str, fields: Mapping[str, str], timeout: float = 600) -> Any:
+def post_file(url: str, file: Path, name: str, fields: Mapping[str, str], timeout: float = 600) -> dict[str, Any]:
     """The JSON that comes back for posting `file` as a form's field "image" under the file name `name`, beside `fields`.
 
     The file is sent from the disk as it is read: it may be larger than the memory.
