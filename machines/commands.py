@@ -23,6 +23,7 @@ from .one_job import Job
 from .one_picture import MADE, THERE, PictureOutcome, check_paths, find_result, run_one
 from .process.guarded import guarded, say
 from .queue_client import Progress
+from .result_file import check_place
 from .split_command import add_tile_options, check_tile_options, run_split
 from .stream_blend import blend_command
 from .work_key import surroundings_of, work_key
@@ -98,6 +99,7 @@ def run(arguments: list[str], passed_on: tuple[str, ...]) -> int:
     else:
         say(f"The versions and model files of {asked.server} cannot be known from here: the picture is made, whether it is there or not.")
     needs_converter(job.workflow)
+    check_place(asked.result)
     if asked.split_tiles:
         return _told(run_split(asked, job, key, installation))
     with _opened(asked, installation if asked.server is None else None) as server:
@@ -129,12 +131,13 @@ class TerminalProgress:
             sys.stdout.flush()
 
 
+LARGER = "name folders on larger disks (--out: the results; --work: where ComfyUI works)"
 COMMANDS: dict[str, Callable[[list[str], tuple[str, ...]], int]] = {"run": run, "folder": folder, "blend": blend_command}
 
 
 def obey(arguments: list[str]) -> int:
     """Run the command that `arguments` begins with and return the exit status."""
-    return guarded(partial(_obey, arguments))
+    return guarded(partial(_obey, arguments), LARGER)
 
 
 def _obey(arguments: list[str]) -> int:

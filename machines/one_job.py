@@ -61,6 +61,11 @@ class PreparedJob:
     save: str
     saved: dict[str, Any] | None
 
+    @property
+    def save_kind(self) -> str:
+        """The kind of the node that saves."""
+        return self.prompt[self.save]["class_type"]
+
     def for_picture(self, picture: str, prefix: str) -> Prompt:
         """The prompt for one picture, under the name that the server has it by, with a place of its own for the result."""
         return for_one_picture(self.prompt, self.load, self.save, picture, prefix)

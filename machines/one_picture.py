@@ -12,13 +12,15 @@ from .comfy_server import AnyServer
 from .one_job import Job
 from .picture_file import check_is_whole
 from .process.host_error import HostError
-from .queue_client import OnProgress, RunFailedError, ServerLostError, shown_texts, written
+from .queue_client import DiskFullError, OnProgress, RunFailedError, ServerLostError, shown_texts, written
 from .result_file import check_name, is_there, place, what_changed, write_refused
 from .work_key import WorkKey, named_inputs
 from .workflow_file import WorkflowError
 
 MADE, THERE, REFUSED = "made", "there", "refused"
 FOLDER = "tilework-farm"
+# What the nodes that come with ComfyUI write; what others do is seen when they have.
+SAVED_AS = {"SaveImage": ".png", "SaveAnimatedPNG": ".png", "SaveAnimatedWEBP": ".webp"}
 LAST_WORDS_SECONDS = 5.0
 
 
@@ -81,13 +83,17 @@ def run_one(
         key: of this work, None where it is not known: then no later call takes the result for done.
         on_progress: takes a Progress for each step.
         timeout: in seconds; None for as long as it takes.
-    Raises ServerLostError where the server is gone, OSError where the result cannot be written, HostError where a path cannot be used.
+    Raises ServerLostError where the server is gone, DiskFullError or OSError where a disk is full or refuses, HostError where a path
+    cannot be used.
     """
     check_paths(picture, result)
     begun = time.monotonic()
     why = what_changed(result, key) if key else ""
     try:
         texts, nodes = _run(server, job, picture, result, key, on_progress, timeout)
+    except DiskFullError:
+        # Of the machine, and no picture's.
+        raise
     except ServerLostError:
         # Its own last words say more than a connection that broke.
         server.check_alive(LAST_WORDS_SECONDS)
@@ -113,6 +119,7 @@ def _run(
     begun, mark = time.monotonic(), uuid.uuid4().hex[:16]
     check_is_whole(picture)
     prepared = job.prepare(server.queue.object_info())
+    check_ending(prepared.save_kind, result)
     _give_other_inputs(server, job)
     given = server.give(picture, mark + picture.suffix.lower())
     try:
@@ -146,7 +153,17 @@ def _only_result(entry: dict[str, Any], save: str, result: Path) -> dict[str, An
     records = written(entry, save)
     if len(records) != 1:
         raise WorkflowError(f"The run saved {len(records)} files where one was expected: a workflow for one picture is meant to give one.")
-    ending = Path(records[0]["filename"]).suffix
+    _check_ending(Path(records[0]["filename"]).suffix, result)
+    return records[0]
+
+
+def check_ending(save_kind: str, result: Path) -> None:
+    """Raise WorkflowError where a node of this kind is known to save another kind of file than `result` is named for."""
+    ending = SAVED_AS.get(save_kind)
+    if ending is not None:
+        _check_ending(ending, result)
+
+
+def _check_ending(ending: str, result: Path) -> None:
     if ending.lower() != result.suffix.lower():
         raise WorkflowError(f"The workflow saves a {ending} file: name the result {result.with_suffix(ending).name} and not {result.name}.")
-    return records[0]

@@ -17,7 +17,7 @@ from .installation import Installation
 from .kept_server import KeptServer
 from .one_job import Job
 from .one_picture import REFUSED, PictureOutcome, check_paths, find_result, run_one
-from .process.host_error import HostError
+from .process.host_error import HostError, disk_is_full, from_os_error
 from .queue_client import Progress, ServerLostError
 from .record import BEGUN, ENDED, HELPED, LOST, Record
 from .result_file import check_place
@@ -108,15 +108,21 @@ class PictureWorker:
         """
         begun = time.monotonic()
         try:
+            around = self._surroundings()
+        except (OSError, HostError) as error:
+            return WorkerOutcome(picture, BROKEN, str(error))
+        try:
             source, result = self.plan.folders.picture(picture), self.plan.folders.result(picture)
             check_paths(source, result)
+            key = work_key(source, around)
+            if find_result(result, key) is not None:
+                self.small.ask_for(result, self.plan.folders.small(picture))
+                return WorkerOutcome(picture, "there")
             check_place(result)
-            key = work_key(source, self._surroundings())
         except (OSError, HostError) as error:
+            if isinstance(error, OSError) and disk_is_full(error):
+                return WorkerOutcome(picture, BROKEN, from_os_error(error).message)
             return WorkerOutcome(picture, REFUSED, f"The picture cannot be read, or its result has no place: {error}")
-        if find_result(result, key) is not None:
-            self.small.ask_for(result, self.plan.folders.small(picture))
-            return WorkerOutcome(picture, "there")
         earlier = list(refused_keys).count(key.digest)
         if earlier >= MOST_REFUSALS:
             return WorkerOutcome(picture, ASIDE, "It was put aside in an earlier run; --again tries it once more.", earlier=earlier)
@@ -125,7 +131,8 @@ class PictureWorker:
         except ServerLostError as error:
             return WorkerOutcome(picture, LOST, str(error), time.monotonic() - begun)
         except (OSError, HostError) as error:
-            return WorkerOutcome(picture, BROKEN, str(error), time.monotonic() - begun)
+            words = from_os_error(error) if isinstance(error, OSError) else error
+            return WorkerOutcome(picture, BROKEN, str(words), time.monotonic() - begun)
         finally:
             self._now.pop(picture, None)
         if outcome.state != REFUSED:

@@ -29,6 +29,7 @@ POLL_SECONDS, SLOW_POLL_SECONDS, POLL_SHARE = 0.05, 0.5, 0.02
 # A server that is busy loading a model answers late; one that refuses connections for so long is gone.
 SILENT_SECONDS = 60
 OUT_OF_MEMORY = ("OutOfMemoryError", "OOM_EXCEPTION", "MemoryError")
+SAID_DISK_FULL = ("no space left on device", "disk quota exceeded", "not enough space on the disk")
 SAID_OUT_OF_MEMORY = ("out of memory", "not enough memory", "cannot allocate memory", "failed to allocate")
 
 
@@ -57,6 +58,10 @@ class RunFailedError(HostError):
         """Whether it was the memory that did not suffice."""
         said = self.message.lower()
         return self.exception.split(".")[-1] in OUT_OF_MEMORY or any(words in said for words in SAID_OUT_OF_MEMORY)
+
+
+class DiskFullError(HostError):
+    """A disk of the server's machine is full: the picture may well be fine."""
 
 
 class RunCancelledError(HostError):
@@ -254,6 +259,10 @@ def _failure(status: Mapping[str, Any]) -> HostError:
             return RunCancelledError(f"{where} was interrupted.")
         if kind == "execution_error":
             words = str(said.get("exception_message", "")).strip()
+            if any(full in words.lower() for full in SAID_DISK_FULL):
+                return DiskFullError(
+                    f"A disk is full: {where} failed: {words}. Free some space, or name a larger disk for ComfyUI with --work."
+                )
             return RunFailedError(
                 f"{where} failed: {words}", str(said.get("node_id")), str(said.get("node_type")), str(said.get("exception_type"))
             )

@@ -27,6 +27,8 @@ KEY_SUFFIX, REFUSED_SUFFIX, PART_SUFFIX = ".key.json", ".refused.json", ".part"
 LONGEST_NAME = 220
 # Of a part that nobody can be writing any more.
 OLD_SECONDS = 24 * 3600
+# Enough that a full disk refuses it.
+PROBE = bytes(4096)
 
 
 def beside(result: Path, suffix: str) -> Path:
@@ -62,12 +64,21 @@ def check_name(result: Path) -> None:
 
 
 def check_place(result: Path) -> None:
-    """Raise HostError where a file stands in the place of a folder that the result is to lie in."""
+    """Make the folder of the result, and see that a file can be written there, before all the work is done.
+
+    Raises HostError where a file stands in the place of a folder, OSError where the disk refuses.
+    """
     for folder in result.parents:
         if folder.is_dir():
-            return
+            break
         if folder.exists():
             raise HostError(f"{folder} is a file, and {result.name} is to lie in a folder of that name: move one of them.")
+    result.parent.mkdir(parents=True, exist_ok=True)
+    probe = _part_of(result)
+    try:
+        probe.write_bytes(PROBE)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def place(stream: BinaryIO, result: Path, key: WorkKey | None, **facts: Any) -> None:
@@ -100,7 +111,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     On Linux it has no name until then, so that nothing is left behind by a process that is killed.
     """
     unnamed = _unnamed(path.parent)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{PART_SUFFIX}")
+    part = _part_of(path)
     try:
         with open(unnamed, "wb") if unnamed is not None else part.open("xb") as file:
             yield file
@@ -113,6 +124,10 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
         raise
     _settle(path.parent)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{PART_SUFFIX}")
 
 
 def _unnamed(folder: Path) -> int | None:

@@ -29,17 +29,16 @@ from .comfy_server import ComfyServer
 from .finished_tiles import WAIT_SECONDS, FinishedTiles, tiles_beside
 from .installation import PACK
 from .one_job import Job, PreparedJob
-from .one_picture import MADE, REFUSED, PictureOutcome, check_paths, find_result, run_one
+from .one_picture import MADE, REFUSED, PictureOutcome, check_ending, check_paths, find_result, run_one
 from .process.child import Child, program_environment
 from .process.host_error import HostError, log_end
 from .process.links import remove_tree
 from .process.loopback import post_json
-from .queue_client import RunFailedError, ServerLostError
+from .queue_client import DiskFullError, RunFailedError, ServerLostError
 from .result_file import place, what_changed, write_refused
 from .tile_graph import CannotSplitError, TileWork, tile_work
 from .tile_prompts import PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
 from .work_key import WorkKey, named_inputs
-from .workflow_file import WorkflowError
 
 # Of one server: the next tile is handed in while it works on this one.
 IN_FLIGHT = 2
@@ -83,14 +82,14 @@ class TilesRun:
         """Do all that is not done yet, and put the result where it belongs.
 
         What is wrong with the picture or the workflow is an outcome, written down beside the result. Raises ServerLostError where no
-        server is left, OSError where a file cannot be written.
+        server is left, DiskFullError or OSError where a file cannot be written.
         """
         check_paths(self.picture, self.result)
         begun = time.monotonic()
         why = what_changed(self.result, self.key)
         try:
             made = self._steps(begun)
-        except ServerLostError:
+        except (ServerLostError, DiskFullError):
             raise
         except HostError as error:
             # Another command may have made it, so that the tile files went.
@@ -111,11 +110,10 @@ class TilesRun:
     def _steps(self, begun: float) -> PictureOutcome:
         info = self.servers[0].queue.object_info()
         self.prepared = self.job.prepare(info)
+        check_ending(self.prepared.save_kind, self.result)
         plan = self.prepared.for_picture("picture", "result")
         self.work = tile_work(plan, info, self.prepared.save)
         self.files = FinishedTiles(self.root or tiles_beside(self.result), self._name(plan))
-        if self.work.blend is not None and self.work.blend.saved and self.result.suffix.lower() != ".png":
-            raise WorkflowError(f"The workflow saves a .png file: name the result {self.result.with_suffix('.png').name}.")
         self.files.make()
         self._tell_plan(plan)
         for server in self.servers:
@@ -267,6 +265,11 @@ class PreparedRest:
     def save(self) -> str:
         """The node that saves."""
         return self.whole.save
+
+    @property
+    def save_kind(self) -> str:
+        """Its kind."""
+        return self.whole.save_kind
 
     @property
     def saved(self) -> dict[str, Any] | None:

@@ -106,12 +106,13 @@ def bench(arguments: list[str]) -> int:
     return _in_environment(host, [str(BENCHMARK), *arguments])
 
 
+LARGER = "name a folder on a larger disk in the environment variable TILEWORK_HOST"
 COMMANDS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "serve": serve, "test": test, "bench": bench}
 
 
 def main(arguments: list[str]) -> int:
     """Run the command that `arguments` begins with and return the exit status."""
-    return guarded(partial(_obey, arguments))
+    return guarded(partial(_obey, arguments), LARGER)
 
 
 def _obey(arguments: list[str]) -> int:

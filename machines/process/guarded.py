@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable
-from functools import partial
 
 from .child import Terminated, heed_termination
 from .host_error import HostError, from_os_error
@@ -14,11 +14,21 @@ from .host_error import HostError, from_os_error
 STOPPED = 130
 READER_GONE = 141
 
-say = partial(print, flush=True)
+# Of names in files and of other programs: what a terminal would obey and not show.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def guarded(action: Callable[[], int]) -> int:
-    """Run `action` and return its exit status; say in words why it could not be done (1) or was stopped (130)."""
+def say(text: str) -> None:
+    """Print a text at once; a character that would steer the terminal is shown as its number."""
+    sys.stdout.write(CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text) + "\n")
+    sys.stdout.flush()
+
+
+def guarded(action: Callable[[], int], larger: str = "name a folder on a larger disk") -> int:
+    """Run `action` and return its exit status; say in words why it could not be done (1) or was stopped (130).
+
+    `larger`: how a person has `action` use a larger disk, in words.
+    """
     try:
         # A path that the terminal cannot show is no reason to fail.
         sys.stdout.reconfigure(errors="replace")
@@ -29,7 +39,7 @@ def guarded(action: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except (HostError, OSError) as error:
-        words = error if isinstance(error, HostError) else from_os_error(error)
+        words = error if isinstance(error, HostError) else from_os_error(error, larger)
         say(f"\n{textwrap.fill(words.message, 100, break_long_words=False, break_on_hyphens=False)}")
         if words.detail:
             say(words.detail)

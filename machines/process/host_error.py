@@ -20,14 +20,16 @@ class HostError(Exception):
         self.detail = detail
 
 
-def from_os_error(error: OSError) -> HostError:
-    """What a failed file operation means for the person in front of it."""
+def disk_is_full(error: OSError) -> bool:
+    """Whether a file operation failed for want of space."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "winerror", None) == DISK_FULL_WINDOWS
+
+
+def from_os_error(error: OSError, larger: str = "name a folder on a larger disk") -> HostError:
+    """What a failed file operation means for the person in front of it; `larger`: how a larger disk is named."""
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "winerror", None) == DISK_FULL_WINDOWS:
-        return HostError(
-            f"The disk is full{where}. Free some space, or name a folder on a larger disk in the environment "
-            "variable TILEWORK_HOST, and run the same command again: it goes on from here."
-        )
+    if disk_is_full(error):
+        return HostError(f"The disk is full{where}. Free some space, or {larger}, and run the same command again: it goes on from here.")
     return HostError(
         f"A file operation failed{where}: {error.strerror or error}. Close programs that use the folder (on Windows also virus "
         "scanners), check who owns it, and run the same command again."

@@ -37,6 +37,8 @@ def work(prompt_id, prompt):
             time.sleep(inputs.get("seconds", 0))
             if b"BAD" in content:
                 return failed(node, "OSError", "image file is truncated")
+            if b"FULL" in content:
+                return failed(node, "OSError", "[Errno 28] No space left on device: '/work/a.png'")
             if b"LARGE" in content and inputs.get("tile_width", 512) > 256:
                 return failed(node, "torch.OutOfMemoryError", "Allocation on device")
             content += str(inputs.get("strength")).encode()

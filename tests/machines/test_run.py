@@ -54,6 +54,7 @@ def test_a_picture_is_made_once_and_the_second_call_starts_nothing(bench, tmp_pa
     ("words", "more", "said"),
     [
         ("BAD", (), "Worker (node 2) failed: image file is truncated"),
+        ("FULL", (), "A disk is full: Worker (node 2) failed: [Errno 28]"),
         ("DIE", (), "ComfyUI has ended by itself (status 9)"),
         ("fine", ("--timeout", "0.3", "--set", "2.seconds=5"), "not done after 0.3 seconds"),
         ("fine", ("--set", 'strength="a"'), "not of the form node.input=value"),
@@ -63,7 +64,7 @@ def test_what_cannot_be_made_is_said_and_leaves_no_result(bench, words, more, sa
     bench.picture.write_bytes(stand_in.picture(words))
     assert said in bench.run(*more, status=1)
     # What is wrong with the command or the server is no refusal of the picture.
-    assert bench.left() == ([] if words == "DIE" or "=value" in said else ["result.png.refused.json"])
+    assert bench.left() == ([] if words in ("DIE", "FULL") or "=value" in said else ["result.png.refused.json"])
     assert not bench.left() or said in json.loads((bench.result.parent / bench.left()[0]).read_text())["reason"]
     assert list(bench.work.iterdir() if bench.work.exists() else []) == []
 
@@ -116,11 +117,15 @@ def test_a_refusal_is_gone_once_the_picture_is_made(bench):
         ({"result": "photo.png"}, "is the picture itself"),
         ({"result": "out/result"}, "has no ending"),
         ({"result": "comfy"}, "is a folder"),
+        ({"result": "photo.png/a.png"}, "photo.png is a file, and a.png is to lie in a folder of that name"),
+        ({"result": "/proc/none/a.png"}, "A file operation failed (/proc/none"),
+        ({"result": "/dev/full/a.png"}, "/dev/full is a file"),
         ({"result": "out/" + "a" * 217 + ".png"}, "221 bytes long: use 220 at most"),
     ],
 )
 def test_paths_that_cannot_be_meant_are_refused(bench, tmp_path, paths, said):
-    assert said in bench.run(status=1, **{name: tmp_path / path for name, path in paths.items()})
+    words = bench.run(status=1, **{name: tmp_path / path for name, path in paths.items()})
+    assert said in words and "Starting ComfyUI" not in words
     assert bench.picture.read_bytes() == stand_in.picture("photo")
 
 
