@@ -17,6 +17,7 @@ from .folder_run import FolderRun, RunState
 from .installation import Installation
 from .one_job import Job
 from .picture_worker import FolderPlan
+from .process.child import undisturbed
 from .process.guarded import say
 from .process.host_error import HostError
 from .process.links import remove_tree
@@ -28,6 +29,7 @@ from .workflow_file import needs_converter
 
 QUIET_SECONDS = 15.0  # between two lines where nobody looks at a terminal
 DEFAULT_RESTART = 200
+REMOVAL_SECONDS = 10.0
 
 
 def add_folder_options(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +64,7 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
         raise HostError(f"There are no pictures in {folders.source} (png, jpg, webp, tif or bmp).")
     threads = asked.threads or (1 if asked.workers else 0)
     plan = FolderPlan(folders, job, installation, asked.work, asked.timeout, asked.restart_after, threads, asked.split_tiles)
-    with _alone(folders):
+    with _alone(folders), _servers_removed(asked.work or work_root()):
         refused = {} if asked.again else refusals(read_record(folders.out))
         warm = not all(folders.result(name).is_file() for name in pictures)
         say(f"{len(pictures)} pictures. Starting Ray{f' at {asked.address}' if asked.address else ' on this machine'}.")
@@ -76,8 +78,6 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
             finally:
                 # Also of what is half done: the next driver goes on, and people want to see.
                 write_report(folders, summary_of(folders, job, run.state, pictures, left_alone))
-        # A machine's Ray that was killed takes the server with it, and whoever would have removed its folder.
-        remove_left_behind(asked.work or work_root())
         if not (state.aside or state.left):
             with contextlib.suppress(OSError):
                 remove_tree(folders.tiles)
@@ -159,6 +159,25 @@ def _alone(folders: FolderPictures) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def _servers_removed(root: Path) -> Iterator[None]:
+    """Afterwards the folders of our servers are gone: whoever kills a worker kills those too that would have removed them."""
+    others = _server_folders(root)
+    try:
+        yield
+    finally:
+        with undisturbed():
+            give_up = time.monotonic() + REMOVAL_SECONDS
+            remove_left_behind(root)
+            while _server_folders(root) - others and time.monotonic() < give_up:
+                time.sleep(0.1)
+                remove_left_behind(root)
+
+
+def _server_folders(root: Path) -> set[str]:
+    return {path.name for path in root.glob("comfy-*")}
 
 
 def _tell(folders: FolderPictures, state: RunState) -> None:

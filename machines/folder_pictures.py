@@ -11,6 +11,8 @@ from .process.host_error import HostError
 from .result_file import check_name
 
 # What Load Image opens.
+FARM = ".farm"  # in every folder of results
+MOST_NAMED = 10
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
 
 
@@ -37,12 +39,12 @@ class FolderPictures:
 
     def small(self, name: str) -> Path:
         """Where the small picture of a result goes, for the report."""
-        return _below(self.out, f".farm/small/{name}.jpg")
+        return _below(self.out, f"{FARM}/small/{name}.jpg")
 
     @property
     def tiles(self) -> Path:
         """Where the tile files of pictures are whose tiles are given out."""
-        return _below(self.out, ".farm/tiles")
+        return _below(self.out, f"{FARM}/tiles")
 
 
 def folder_pictures(source: Path, out: Path, ending: str = ".png") -> FolderPictures:
@@ -77,19 +79,27 @@ def find_pictures(folders: FolderPictures) -> tuple[list[str], dict[str, str]]:
             found.append(name)
         except HostError as error:
             left_alone[name] = str(error)
-    taken: dict[str, str] = {}
+    by_result: dict[str, list[str]] = {}
     for name in sorted(found):
-        result = Path(name).with_suffix(folders.ending).as_posix().casefold()
-        if result in taken:
-            raise HostError(f"{taken[result]} and {name} would have one and the same result: give one of them another name.")
-        taken[result] = name
+        by_result.setdefault(Path(name).with_suffix(folders.ending).as_posix().casefold(), []).append(name)
+    twice = [" and ".join(names) for names in by_result.values() if len(names) > 1]
+    if twice:
+        more = f" and {len(twice) - MOST_NAMED} more" if len(twice) > MOST_NAMED else ""
+        raise HostError(
+            f"{'; '.join(twice[:MOST_NAMED])}{more} would have one and the same result: give them other names, or take some away."
+        )
     return sorted(found), left_alone
 
 
 def _files(folders: FolderPictures) -> Iterator[Path]:
     # Links to folders are not followed: they may lead anywhere, or in circles.
     for inside, subfolders, files in os.walk(folders.source):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and Path(inside, name) != folders.out]
+        # Results of this run, or of another one, are no pictures to be made.
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith(".") and Path(inside, name) != folders.out and not Path(inside, name, FARM).is_dir()
+        ]
         yield from (Path(inside, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .one_picture import THERE
 from .picture_worker import ASIDE, BROKEN, FolderPlan, WorkerOutcome, plan_as_json
+from .process.child import undisturbed
 from .process.host_error import HostError
 from .ray_actors import gone_errors, start_actor
 from .record import LOST, MADE, REFUSED
@@ -313,10 +314,13 @@ class FolderRun:
     def _dismiss(self) -> None:
         """End all workers: politely, so that each ends its server, then by force."""
         closing = [slot.handle.close.remote() for slot in self._slots.values() if slot.ready is None]
-        if closing:
-            self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
-        for slot in self._slots.values():
-            self.ray.kill(slot.handle)
+        try:
+            if closing:
+                self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
+        finally:
+            with undisturbed():
+                for slot in self._slots.values():
+                    self.ray.kill(slot.handle)
 
 
 def _first_line(error: object) -> str:

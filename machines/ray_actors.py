@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ from typing import Any
 
 from .comfy_server import remove_left_behind, work_root
 from .installation import PACK
-from .process.child import heed_termination
+from .process.child import Terminated, heed_termination, undisturbed
 from .process.host_error import HostError
 from .process.lock import taken
 
@@ -71,17 +72,24 @@ def cluster(address: str | None, workers: int) -> Iterator[ModuleType]:
         else:
             options["address"] = address
         try:
-            ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
-            where = f"on this machine: {error}" if address is None else f"at {address}: {error}"
-            more = ' An address ray:// needs Ray\'s client as well: pip install "ray[client]".' if str(address).startswith("ray:") else ""
-            raise HostError(f"Ray does not answer {where}".strip() + more) from error
-        # Ray has put a handler of its own in the place of ours.
-        heed_termination()
-        try:
+            _connect(ray, address, options)
             yield ray
         finally:
-            ray.shutdown()
+            with undisturbed():
+                ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str | None, options: Mapping[str, Any]) -> None:
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
+        where = f"on this machine: {error}" if address is None else f"at {address}: {error}"
+        more = ' An address ray:// needs Ray\'s client as well: pip install "ray[client]".' if str(address).startswith("ray:") else ""
+        raise HostError(f"Ray does not answer {where}".strip() + more) from error
+    except SystemExit as error:
+        # While it starts, Ray has a handler of its own for requests to end.
+        raise Terminated(signal.SIGTERM) from error
+    heed_termination()
 
 
 @contextmanager

@@ -41,6 +41,13 @@ def heed_termination() -> None:
             signal.signal(number, unwind)
 
 
+def heed_nothing() -> None:
+    """From now on no Ctrl-C and no request to end does anything: we are about to end by ourselves."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Let no Ctrl-C in: cleaning up is short and has to be finished."""

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 
-from .child import Terminated, heed_termination
+from .child import Terminated, heed_nothing, heed_termination
 from .host_error import HostError, from_os_error
 
 STOPPED = 130
@@ -45,6 +45,8 @@ def guarded(action: Callable[[], int], larger: str = "name a folder on a larger 
             say(words.detail)
         return 1
     except KeyboardInterrupt as error:
+        # Whoever presses Ctrl-C three times gets the same status and words.
+        heed_nothing()
         why = "Told to end" if isinstance(error, Terminated) else "Stopped"
         say(f"\n{why}. Nothing is left running; the same command goes on from here.")
         return STOPPED

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,27 @@ def test_a_worker_and_a_driver_are_killed_and_every_picture_is_made_once(python,
     # Ten pictures, one of them tried twice; two were with the worker that was killed, four with those of the driver.
     assert len(begun) <= 11 + 2 + 4, begun
     assert not list((folder / "work").glob("comfy-*")), "a server's folder is left"
+
+
+@pytest.mark.parametrize("when", ["Starting Ray", "Ray is there", "is ready"])
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT] * 3])
+def test_stopped_at_any_time_it_says_so_and_leaves_nothing(python, folder, when, signals):
+    mark = {"TILEWORK_TEST_MARK": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": "/tmp", "STAND_IN_STARTS_IN": "3"}
+    given = {"env": {**os.environ, **mark}, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    driver = subprocess.Popen(command(python, folder, "--workers", "2"), **given)
+    said = ""
+    while when not in said:
+        line = driver.stdout.readline()
+        assert line, said
+        said += line
+    time.sleep(0.3 if when == "Ray is there" else 1.0)
+    for number in signals:
+        driver.send_signal(number)
+        time.sleep(0.15)
+    said += driver.communicate(timeout=60)[0]
+    assert driver.returncode == 130 and "Nothing is left running" in said and "Traceback" not in said, said
+    wait_for(lambda: not marked_processes(str(folder)), 30)
+    assert not list((folder / "work").glob("*")), "a server's folder is left"
 
 
 def test_alone_on_this_machine_it_starts_and_ends_its_own_ray(python, folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tilework.machines.folder_pictures import find_pictures, folder_pictures
-from tilework.machines.installation import Installation
+from tilework.machines.installation import Installation, find_installation
 from tilework.machines.kept_server import ALLOWANCE, KeptServer
 from tilework.machines.one_job import Job
 from tilework.machines.picture_worker import FolderPlan, PictureWorker, plan_as_json, plan_from_json, with_smaller_tiles
@@ -23,7 +24,8 @@ from tilework.machines.queue_client import ServerLostError
 from tilework.machines.record import BEGUN, ENDED, Record, begun_more_than_once, left_open, read_record, refusals
 from tilework.machines.report_page import report_page, report_row, write_report
 from tilework.machines.small_pictures import SmallPictures
-from tilework.machines.workflow_file import Setting, Workflow
+from tilework.machines.workflow_file import Setting, Workflow, read_workflow
+from tilework.tests.machines import stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +114,19 @@ def test_folders_that_cannot_be_used_together_are_refused(tmp_path):
         (source / name).write_bytes(b"x")
     with pytest.raises(HostError, match=r"A.jpg and a.png would have one and the same result"):
         find_pictures(folder_pictures(source, tmp_path / "out"))
+    for number in range(12):
+        for ending in ("png", "jpg"):
+            (source / f"b{number}.{ending}").write_bytes(b"x")
+    with pytest.raises(HostError, match=r"A.jpg and a.png; b0.jpg and b0.png; .* and 3 more would have"):
+        find_pictures(folder_pictures(source, tmp_path / "out"))
+
+
+def test_results_of_an_earlier_run_are_no_pictures(tmp_path):
+    folders = folder_pictures(tmp_path, tmp_path / "second")
+    (tmp_path / "first" / ".farm" / "record").mkdir(parents=True)
+    for name in ("a.png", "first/a.png", "second/a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert find_pictures(folders) == (["a.png"], {})
 
 
 # A worker
@@ -252,6 +267,37 @@ def test_a_result_that_has_no_place_is_the_pictures_own_fault(plan):
         assert "is a file" in worker.make("x/b.png").reason
     finally:
         worker.close()
+
+
+def test_a_full_disk_is_the_machines_fault_and_one_that_may_not_be_written_to_the_pictures(plan, monkeypatch):
+    worker = PictureWorker(plan, "w")
+    try:
+        for number, state in ((errno.ENOSPC, "broken"), (errno.EDQUOT, "broken"), (errno.EROFS, "refused"), (errno.EACCES, "refused")):
+
+            def refuse(result, number=number):
+                raise OSError(number, os.strerror(number), str(result))
+
+            monkeypatch.setattr("tilework.machines.picture_worker.check_place", refuse)
+            outcome = worker.make("a.png")
+            assert outcome.state == state and "a.png" in outcome.reason and ("disk is full" in outcome.reason) == (state == "broken")
+    finally:
+        worker.close()
+
+
+def test_a_disk_that_fills_within_comfyui_is_no_pictures_fault(tmp_path):
+    comfy = stand_in.make(tmp_path / "comfy")
+    (tmp_path / "w.json").write_text(json.dumps(stand_in.WORKFLOW))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(stand_in.picture("FULL"))
+    folders = folder_pictures(tmp_path / "in", tmp_path / "out")
+    made = FolderPlan(folders, Job(read_workflow(tmp_path / "w.json")), find_installation(comfy, Path(sys.executable)), tmp_path / "work")
+    worker = PictureWorker(made, "w")
+    try:
+        outcome = worker.make("a.png")
+    finally:
+        worker.close()
+    assert outcome.state == "broken" and "A disk is full: Worker (node 2) failed" in outcome.reason
+    assert not list(folders.out.glob("*.json")) and not refusals(read_record(folders.out))
 
 
 # The report

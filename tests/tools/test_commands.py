@@ -72,6 +72,7 @@ def test_failures_are_words_and_status_1(tmp_path, name):
 )
 def test_every_end_has_its_words_and_status_and_a_mistake_of_ours_is_not_hidden(capsys, monkeypatch, trouble, status, words):
     monkeypatch.setattr(guarded, "heed_termination", lambda: None)
+    monkeypatch.setattr(guarded, "heed_nothing", lambda: None)
 
     def action():
         raise trouble
