@@ -1,17 +1,20 @@
 """Finished tiles as files, from which ComfyUI's cache is filled again after a crash or the next start.
 
-They lie in `__tilework/kept_tiles` of ComfyUI's user folder, which its web server gives to nobody: one .npy file per tile, written
-under another name first, so that there is no half of one. All of them together take `MOST_BYTES` at most, and leave `LEAST_FREE`
-of the disk alone; for a new one those go that were not used for the longest time, but none that this run has used. What nobody
-used for `UNUSED_DAYS` goes when the next run begins. Any of them can be deleted at any time: it is made anew.
+They lie in `__tilework/kept_tiles` of ComfyUI's user folder, which its web server gives to nobody: one .npy file per tile with a
+seal behind it, written under another name first, so that there is no half of one. What has another seal is no tile of ours, and is
+made anew. All of them together take `MOST_BYTES` at most, and leave `LEAST_FREE` of the disk alone; for a new one those go that were
+not used for the longest time, but none that this run has used. What nobody used for `UNUSED_DAYS` goes when the next run begins. Any
+of them can be deleted at any time: it is made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -27,6 +30,7 @@ MOST_BYTES = 32 * GIGABYTE
 LEAST_FREE = 4 * GIGABYTE
 UNUSED_DAYS = 30
 DAY = 24 * 3600.0
+SEAL_BYTES = 32
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[0-9a-f]{64}\.npy")
@@ -59,23 +63,19 @@ class TileFiles:
 
         path = self._path(key)
         try:
-            if path.is_symlink():
-                raise ValueError("it is a link")
-            # Mapped first: a header that promises more than there is would otherwise be given that much memory.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise ValueError("it is no file")
+            array = _sealed_array(path, key)
             os.utime(path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError) as error:
-            logging.warning("Tilework: the kept tile %s cannot be read (%s), and is made anew", path, error)
-            _remove(path)
-            return None
-        if not isinstance(array, np.ndarray) or str(array.dtype) not in _DTYPES or array.ndim != 4 or 0 in array.shape:
-            logging.warning("Tilework: %s is no tile, and is made anew", path)
+            why = error.strerror if isinstance(error, OSError) else "it is not what was written there"
+            logging.warning("Tilework: the kept tile %s cannot be used (%s), and is made anew", path, why)
             _remove(path)
             return None
         self.used.add(path.name)
-        return torch.from_numpy(np.array(array))
+        return torch.from_numpy(array)
 
     def write(self, key: str, tile: torch.Tensor) -> bool:
         """Keep the tile of a key; whether there was room for it.
@@ -94,6 +94,7 @@ class TileFiles:
         try:
             with half.open("xb") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+                file.write(_seal(key, array))
                 file.flush()
                 os.fsync(file.fileno())
             half.replace(path)
@@ -137,6 +138,27 @@ class TileFiles:
             _remove(Path(oldest.path))
             total, free = total - freed, free + freed
         return True
+
+
+def _sealed_array(path: Path, key: str) -> np.ndarray:
+    """The array of a file, whose seal says that it is the one that was written for `key`. Raises ValueError where it is not."""
+    # Mapped first: a header that promises more than there is would otherwise be given that much memory.
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(mapped, np.memmap) or str(mapped.dtype) not in _DTYPES or mapped.ndim != 4 or 0 in mapped.shape:
+        raise ValueError("it holds no tile")
+    array = np.array(mapped)
+    with path.open("rb") as file:
+        file.seek(mapped.offset + mapped.nbytes)
+        if file.read(SEAL_BYTES + 1) != _seal(key, array):
+            raise ValueError("its seal is another one")
+    return array
+
+
+def _seal(key: str, array: np.ndarray) -> bytes:
+    """Stands for the tile and its key: a file of another tile, or one that was changed since, has another one."""
+    digest = hashlib.blake2b(f"{key} {array.dtype.str} {array.shape} ".encode(), digest_size=SEAL_BYTES)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
 
 
 def _remove(path: Path) -> None:

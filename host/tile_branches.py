@@ -14,6 +14,7 @@ from typing import Any
 TAKE, KEEP, JOIN = "KeepTilesTake", "KeepTilesKeep", "KeepTilesJoin"
 KEEP_TILES = "TileworkKeepTiles"
 TILES = "tiles"
+PICTURES = ("IMAGE", "LATENT")
 
 Link = tuple[str, int]
 
@@ -25,7 +26,8 @@ class BranchWork:
     Attributes:
         result: (node id, output) that gives the finished tiles.
         nodes: the ids of the nodes that run once per tile.
-        lists: the (node id, output) that give one value per tile: the tiles that were cut, prompts, and so on.
+        lists: the (node id, output) that give one value per tile: the tiles that were cut, prompts, and so on; and what nodes give that
+            are run for all tiles in any case, because they save or show something.
     """
 
     result: Link
@@ -68,13 +70,14 @@ class Prompt:
         name = schema().display_name if schema is not None else None
         return f"{name or self.node_of(node_id)['class_type']} (node {node_id})"
 
-    def restless(self, node_ids: list[str]) -> str | None:
-        """The first of these nodes that says that it gives something else at every run, by its title."""
-        for node_id in node_ids:
-            said = self.node_of(node_id).get("is_changed")
-            if any(one != one for one in (said if isinstance(said, list) else [said])):
-                return self.title(node_id)
-        return None
+    def type_of(self, link: Link) -> str:
+        """What an output gives: IMAGE, STRING and so on; "" where that is not known."""
+        kinds = getattr(self.kind(link[0]), "RETURN_TYPES", None) or ()
+        return str(kinds[link[1]]) if link[1] < len(kinds) else ""
+
+    def is_output(self, node_id: str) -> bool:
+        """Whether ComfyUI runs a node for its own sake, because it saves or shows something."""
+        return bool(getattr(self.kind(node_id), "OUTPUT_NODE", False))
 
     def upstream(self, node_id: str) -> list[str]:
         """A node and all that it depends on, nearest first."""
@@ -103,7 +106,7 @@ def work_of_one_tile(workflow: Prompt, tiles: Link, split: str) -> BranchWork:
         split: the node that gives the layout; what it gives as lists are the tiles as they were cut.
 
     Raises:
-        ValueError: no list leads to `tiles`, or a node between takes or gives lists.
+        ValueError: no list leads to `tiles`, a node between takes or gives lists, or saves what was made of the tiles.
     """
     walk = _Walk(workflow, split)
     if not walk.judge(tiles)[0]:
@@ -119,9 +122,24 @@ def work_of_one_tile(workflow: Prompt, tiles: Link, split: str) -> BranchWork:
         if workflow.gives_list(link):
             lists[link] = None
         elif link[0] not in made and walk.judge(link)[0]:
+            if workflow.is_output(link[0]):
+                _check_shows_only(workflow, walk, link)
+                # It is run with its whole list in any case: a copy of it would be a second time.
+                lists[link] = None
+                continue
             made[link[0]] = None
             waiting.extend(workflow.links(link[0]).values())
     return BranchWork(tiles, tuple(made), tuple(lists))
+
+
+def _check_shows_only(workflow: Prompt, walk: _Walk, link: Link) -> None:
+    """A node that shows something of the tiles as they were cut may stand between, and one that saves what was made of them not."""
+    made_before = any(walk.judge(source)[0] and not workflow.gives_list(source) for source in workflow.links(link[0]).values())
+    if workflow.type_of(link) in PICTURES or made_before:
+        raise ValueError(
+            f"{workflow.title(link[0])} saves or shows something by itself, so that ComfyUI runs it, and what leads to it, for all tiles "
+            "at once, and none of that is kept: put it behind Keep Tiles, or bypass it"
+        )
 
 
 class _Walk:
@@ -186,7 +204,7 @@ def _leads_to_an_output(workflow: Prompt, node_id: str, takers: dict[str, list[s
     seen, waiting = {node_id}, [node_id]
     while waiting:
         now = waiting.pop()
-        if getattr(workflow.kind(now), "OUTPUT_NODE", False):
+        if workflow.is_output(now):
             return True
         fresh = [taker for taker in takers.get(now, ()) if taker not in seen]
         seen.update(fresh)

@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,27 @@ class FinishedTiles:
         return count if whole else None
 
     def make(self) -> None:
-        """Make the folder. Raises HostError where it, or anything in it, is a link: what is written there would land elsewhere."""
+        """Make the folder. Raises HostError where it, or anything in it, is a link or no file: what is written would land elsewhere."""
         for path in (self.root, self.folder):
             if not is_link(path):
                 path.mkdir(parents=True, exist_ok=True)
         found = next((path for path in (self.root, self.folder, *self.folder.iterdir()) if is_link(path)), None)
         if found is not None:
             raise HostError(f"{found} is a link, and files of tiles are none: remove it, so that nothing is read or written elsewhere.")
+        found = next((path for path in self.folder.iterdir() if path.exists() and not path.is_file()), None)
+        if found is not None:
+            raise HostError(f"{found} is no file, and tiles are kept in files: remove it.")
+
+    def remove_odd(self, kinds: Iterable[str], count: int) -> list[Path]:
+        """Remove the files that are of another size than most of their kind; returns them. The tiles of a grid are all of one size."""
+        odd = []
+        for kind in kinds:
+            sizes = {path: path.stat().st_size for path in (self.path(kind, number) for number in range(count)) if path.is_file()}
+            usual = Counter(sizes.values()).most_common(1)
+            odd += [path for path, size in sizes.items() if size != usual[0][0]]
+        for path in odd:
+            path.unlink(missing_ok=True)
+        return odd
 
     def is_grid(self) -> bool:
         """Whether the layout is a whole grid, which can be blended as a stream."""

@@ -37,7 +37,7 @@ from .process.loopback import post_json
 from .queue_client import DiskFullError, RunFailedError, ServerLostError
 from .result_file import place, what_changed, write_refused
 from .tile_graph import CannotSplitError, TileWork, tile_work
-from .tile_prompts import PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
+from .tile_prompts import CUT_NAME, PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
 from .work_key import WorkKey, named_inputs
 
 # Of one server: the next tile is handed in while it works on this one.
@@ -122,6 +122,8 @@ class TilesRun:
         alive = self.servers[0].check_alive
         with self.files.alone(alive):
             count = self.files.count(len(self.work.splits))
+            if count and self._has_odd(CUT_NAME, len(self.work.splits), count):
+                count = None
             if count is None:
                 # Where another command has made the result meanwhile, the tiles went with that.
                 made = find_result(self.result, self.key)
@@ -158,6 +160,7 @@ class TilesRun:
             post_json(server.address + "/free", {"free_memory": True})
 
     def _tiles(self, count: int) -> None:
+        self._has_odd(TILE_NAME, len(self.work.results), count)
         missing = [number for number in range(count) if not self.files.has(number, len(self.work.results))]
         self.say(f"{count} tiles: {count - len(missing)} are there, {len(missing)} to do on {len(self.servers)} ComfyUI(s).")
         results = len(self.work.results)
@@ -174,6 +177,13 @@ class TilesRun:
         with contextlib.ExitStack() as stack:
             pictures = {server: stack.enter_context(_given(server, self.picture)) if whole else "picture" for server in self.servers}
             give_out(self.servers, missing, one)
+
+    def _has_odd(self, name: str, kinds: int, count: int) -> bool:
+        """Whether files were there that cannot be what a run has left; they are removed, so that they are made anew."""
+        odd = self.files.remove_odd(map(name.format, range(kinds)), count) if self.files.is_grid() else []
+        for path in odd:
+            self.say(f"{path} is of another size than the others: it is made anew.")
+        return bool(odd)
 
     def _one_tile(self, server: ComfyServer, number: int, count: int, picture: str, check: Callable[[], object]) -> None:
         self.files.note("begun", number)
@@ -232,7 +242,8 @@ class TilesRun:
             status = child.poll()
         said = log_end(log)
         if status:
-            raise HostError(f"The tiles could not be blended: {' '.join(said[-6:]) or f'status {status}'}")
+            why = " ".join(said[-6:]) or f"status {status}"
+            raise HostError(f"The tiles could not be blended: {why} (They are in {folder}; a file that is removed is made anew.)")
         return json.loads(said[-1])
 
 

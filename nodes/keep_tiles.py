@@ -64,6 +64,7 @@ class KeepTiles(io.ComfyNode):
         import nodes as host_nodes
 
         from ..host.kept_tiles import keep_tiles
+        from ..host.restless_nodes import restless
         from ..host.tile_branches import KEEP, Prompt, as_link, branches, check_no_other_use, work_of_one_tile
 
         count = sum(len(check_layout(plan)) for plan in layout)
@@ -78,10 +79,10 @@ class KeepTiles(io.ComfyNode):
         work = work_of_one_tile(workflow, finished, split)
         check_no_other_use(workflow, work, list(prompt.all_node_ids()), own)
         before = workflow.upstream(work.result[0])
-        restless = workflow.restless(before)
-        if restless is not None:
+        changing = restless(workflow, before)
+        if changing is not None:
             raise ValueError(
-                f"{restless} says that it gives something else at every run, so that no tile can be taken as kept: replace it, or bypass Keep Tiles"
+                f"{changing} says that it gives something else at every run, so that no tile can be taken as kept: replace it, or bypass Keep Tiles"
             )
         stamp = _made_with(workflow, before, keep[0])
         keep_tiles(KEEP, on_disk=keep[0] == DISK)

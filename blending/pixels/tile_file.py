@@ -111,13 +111,17 @@ def read_tile(path: Path) -> torch.Tensor:
     """
     import numpy as np
 
+    if not path.exists():
+        raise ValueError(f"there is no tile file {path.name} in {path.parent}: has the run that writes it ended?")
+    broken = f"{path.name} is no tile file, or not a whole one: remove it from {path.parent}, and make it again"
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(broken)
     try:
         # Mapped first: a header that promises more than there is would otherwise be given that much memory.
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise ValueError(f"there is no tile file {path.name} in {path.parent}: has the run that writes it ended?") from None
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path.name} is no tile file, or not a whole one ({str(error)[:160]}): remove it, and make it again") from error
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise ValueError(broken + why) from error
     if not isinstance(values, np.ndarray) or values.dtype != np.dtype("<f4") or not values.flags.c_contiguous:
         kind = getattr(values, "dtype", type(values).__name__)
         raise ValueError(f"{path.name} holds {kind}: expected float32, as Write Tile File writes it")

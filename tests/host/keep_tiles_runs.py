@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ import comfy.model_management  # noqa: E402
 import comfy.utils  # noqa: E402
 import execution  # noqa: E402
 import folder_paths  # noqa: E402
+import numpy  # noqa: E402
 import torch  # noqa: E402
 
 import nodes  # noqa: E402
@@ -139,6 +141,66 @@ class Restless(Soften):
         return float("nan")
 
 
+class Clock(Soften):
+    """Says the time."""
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs):
+        return time.time()
+
+
+class Array(Soften):
+    """Says what cannot be compared."""
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs):
+        return numpy.zeros(3)
+
+
+class Calm(Soften):
+    """Says the same at every run, with a value that it has beside its inputs."""
+
+    @classmethod
+    def IS_CHANGED(cls, by, **inputs):
+        return {"by": [by, "b", b"c", None]}
+
+
+class Hidden(Soften):
+    """Wants more than its inputs to be asked, and gets it from ComfyUI alone."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {**super().INPUT_TYPES(), "hidden": {"unique_id": "UNIQUE_ID"}}
+
+    @classmethod
+    def IS_CHANGED(cls, unique_id, **inputs):
+        return unique_id
+
+    def work(self, image, by, unique_id):
+        return super().work(image, by)
+
+
+class Tagger:
+    """Shows something by itself, and gives a number on: as taggers do."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = ("FLOAT",), "work", "test", True
+    runs = 0
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"image": ("IMAGE",)}}
+
+    def work(self, image):
+        Tagger.runs += 1
+        return {"ui": {"text": ["a tag"]}, "result": (float(image.mean()),)}
+
+
+class SaveAndGoOn(Soften):
+    """Saves its picture and gives it on."""
+
+    OUTPUT_NODE = True
+
+
 class Gains:
     """One number for each tile."""
 
@@ -169,7 +231,8 @@ class Keep:
 
 OWN = {
     "TestPicture": Picture, "TestStrength": Strength, "TestWork": Work, "TestSoften": Soften, "TestWhole": Whole, "TestGather": Gather,
-    "TestRestless": Restless, "TestGains": Gains, "TestKeep": Keep,
+    "TestRestless": Restless, "TestClock": Clock, "TestArray": Array, "TestCalm": Calm, "TestHidden": Hidden, "TestTagger": Tagger,
+    "TestSaveAndGoOn": SaveAndGoOn, "TestGains": Gains, "TestKeep": Keep,
 }  # fmt: skip
 
 
@@ -229,7 +292,12 @@ class Host:
         Keep.picture = None
         self.listener.sent.clear()
         # ComfyUI writes into the prompt that it is given.
-        self.executor.execute(json.loads(json.dumps(graph)), "one", {"client_id": "tests"}, ["8"])
+        self.executor.execute(
+            json.loads(json.dumps(graph)),
+            "one",
+            {"client_id": "tests"},
+            ["8"] + [key for key, part in graph.items() if part["class_type"] in ("TestTagger", "TestSaveAndGoOn")],
+        )
         errors = [
             data.get("exception_message", event)
             for event, data in self.listener.sent
@@ -280,6 +348,24 @@ def two_stages():
     return said | {"list alone": Host(execution.CacheType.RAM_PRESSURE).run(alone)}
 
 
+def what_it_says():
+    """Nodes that say at each run what they depend on, and say the same; one that shows something by itself before the work."""
+    said = {}
+    for kind in ("TestCalm", "TestHidden"):
+        graph = prompt() | {"5": node(kind, image=["4", 0], by=0.5)}
+        host = Host(execution.CacheType.RAM_PRESSURE)
+        said[kind] = {"cancelled": host.run(graph, cancel_after=STOP_AFTER), "again": host.run(graph)}
+    tags = {"9": node("TestTagger", image=["2", 0]), "4": node("TestWork", image=["2", 0], gain=["9", 0], model=["3", 0])}
+    host = Host(execution.CacheType.RAM_PRESSURE)
+    said["tagger"] = {
+        "cancelled": host.run(prompt() | tags, cancel_after=STOP_AFTER),
+        "again": host.run(prompt() | tags),
+        "tags": Tagger.runs,
+    }
+    said["tagger, plain"] = Host(execution.CacheType.RAM_PRESSURE).run(prompt(None) | tags)
+    return said
+
+
 def refusals():
     """What is said of workflows that cannot be done tile by tile, and of caches that keep nothing."""
     from comfy.cli_args import args
@@ -294,6 +380,13 @@ def refusals():
     refused("no list", **{"4": node("TestWork", image=["1", 0], gain=1.0, model=["3", 0])})
     refused("used elsewhere", **{"9": node("TestKeep", image=["4", 0])})
     refused("restless", **{"5": node("TestRestless", image=["4", 0], by=0.5)})
+    refused("the time", **{"5": node("TestClock", image=["4", 0], by=0.5)})
+    refused("an array", **{"5": node("TestArray", image=["4", 0], by=0.5)})
+    refused("saves at the end", **{"5": node("TestSaveAndGoOn", image=["2", 0], by=0.5)})
+    saves_between = {"5": node("TestSaveAndGoOn", image=["4", 0], by=0.5), "9": node("TestSoften", image=["5", 0], by=1.0)}
+    refused(
+        "saves between", **saves_between, **{"6": node("TileworkKeepTiles", keep="while ComfyUI runs", tiles=["9", 0], layout=["2", 1])}
+    )
     other = prompt()["2"]
     other["inputs"] = other["inputs"] | {"tile_width": 64}
     refused(
@@ -317,6 +410,7 @@ def first():
     say("memory", {name: memory(getattr(execution.CacheType, name)) for name in ("CLASSIC", "RAM_PRESSURE", "LRU")})
     say("list alone", list_alone())
     say("two stages", two_stages())
+    say("what it says", what_it_says())
     say("refusals", refusals())
     Host(execution.CacheType.RAM_PRESSURE).run(prompt("on disk"), die_after=STOP_AFTER)
 

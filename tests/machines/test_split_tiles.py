@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -349,6 +350,30 @@ def test_a_record_of_a_layout_that_is_none_is_cut_anew(joint):
     joint.result.unlink()
     again = Place(joint.folder, prompt=joint.prompt)
     assert again.go().state == MADE and again.done == ["cut", "rest"]
+
+
+@pytest.mark.parametrize(("kind", "number", "done"), [("tile0", 3, [3, "rest"]), ("cut0", 5, ["cut", "rest"])])
+def test_a_file_of_another_size_than_the_others_is_made_anew(joint, kind, number, done):
+    joint.go(keep=True)
+    (folder,) = tiles_beside(joint.result).iterdir()
+    np.save(folder / f"{kind}_{number:05d}.npy", np.zeros((1, 48, 32, 3), np.float32))
+    joint.result.unlink()
+    again = Place(joint.folder, prompt=joint.prompt)
+    assert again.go(keep=True).state == MADE and again.done == done
+    assert any(f"{kind}_{number:05d}.npy is of another size" in line for line in again.said)
+    assert np.load(folder / f"{kind}_{number:05d}.npy").shape == (1, 48, 48, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among files")
+@pytest.mark.parametrize("which", ["log.jsonl", "cut0_layout.json", "tile0_00003.npy"])
+def test_a_pipe_among_the_tile_files_is_refused_and_nothing_waits_for_it(joint, which):
+    joint.go(keep=True)
+    (folder,) = tiles_beside(joint.result).iterdir()
+    (folder / which).unlink()
+    os.mkfifo(folder / which)
+    joint.result.unlink()
+    outcome = Place(joint.folder, prompt=joint.prompt).go()
+    assert outcome.state == REFUSED and f"{which} is no file" in outcome.reason
 
 
 def options(*words):

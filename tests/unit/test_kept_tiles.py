@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tilework.host.disk_cache import DAY, UNUSED_DAYS, TileFiles
+from tilework.host.disk_cache import DAY, SEAL_BYTES, UNUSED_DAYS, TileFiles
 from tilework.host.kept_tiles import TilesInMemory
 
 ROOMY = {"most_bytes": 1 << 30, "least_free": 0}
@@ -50,7 +50,26 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [] and files.read(key(1)) is None
 
 
-@pytest.mark.parametrize("spoil", ["cut", "empty", "pickle", "numbers", "flat", "archive", "promise", "link"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "cut",
+        "empty",
+        "pickle",
+        "numbers",
+        "flat",
+        "archive",
+        "promise",
+        "link",
+        "pipe",
+        "folder",
+        "shape",
+        "channels",
+        "not a number",
+        "one bit",
+        "another tile",
+    ],
+)
 def test_a_damaged_or_foreign_file_is_no_tile(tmp_path, spoil):
     files, path = TileFiles(tmp_path, **ROOMY), tmp_path / f"{key(1)}.npy"
     files.write(key(1), tile())
@@ -67,15 +86,34 @@ def test_a_damaged_or_foreign_file_is_no_tile(tmp_path, spoil):
     elif spoil == "link":
         path.rename(tmp_path / "elsewhere.npy")
         path.symlink_to(tmp_path / "elsewhere.npy")
+    elif spoil in ("pipe", "folder"):
+        if spoil == "pipe" and not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no pipes among files")
+        path.unlink()
+        os.mkfifo(path) if spoil == "pipe" else path.mkdir()
+    elif spoil in ("shape", "channels", "not a number"):
+        shape = {"shape": (1, 8, 16, 3), "channels": (1, 16, 16, 4)}.get(spoil, (1, 16, 16, 3))
+        np.save(path, np.full(shape, np.nan, np.float32))
+    elif spoil == "one bit":
+        path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    elif spoil == "another tile":
+        files.write(key(2), tile(2))
+        (tmp_path / f"{key(2)}.npy").replace(path)
     elif spoil in ("numbers", "flat"):
         np.save(path, np.zeros((1, 4, 4, 3), np.int64) if spoil == "numbers" else np.zeros((4, 4), np.float32))
     else:
         path.write_bytes(whole[: len(whole) // 2 if spoil == "cut" else 0])
-    assert files.read(key(1)) is None and not path.exists()
+    assert files.read(key(1)) is None
+    if spoil == "folder":  # nothing of a person's is deleted; the run goes on, see kept_tiles.put
+        with pytest.raises(OSError):
+            files.write(key(1), tile())
+        return
+    assert not path.exists() and files.write(key(1), tile())
+    assert torch.equal(files.read(key(1)), tile()), "it is made anew"
 
 
 def test_the_oldest_go_when_there_is_no_more_room_and_none_of_this_run(tmp_path):
-    size = tile().numel() * 4 + 128
+    size = tile().numel() * 4 + 128 + SEAL_BYTES
     for number in range(4):
         TileFiles(tmp_path, **ROOMY).write(key(number), tile())
         os.utime(tmp_path / f"{key(number)}.npy", (time.time() - 100 + number,) * 2)
