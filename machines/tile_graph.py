@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .process.host_error import HostError
-from .workflow_shape import Link, as_link, title_of
+from .workflow_shape import Link, link_of, title_of
 
 Workflow = dict[str, dict[str, Any]]
 
@@ -77,7 +77,7 @@ class TileWork:
 def links(node: dict[str, Any], workflow: Workflow) -> Iterator[tuple[str, Link]]:
     """(input's name, link) of every input of `node` that is one."""
     for name, value in node["inputs"].items():
-        link = as_link(value)
+        link = link_of(value)
         if link is not None and link[0] in workflow:
             yield name, link
 
@@ -185,7 +185,7 @@ def _check_numbers(read: Reading) -> None:
     for node in read.needed:
         for name, kind, limits in _numbers(read.info(node)):
             value = read.workflow[node]["inputs"].get(name)
-            if name not in read.workflow[node]["inputs"] or as_link(value) is not None:
+            if name not in read.workflow[node]["inputs"] or link_of(value) is not None:
                 continue
             number = _as_number(value, kind)
             if number is None:

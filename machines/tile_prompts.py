@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .tile_graph import COUNT, LAYOUT, TILES, TileWork, Workflow, links, needed_by
-from .workflow_shape import Link, as_link
+from .workflow_shape import Link, link_of
 
 READ, WRITE = "TileworkReadTile", "TileworkWriteTile"
 # Ids that neither the editor nor a subgraph gives to a node.
@@ -33,7 +33,7 @@ def tile_prompt(workflow: Workflow, work: TileWork, folder: str, number: int, co
         known[split, COUNT] = count
         readers[READER.format(index)] = _reader(f"{folder}/{CUT_NAME.format(index)}", number, 1)
     prompt = _part(workflow, [node for node, _ in work.results], known)
-    used = {link[0] for node in prompt.values() for value in node["inputs"].values() if (link := as_link(value)) is not None}
+    used = {link[0] for node in prompt.values() for value in node["inputs"].values() if (link := link_of(value)) is not None}
     prompt.update({name: node for name, node in readers.items() if name in used})
     for index, link in enumerate(work.results):
         prompt[WRITER.format(index)] = _writer(list(link), f"{folder}/{TILE_NAME.format(index)}", number)

@@ -15,7 +15,7 @@ from typing import Any
 
 from .process.host_error import HostError
 from .process.json_text import parse_json
-from .workflow_shape import as_link, graphs_of, is_prompt, title_of, wrong_in_editors_file
+from .workflow_shape import graphs_of, is_prompt, link_of, title_of, wrong_in_editors_file
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -187,7 +187,7 @@ def find_save(prompt: Prompt, named: str | None = None) -> str:
 
 def for_one_picture(prompt: Prompt, load: str, save: str, picture: str, prefix: str) -> Prompt:
     """A copy of `prompt` that loads `picture` and saves as `prefix`, without the other nodes that save or show pictures."""
-    read = {value[0] for part in prompt.values() for value in part["inputs"].values() if as_link(value)}
+    read = {value[0] for part in prompt.values() for value in part["inputs"].values() if link_of(value)}
     aside = {
         key
         for key, part in prompt.items()
@@ -233,7 +233,7 @@ def _as_saved(prompt: Prompt, saved: Mapping[str, Any]) -> Prompt:
     for path, node in _nodes_within(saved, graphs):
         inputs = prompt.get(path, {}).get("inputs", {})
         for socket in node.get("inputs") or []:
-            if socket.get("link") is None and "widget" not in socket and not as_link(inputs.get(socket["name"])):
+            if socket.get("link") is None and "widget" not in socket and not link_of(inputs.get(socket["name"])):
                 inputs.pop(socket["name"], None)
     return prompt
 
@@ -266,10 +266,10 @@ def _alike(before: Any, after: Any) -> bool:
     """Whether a value may stand where another one stood; a link may be replaced by any value."""
     numbers = (int, float)
     if isinstance(before, bool) or isinstance(after, bool):
-        return isinstance(before, bool) == isinstance(after, bool) or bool(as_link(before))
+        return isinstance(before, bool) == isinstance(after, bool) or bool(link_of(before))
     if isinstance(before, numbers):
         return isinstance(after, numbers)
-    return bool(as_link(before)) or not isinstance(before, str) or isinstance(after, str)
+    return bool(link_of(before)) or not isinstance(before, str) or isinstance(after, str)
 
 
 def _only(prompt: Prompt, found: list[str], what: str, option: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 Link = tuple[str, int]
 
 
-def as_link(value: Any) -> Link | None:
+def link_of(value: Any) -> Link | None:
     """(node id, output) where an input's value is a link, which ComfyUI writes as [id, output]."""
     if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
         return None

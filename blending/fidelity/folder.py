@@ -17,7 +17,7 @@ import math
 from pathlib import Path
 
 from ..layout.grid_layout import GridLayout
-from ..seam_check.folder import BAD, CLEAN, FOUND, complain, pictures, read_layout, read_picture, say
+from ..seam_check.folder import BAD, CLEAN, FOUND, complain, pictures, print_line, read_layout, read_picture
 from .check import check_fidelity
 from .report import TOLERANCE, FidelityReport
 
@@ -65,9 +65,9 @@ def check_results(arguments: list[str] | None = None) -> int:
             status = BAD
             continue
         records[path.name] = report.to_record()
-        say(f"{path.name}: {report.summary()}")
+        print_line(f"{path.name}: {report.summary()}")
         if not report.passed:
-            say(report.text().partition("\n")[2].strip("\n") + "\n")
+            print_line(report.text().partition("\n")[2].strip("\n") + "\n")
             status = max(status, FOUND if report.failing else BAD)
     if asked.json is not None:
         try:

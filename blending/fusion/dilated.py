@@ -87,7 +87,7 @@ def strided_views(canvas: tuple[int, int], stride: int, lattice: int = 1) -> lis
         ValueError: for a stride that leaves views without a cell.
     """
     if not 1 <= stride <= min(canvas):
-        raise ValueError(f"views of every {stride}th cell of {canvas[1]} x {canvas[0]} cells have none: use a larger picture")
+        raise ValueError(f"{canvas[1]} x {canvas[0]} cells are too few for {stride} x {stride} views of them: use a larger picture")
     shape = view_shape(canvas, stride, lattice)
     offsets = [(y, x) for y in range(stride) for x in range(stride)]
     return [StridedView(index, offset, stride, canvas, shape) for index, offset in enumerate(offsets)]

@@ -100,7 +100,7 @@ def _write(stream: TextIO, line: str) -> None:
     stream.flush()
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """A line on stdout."""
     _write(sys.stdout, line)
 
@@ -125,10 +125,10 @@ def check_one(path: Path, layout: TileLayout, references: dict[str, Path] | None
     if report.rows and all(row.verdict == UNJUDGED for row in report.rows):
         complain(f"{path.name}: nothing could be judged: {counted(len(report.rows), 'boundary')}, all with too little picture beside them")
         return BAD
-    say(f"{path.name}: {report.summary()}")
+    print_line(f"{path.name}: {report.summary()}")
     if report.passed:
         return CLEAN
-    say(report.text().partition("\n")[2].strip("\n") + "\n")
+    print_line(report.text().partition("\n")[2].strip("\n") + "\n")
     return FOUND
 
 

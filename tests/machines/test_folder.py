@@ -97,7 +97,9 @@ def test_a_worker_and_a_driver_are_killed_and_every_picture_is_made_once(python,
 def test_stopped_at_any_time_it_says_so_and_leaves_nothing(python, folder, when, signals):
     mark = {"TILEWORK_TEST_MARK": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": "/tmp", "STAND_IN_STARTS_IN": "3"}
     given = {"env": {**os.environ, **mark}, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    driver = subprocess.Popen(command(python, folder, "--workers", "2"), **given)
+    # What a shell runs in the background has Ctrl-C switched off, and so have its children.
+    given["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    driver = subprocess.Popen(command(python, folder, "--workers", "2", "--set", "2.seconds=30"), **given)
     said = ""
     while when not in said:
         line = driver.stdout.readline()
