@@ -17,11 +17,11 @@ from .folder_run import FolderRun, RunState
 from .installation import Installation
 from .one_job import Job
 from .picture_worker import FolderPlan
-from .process.child import undisturbed
 from .process.guarded import say
 from .process.host_error import HostError
 from .process.links import remove_tree
 from .process.lock import taken
+from .process.stop_signals import held_back, undisturbed
 from .ray_actors import cluster
 from .record import read_record, refusals
 from .report_page import PAGE, report_row, write_report
@@ -69,9 +69,9 @@ def run_folder(asked: argparse.Namespace, job: Job, installation: Installation) 
         warm = not all(folders.result(name).is_file() for name in pictures)
         say(f"{len(pictures)} pictures. Starting Ray{f' at {asked.address}' if asked.address else ' on this machine'}.")
         begun = time.monotonic()
-        with cluster(asked.address, asked.workers * max(1, threads)) as ray:
+        with held_back() as stop, cluster(asked.address, asked.workers * max(1, threads), stop) as ray:
             say(f"Ray is there after {time.monotonic() - begun:.1f} s.")
-            run = FolderRun(ray, plan, pictures, refused, asked.workers, warm, Display(), say)
+            run = FolderRun(ray, plan, pictures, refused, asked.workers, warm, Display(), say, stop.check)
             run.state.begun = begun
             try:
                 state = run.run()

@@ -14,7 +14,6 @@ from typing import Any
 
 from .one_picture import THERE
 from .picture_worker import ASIDE, BROKEN, FolderPlan, WorkerOutcome, plan_as_json
-from .process.child import undisturbed
 from .process.host_error import HostError
 from .ray_actors import gone_errors, start_actor
 from .record import LOST, MADE, REFUSED
@@ -107,6 +106,7 @@ class FolderRun:
         warm: whether ComfyUI is started at once, and not with the first picture that needs it.
         show: called with the state about once a second.
         say: takes a line for a person.
+        check: called about once a second; what it raises ends the run.
     """
 
     def __init__(
@@ -119,9 +119,10 @@ class FolderRun:
         warm: bool = True,
         show: Callable[[RunState], object] = lambda state: None,
         say: Callable[[str], object] = print,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         self.ray, self.plan, self.refused, self.workers, self.warm = ray, plan, refused, workers, warm
-        self.show, self.say = show, say
+        self.show, self.say, self.check = show, say, check
         self.schedule = Schedule(pictures, shared=plan.split_tiles)
         self.state = RunState(len(pictures))
         self._told = plan_as_json(plan)
@@ -139,6 +140,7 @@ class FolderRun:
         """
         try:
             while not self.schedule.finished:
+                self.check()
                 self._let_go_of_retired()
                 self._staff()
                 self._fill()
@@ -314,13 +316,10 @@ class FolderRun:
     def _dismiss(self) -> None:
         """End all workers: politely, so that each ends its server, then by force."""
         closing = [slot.handle.close.remote() for slot in self._slots.values() if slot.ready is None]
-        try:
-            if closing:
-                self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
-        finally:
-            with undisturbed():
-                for slot in self._slots.values():
-                    self.ray.kill(slot.handle)
+        if closing:
+            self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
+        for slot in self._slots.values():
+            self.ray.kill(slot.handle)
 
 
 def _first_line(error: object) -> str:

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,9 +22,9 @@ from typing import Any
 
 from .comfy_server import remove_left_behind, work_root
 from .installation import PACK
-from .process.child import Terminated, heed_termination, undisturbed
 from .process.host_error import HostError
 from .process.lock import taken
+from .process.stop_signals import Stop
 
 OBJECT_STORE = 80 << 20  # bytes: paths and words go through it, no pixels
 REQUIREMENTS = "requirements-farm.txt"
@@ -50,12 +49,13 @@ def load_ray() -> ModuleType:
 
 
 @contextmanager
-def cluster(address: str | None, workers: int) -> Iterator[ModuleType]:
+def cluster(address: str | None, workers: int, stop: Stop) -> Iterator[ModuleType]:
     """Ray, connected: to the cluster at `address`, or to one on this machine that is started here and ends with the block.
 
     Args:
         address: HOST:PORT of a running cluster's head, or ray://HOST:PORT; None for this machine alone.
         workers: on processors, where there is no address; 0 for one per GPU.
+        stop: from `held_back`: an exception in the middle of Ray's start leaves it waiting for itself.
     Raises HostError where Ray is not installed, does not start, or nobody answers at the address.
     """
     with _own_folder() if address is None else contextlib.nullcontext() as folder:
@@ -72,11 +72,28 @@ def cluster(address: str | None, workers: int) -> Iterator[ModuleType]:
         else:
             options["address"] = address
         try:
-            _connect(ray, address, options)
+            with _no_handler_of(ray):
+                _connect(ray, address, options)
+            stop.heed()
+            stop.check()
             yield ray
         finally:
-            with undisturbed():
-                ray.shutdown()
+            ray.shutdown()
+
+
+@contextmanager
+def _no_handler_of(ray: ModuleType) -> Iterator[None]:
+    """While it starts, Ray has a handler of its own for requests to end, which raises SystemExit wherever it stands."""
+    utils = getattr(getattr(ray, "_private", None), "utils", None)
+    its_own = getattr(utils, "set_sigterm_handler", None)
+    if its_own is None:
+        yield
+        return
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = its_own
 
 
 def _connect(ray: ModuleType, address: str | None, options: Mapping[str, Any]) -> None:
@@ -86,10 +103,6 @@ def _connect(ray: ModuleType, address: str | None, options: Mapping[str, Any]) -
         where = f"on this machine: {error}" if address is None else f"at {address}: {error}"
         more = ' An address ray:// needs Ray\'s client as well: pip install "ray[client]".' if str(address).startswith("ray:") else ""
         raise HostError(f"Ray does not answer {where}".strip() + more) from error
-    except SystemExit as error:
-        # While it starts, Ray has a handler of its own for requests to end.
-        raise Terminated(signal.SIGTERM) from error
-    heed_termination()
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def strided_views(canvas: tuple[int, int], stride: int, lattice: int = 1) -> lis
         ValueError: for a stride that leaves views without a cell.
     """
     if not 1 <= stride <= min(canvas):
-        raise ValueError(f"{canvas[1]} x {canvas[0]} cells are too few for {stride} x {stride} views of them: use a larger picture, or a larger native size")
+        words = f"{canvas[1]} x {canvas[0]} cells are too few for {stride} x {stride} views of them"
+        raise ValueError(f"{words}: use a larger picture, or a larger native size")
     shape = view_shape(canvas, stride, lattice)
     offsets = [(y, x) for y in range(stride) for x in range(stride)]
     return [StridedView(index, offset, stride, canvas, shape) for index, offset in enumerate(offsets)]

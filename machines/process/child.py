@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
+
+from .stop_signals import Terminated, undisturbed
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
@@ -18,50 +18,10 @@ MISLEADING = {"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONSTARTUP", "VI
 MISLEADING |= {f"PIP_{name}" for name in ("USER", "TARGET", "PREFIX", "ROOT", "LOG", "REQUIRE_VIRTUALENV")}
 
 
-class Terminated(KeyboardInterrupt):
-    """We were told to end by a signal other than Ctrl-C, which the programs we started did not get."""
-
-
 def program_environment(**extra: str) -> dict[str, str]:
     """The environment variables for a program of ours: those of the person, less the misleading ones."""
     kept = {name: value for name, value in os.environ.items() if name.upper() not in MISLEADING}
     return {**kept, **extra}
-
-
-def heed_termination() -> None:
-    """From now on a polite request to end (kill, a closed terminal) unwinds like Ctrl-C."""
-
-    def unwind(number: int, _frame: object) -> None:
-        raise Terminated(number)
-
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        # Whoever runs us under nohup has asked for SIGHUP to be ignored.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, unwind)
-
-
-def heed_nothing() -> None:
-    """From now on no Ctrl-C and no request to end does anything: we are about to end by ourselves."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let no Ctrl-C in: cleaning up is short and has to be finished."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(name, signal.SIG_IGN) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            if handler is not None:
-                signal.signal(name, handler)
 
 
 class Child:

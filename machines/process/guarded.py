@@ -8,10 +8,9 @@ import sys
 import textwrap
 from collections.abc import Callable
 
-from .child import Terminated, heed_nothing, heed_termination
 from .host_error import HostError, from_os_error
+from .stop_signals import STOPPED, Terminated, heed_nothing, heed_termination
 
-STOPPED = 130
 READER_GONE = 141
 
 # Of names in files and of other programs: what a terminal would obey and not show.

@@ -7,8 +7,9 @@ import sys
 import pytest
 from tilework.tools import commands
 from tilework.tools.process import guarded
-from tilework.tools.process.child import Terminated, foreground, program_environment
+from tilework.tools.process.child import foreground, program_environment
 from tilework.tools.process.host_error import HostError
+from tilework.tools.process.stop_signals import Terminated
 from tilework.tools.setup.environment import REPOSITORY
 
 DEV = REPOSITORY / "dev.py"
