@@ -89,6 +89,8 @@ class ComfyServer:
     ) -> None:
         self.installation, self.report, self.ready_seconds = installation, report, ready_seconds
         self._giving = threading.Lock()
+        if not installation.python.is_file():
+            raise HostError(f"There is no Python {installation.python}: name the one that runs ComfyUI with --python.")
         self._make_folder(root or work_root())
         self.port = free_port()
         self.address = f"http://{ADDRESS}:{self.port}"

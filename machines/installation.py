@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def find_installation(
     base = folder if base is None else base.expanduser().resolve()
     if not base.is_dir():
         raise HostError(f"There is no folder {base}: --base names the folder that holds ComfyUI's custom_nodes and models.")
-    return Installation(folder, python or _python_of(folder), base, tuple(arguments))
+    return Installation(folder, _python_of(folder) if python is None else _whole_path(python), base, tuple(arguments))
 
 
 def _around() -> Path:
@@ -102,6 +103,12 @@ def _around() -> Path:
     if PACK.parent.name == "custom_nodes":
         return PACK.parent.parent
     raise HostError(f"Which ComfyUI? {PACK} is not in the custom_nodes of one: name its folder with --comfy, or in COMFYUI_PATH.")
+
+
+def _whole_path(python: Path) -> Path:
+    """Servers have a working folder of their own. A link is not followed: it is what tells a virtual environment."""
+    found = shutil.which(python) if len(python.parts) == 1 else None
+    return Path(found or os.path.abspath(python.expanduser()))
 
 
 def _python_of(folder: Path) -> Path:

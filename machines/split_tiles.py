@@ -30,6 +30,7 @@ from .finished_tiles import WAIT_SECONDS, FinishedTiles, tiles_beside
 from .installation import PACK
 from .one_job import Job, PreparedJob
 from .one_picture import MADE, REFUSED, PictureOutcome, check_ending, check_paths, find_result, run_one
+from .picture_file import check_is_whole
 from .process.child import Child, program_environment
 from .process.host_error import HostError, log_end
 from .process.links import remove_tree
@@ -108,6 +109,7 @@ class TilesRun:
         return PictureOutcome(made.state, made.result, made.reason or why, time.monotonic() - begun, False, made.texts, made.nodes)
 
     def _steps(self, begun: float) -> PictureOutcome:
+        check_is_whole(self.picture)
         info = self.servers[0].queue.object_info()
         self.prepared = self.job.prepare(info)
         check_ending(self.prepared.save_kind, self.result)

@@ -7,7 +7,8 @@ way, the operating system gives us an end of file, and the program is ended. No 
 Two more nets on Linux: where a fork of the starter holds the pipe open, we see that our parent is another one; and where we are
 killed ourselves, the kernel kills the program (parent-death signal).
 
-FILE is given the program's process id. FOLDER is deleted after the program, so that a starter that was killed leaves nothing.
+FILE is given the program's process id. FOLDER is deleted after a program that was ended, so that a starter that was killed leaves
+nothing.
 """
 
 from __future__ import annotations
@@ -52,38 +53,41 @@ def end(process: subprocess.Popen) -> None:
         process.kill()
 
 
-def end_with_pipe(process: subprocess.Popen) -> None:
+def end_with_pipe(process: subprocess.Popen, asked: threading.Event) -> None:
     """Wait until the pipe to the starter is closed, then end the program."""
     # os.read and not sys.stdin: a thread inside sys.stdin.read makes the interpreter's exit fail.
     while os.read(0, 4096):
         pass
+    asked.set()
     end(process)
 
 
-def end_with_parent(process: subprocess.Popen, parent: int) -> None:
+def end_with_parent(process: subprocess.Popen, parent: int, asked: threading.Event) -> None:
     """Wait until our parent is another one than the starter, then end the program."""
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
+    asked.set()
     end(process)
 
 
 def keep(pid_file: str | None, remove: str | None, command: list[str]) -> int:
     """Run `command` and return its exit status (128 + signal where it died of one)."""
-    parent = os.getppid()
+    parent, asked = os.getppid(), threading.Event()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=dies_with_us())
     if pid_file:
         with open(pid_file, "w", encoding="ascii") as file:
             file.write(str(process.pid))
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    threading.Thread(target=end_with_pipe, args=(process,), daemon=True).start()
+    threading.Thread(target=end_with_pipe, args=(process, asked), daemon=True).start()
     if os.name != "nt":
-        threading.Thread(target=end_with_parent, args=(process, parent), daemon=True).start()
+        threading.Thread(target=end_with_parent, args=(process, parent, asked), daemon=True).start()
     status = process.wait()
     if os.name != "nt" and os.getpgrp() == os.getpid():
         # What the program itself started and left behind is in our group.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(os.getpid(), signal.SIGTERM)
-    if remove:
+    # Where the program has ended by itself, the starter still wants to read its log, and removes the folder.
+    if remove and asked.is_set():
         shutil.rmtree(remove, ignore_errors=True)
     return 128 - status if status < 0 else status
 

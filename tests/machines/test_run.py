@@ -101,6 +101,22 @@ def test_two_pictures_at_once_go_through_one_server_and_get_their_own_results(be
     assert all((tmp_path / "out" / one.name).read_bytes() == one.read_bytes() + b"1" for one in pictures)
 
 
+def test_why_comfyui_did_not_start_is_said(bench):
+    main = bench.comfy / "main.py"
+    main.write_text("import sys; sys.exit('main.py: error: unrecognized arguments: --nonsense')")
+    assert "unrecognized arguments: --nonsense" in bench.run(status=1)
+    assert list(bench.work.iterdir()) == []
+
+
+def test_a_python_may_be_named_from_where_one_stands(bench, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert "made in" in bench.run("--python", "bin/python")
+    bench.result.unlink()
+    assert "There is no Python" in bench.run("--python", "bin/none", status=1)
+
+
 def test_a_refusal_is_gone_once_the_picture_is_made(bench):
     good = bench.picture.read_bytes()
     bench.picture.write_bytes(stand_in.picture("BAD"))

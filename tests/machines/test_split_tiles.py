@@ -223,6 +223,13 @@ def test_another_ending_is_refused_before_anything_runs(tmp_path):
     assert outcome.state == REFUSED and "name the result b.png" in outcome.reason and place.done == []
 
 
+def test_a_picture_that_is_cut_off_is_refused_before_anything_runs(joint):
+    joint.picture.write_bytes(stand_in.picture("whole")[:-20])
+    outcome = joint.go()
+    assert outcome.state == REFUSED and "is cut off" in outcome.reason and not joint.done
+    assert "is cut off" in json.loads(joint.result.with_name("b.png.refused.json").read_text())["reason"]
+
+
 def test_no_more_is_in_flight_than_said():
     servers, at_once, most = [FakeServer(Path(), None) for _ in range(2)], [0, 0], [0, 0]
     lock = threading.Lock()
