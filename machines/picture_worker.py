@@ -20,7 +20,7 @@ from .one_picture import REFUSED, PictureOutcome, check_paths, find_result, run_
 from .process.host_error import HostError, disk_is_full, from_os_error
 from .queue_client import Progress, ServerLostError
 from .record import BEGUN, ENDED, HELPED, LOST, Record
-from .result_file import check_place
+from .result_file import check_place, refused_because
 from .small_pictures import SmallPictures
 from .split_tiles import VARIABLE, TilesRun
 from .work_key import Surroundings, WorkKey, surroundings_of, work_key
@@ -125,7 +125,9 @@ class PictureWorker:
             return WorkerOutcome(picture, REFUSED, f"The picture cannot be read, or its result has no place: {error}")
         earlier = list(refused_keys).count(key.digest)
         if earlier >= MOST_REFUSALS:
-            return WorkerOutcome(picture, ASIDE, "It was put aside in an earlier run; --again tries it once more.", earlier=earlier)
+            why = refused_because(result)
+            reason = f"It was put aside in an earlier run{f' ({why})' if why else ''}; --again tries it once more."
+            return WorkerOutcome(picture, ASIDE, reason, earlier=earlier)
         try:
             outcome, smaller = self._work(picture, source, result, key, None if helping else attempt)
         except ServerLostError as error:

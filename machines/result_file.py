@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .process.host_error import HostError
-from .process.json_text import parse_json
+from .process.json_text import as_table, parse_json
 from .work_key import WorkKey, file_digest
 
 KEY_SUFFIX, REFUSED_SUFFIX, PART_SUFFIX = ".key.json", ".refused.json", ".part"
@@ -54,6 +54,15 @@ def what_changed(result: Path, key: WorkKey) -> str:
     if not isinstance(before, dict):
         return ""
     return ", ".join(name for name, value in key.parts.items() if before.get(name) != value)
+
+
+def refused_because(result: Path) -> str:
+    """Why an earlier run gave no `result`, in one line; "" where that is not known."""
+    try:
+        said = as_table(parse_json(beside(result, REFUSED_SUFFIX).read_bytes())).get("reason")
+    except (OSError, ValueError):
+        return ""
+    return said.strip().splitlines()[0] if isinstance(said, str) and said.strip() else ""
 
 
 def check_name(result: Path) -> None:

@@ -37,7 +37,7 @@ from .process.links import remove_tree
 from .process.loopback import post_json
 from .queue_client import DiskFullError, RunFailedError, ServerLostError
 from .result_file import place, what_changed, write_refused
-from .tile_graph import CannotSplitError, TileWork, tile_work
+from .tile_graph import CannotSplitError, TileWork, named, tile_work
 from .tile_prompts import CUT_NAME, PICTURE_NAME, TILE_NAME, after_blend_prompt, cut_prompt, rest_prompt, tile_prompt
 from .work_key import WorkKey, named_inputs
 
@@ -151,7 +151,9 @@ class TilesRun:
         if self.work.why_not:
             self.say(f"All that comes after it runs where all tiles are: {self.work.why_not}.")
         if self.work.left_out:
-            self.say(f"Left out, because the saved picture does not need them: {', '.join(self.work.left_out)}.")
+            self.say(
+                f"Left out, because the saved picture does not need them: {', '.join(named(plan, node) for node in self.work.left_out)}."
+            )
 
     def _cut(self, server: ComfyServer) -> None:
         with _given(server, self.picture) as picture:

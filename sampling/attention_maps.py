@@ -170,6 +170,8 @@ def predicted(model: Any, conditioning: list, latent: torch.Tensor, share: float
         )
     if latent.ndim == 5 and latent.shape[2] > 1:
         raise ValueError(f"the latent is a video of {latent.shape[2]} frames: give one picture, for instance its first frame")
+    if latent.ndim == 5 and getattr(model.get_model_object("latent_format"), "latent_dimensions", 2) == 2:
+        latent = latent[:, :, 0]  # the one frame that a video model's VAE gives
     sigmas = torch.tensor([float(model.get_model_object("model_sampling").percent_to_sigma(1 - share)), 0.0])
     if not sigmas[0] > 0:
         raise ValueError(f"sigma {share} is too near to the end of the sampling range: use 0.05 or more")

@@ -108,13 +108,13 @@ def _stride(settings: PyramidSettings, model: Any, x: torch.Tensor, options: dic
     if stride == 1 and settings.cutoff:
         whole_canvas(PYRAMID, model, x, options).notices.warn(
             "large cutoff",
-            f"Tilework: Keep Composition's pyramid does nothing with a cutoff of {settings.cutoff}: it looks at the picture at 1/2, 1/3, "
+            f"Keep Composition's pyramid does nothing with a cutoff of {settings.cutoff}: it looks at the picture at 1/2, 1/3, "
             "1/4 ... of its size; use 0.5 or less",
         )
     elif stride == 1:
         whole_canvas(PYRAMID, model, x, options).notices.warn(
             "small",
-            f"Tilework: Keep Composition's pyramid does nothing here: the picture of {cells[1] * unit} x {cells[0] * unit} px is about as "
+            f"Keep Composition's pyramid does nothing here: the picture of {cells[1] * unit} x {cells[0] * unit} px is about as "
             f"large as the {settings.native} px that the model was made for; a cutoff of 0.5 makes it look at half the size",
         )
     return stride

@@ -23,6 +23,7 @@ from tilework.machines.process.host_error import HostError
 from tilework.machines.queue_client import ServerLostError
 from tilework.machines.record import BEGUN, ENDED, Record, begun_more_than_once, left_open, read_record, refusals
 from tilework.machines.report_page import report_page, report_row, write_report
+from tilework.machines.result_file import write_refused
 from tilework.machines.small_pictures import SmallPictures
 from tilework.machines.workflow_file import Setting, Workflow, read_workflow
 from tilework.tests.machines import stand_in
@@ -250,6 +251,8 @@ def test_what_was_refused_twice_is_not_tried_and_a_machine_without_comfyui_is_br
         worker.make("a.png")
         aside = worker.make("a.png", 0, keys[:1] * 2)
         assert aside.state == "aside" and "--again" in aside.reason
+        write_refused(plan.folders.result("a.png"), Path("a.png"), "a.png is cut off\nmore")
+        assert "earlier run (a.png is cut off); --again" in worker.make("a.png", 0, keys[:1] * 2).reason
         assert worker.make("a.png", 0, ["another"] * 5 + keys[:1]).state == "broken", "it was tried"
     finally:
         worker.close()

@@ -155,6 +155,14 @@ def test_a_model_is_asked_once_and_nothing_is_left_on_it(kind, channels):
     assert before.keys() == after.keys() and "optimized_attention_override" not in after
 
 
+@pytest.mark.parametrize(("kind", "channels"), [("unet", 4), ("dit", 16)])
+def test_the_one_frame_of_a_video_models_latent_is_a_picture(kind, channels):
+    model = models.tiny_unet() if kind == "unet" else models.tiny_dit()
+    latent = noise(1, channels, 32, 32)
+    flat, framed = (attention_maps(model, models.conditioning(1), one, [(0,), (1, 2)], 0.4) for one in (latent, latent.unsqueeze(2)))
+    assert torch.equal(flat, framed)
+
+
 def test_a_prompt_per_tile_and_the_whole_one_where_no_word_is(monkeypatch):
     clip, text = WordClip(), "a day scene b"
     seen = torch.zeros(4, 16, 16)
