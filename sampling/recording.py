@@ -40,7 +40,7 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
     """The recording of the run that ended with `samples` (of a LATENT); else what `trajectory` holds.
 
     Raises:
-        ValueError: in words, where neither is there.
+        ValueError: in words, where neither is there, or it cannot be known which of several runs is meant.
     """
     if not isinstance(trajectory, Trajectory):
         raise ValueError(f"trajectory is a {type(trajectory).__name__}: connect the trajectory output of Record Run or Picture to Noise")
@@ -55,6 +55,11 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
         raise ValueError(
             f"the recorded run {state}: sample the small picture with the model that comes out of Record Run, and connect the LATENT of "
             "that very sampler to reference; if it was sampled long ago, change its seed, so that it runs again"
+        )
+    if trajectory.runs > 1:
+        raise ValueError(
+            f"the reference is not the picture that the recorded run ended with, and of the {trajectory.runs} runs that this Record Run has "
+            f"recorded the last {MOST_RUNS} are kept: connect the LATENT of that very sampler to reference, and give pictures one by one"
         )
     logging.warning(
         "Tilework: the reference is not the picture that the recorded run ended with: connect the LATENT of that very sampler to "

@@ -22,10 +22,12 @@ class Trajectory:
     Attributes:
         inverted: as given.
         done: whether the run has come to its end.
+        runs: how many have been written down, one after the other; only the last is kept.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, inverted: bool = False) -> None:
         self.most_bytes, self.inverted, self.done = most_bytes, inverted, False
+        self.runs = 0
         self._levels: list[float] = []
         self._kept: list[torch.Tensor] = []
 
@@ -47,6 +49,7 @@ class Trajectory:
         self._levels.clear()
         self._kept.clear()
         self.done = False
+        self.runs += 1
 
     def snapshot(self) -> Trajectory:
         """One that stays as this is now; the predictions are shared."""

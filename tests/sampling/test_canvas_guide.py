@@ -334,6 +334,14 @@ def test_a_recording_is_found_by_its_picture_whatever_ran_since():
     assert torch.equal(late, follow(guided(base, guide(FLOW, reference=first, trajectory=Trajectory()))))
 
 
+def test_of_more_runs_than_are_kept_none_is_taken_for_another():
+    taken = Trajectory()
+    model = recorded(patcher_of(make_model()), taken)
+    pictures = [run(model, small().shape, seed=seed) for seed in range(20, 21 + runs.MOST_RUNS)]
+    assert "of the 5 runs" in words(lambda: runs.recorded_run(taken, pictures[0]))
+    assert all(runs.recorded_run(taken, one).done for one in pictures[1:])
+
+
 def test_what_cannot_be_recorded_is_refused():
     model = recorded(tiled(patcher_of(make_model()), TileSettings(**TILES, order="sequential")), Trajectory())
     assert "order fused" in words(lambda: run(model))
