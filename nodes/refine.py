@@ -123,6 +123,11 @@ class MatchLatents(io.ComfyNode):
         tensor, wanted = latent_samples(samples, "samples"), latent_samples(reference, "reference")
         for one, name in ((tensor, "samples"), (wanted, "reference")):
             check_finite(one, name, mend="encode or sample it again")
+        ratios = [latent.get("downscale_ratio_spacial") for latent in (samples, reference)]
+        if None not in ratios and ratios[0] != ratios[1]:
+            raise ValueError(
+                f"samples has {ratios[0]} image pixels per cell and reference {ratios[1]}: connect two latents of the same model family"
+            )
         wanted = _alike(tensor, wanted, per)
         if strength == 0:
             return io.NodeOutput({**samples})

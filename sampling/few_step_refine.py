@@ -13,6 +13,7 @@ import comfy.samplers
 import torch
 
 from ..blending.coherence.few_steps import slerp
+from ..blending.pixels.picture import check_finite
 from .run_memory import own_noise
 from .sampling_range import is_flow
 
@@ -54,6 +55,7 @@ class FewStepSampler(comfy.samplers.Sampler):
         """
         if latent_image is None or not latent_image.any():
             raise ValueError("the latent is empty: Few-Step Refine refines a picture; connect an enlarged latent")
+        check_finite(latent_image, "the latent", mend="encode or sample it again")
         sampling = model_wrap.inner_model.model_sampling
         levels = self.levels(sampling).to(noise.device)
         options = extra_args["model_options"]

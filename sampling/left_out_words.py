@@ -15,18 +15,28 @@ import torch
 from ..host.progress import watched
 from .attention_maps import predicted, without_tiles
 
-# A bracket with its weight is one word, and so is what stands between two spaces.
-WORD = re.compile(r"\((?:[^()\\]|\\.)*\)[^\s\w]*|\S+")
+PIECE = re.compile(r"\\.|\s+|.", re.DOTALL)
 LARGEST_SIDE = 16  # of a map: single cells of a prediction are noise
 
 
 def spaced_words(text: str) -> list[str]:
-    """The words of a prompt as they are written.
+    """The words of a prompt as they are written: what stands between two spaces, and a bracket with its weight and all that is in it.
 
     >>> spaced_words("a (red sun:1.3), over hills")
     ['a', '(red sun:1.3),', 'over', 'hills']
+    >>> spaced_words("((red sun:1.2) hills:1.1) lake")
+    ['((red sun:1.2) hills:1.1)', 'lake']
     """
-    return WORD.findall(text)
+    closes = text.count(")") >= text.count("(") and text.count("]") >= text.count("[")
+    words, depth, now = [], 0, ""
+    for piece in PIECE.findall(text):
+        # Brackets that are never closed hold nothing together.
+        depth = max(depth + (piece in "([") - (piece in ")]"), 0) if closes and len(piece) == 1 else depth
+        if piece.isspace() and depth == 0:
+            words, now = [*words, now], ""
+        else:
+            now += piece
+    return [word for word in [*words, now] if word.strip()]
 
 
 def left_out_maps(model: Any, encode: Callable[[str], list], words: Sequence[str], latent: torch.Tensor, share: float) -> torch.Tensor:

@@ -58,8 +58,8 @@ def recorded_run(trajectory: Trajectory, samples: torch.Tensor) -> Trajectory:
         )
     if trajectory.runs > 1:
         raise ValueError(
-            f"the reference is not the picture that the recorded run ended with, and of the {trajectory.runs} runs that this Record Run has "
-            f"recorded the last {MOST_RUNS} are kept: connect the LATENT of that very sampler to reference, and give pictures one by one"
+            f"the reference is not the picture that the recorded run ended with, and of {trajectory.runs} runs of this Record Run the last "
+            f"{MOST_RUNS} are kept: connect the LATENT of that very sampler to reference, and give pictures one by one"
         )
     logging.warning(
         "Tilework: the reference is not the picture that the recorded run ended with: connect the LATENT of that very sampler to "

@@ -338,7 +338,7 @@ def test_of_more_runs_than_are_kept_none_is_taken_for_another():
     taken = Trajectory()
     model = recorded(patcher_of(make_model()), taken)
     pictures = [run(model, small().shape, seed=seed) for seed in range(20, 21 + runs.MOST_RUNS)]
-    assert "of the 5 runs" in words(lambda: runs.recorded_run(taken, pictures[0]))
+    assert "of 5 runs" in words(lambda: runs.recorded_run(taken, pictures[0]))
     assert all(runs.recorded_run(taken, one).done for one in pictures[1:])
 
 

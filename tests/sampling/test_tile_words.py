@@ -179,6 +179,14 @@ def test_a_prompt_per_tile_and_the_whole_one_where_no_word_is(monkeypatch):
 
 def test_words_are_left_out_where_the_model_shows_nothing(monkeypatch):
     """A model that puts each word in a place of its own, and one whose attention cannot be read."""
+    for text, split in (
+        ("((red sun:1.2) hills:1.1) lake", ["((red sun:1.2) hills:1.1)", "lake"]),
+        ("[red sun] (a (b c) d) e", ["[red sun]", "(a (b c) d)", "e"]),
+        ("((red sun lake", ["((red", "sun", "lake"]),
+        ("a) b \\( c", ["a)", "b", "\\(", "c"]),
+        (" \n", []),
+    ):
+        assert spaced_words(text) == split
     assert spaced_words("a (red sun:1.3), over \\(old\\) hills") == ["a", "(red sun:1.3),", "over", "\\(old\\)", "hills"]
     places = {"sky": (slice(0, 16), slice(0, 32)), "sun": (slice(0, 10), slice(20, 30)), "lake": (slice(24, 32), slice(0, 32))}
 
