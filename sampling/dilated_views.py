@@ -27,6 +27,8 @@ from .whole_canvas import check_views, whole_canvas
 
 # Below this the views are not asked any more: they cost as much as ever.
 LEAST_WEIGHT = 0.01
+# A step that leaves less than this of its level's noise.
+LONG_STEP = 0.1
 # Cells, the standard deviation of the blur at the beginning; a hundredth of it at the end. DemoFusion has 1, AccDiffusion 0.8:
 # on the test bed a half is as coherent, and the UNet's pictures are sharper by a third.
 BLUR = 0.5
@@ -128,4 +130,19 @@ def _predicted(
     if taken is not None:
         back = taken.argsort()
         said = [None if part is None else part.flatten(-2)[..., back].view(part.shape) for part in said]
-    return [None if part is None else part + (x - soft) for part in said]
+    kept = (x - soft) * _kept_in(timestep, options)
+    return [None if part is None else part + kept for part in said]
+
+
+def _kept_in(timestep: torch.Tensor, options: dict) -> float:
+    """How much of the noise that the blur took off stays in the canvas: all of it, to be seen by the next step.
+
+    Where a step takes nearly all noise at once (the first one of a schedule without signal at its end), no more than twice what the
+    next level has: later steps would take the rest for content.
+    """
+    schedule, level = options.get("transformer_options", {}).get("sample_sigmas"), float(timestep.flatten()[0])
+    at = step_of(timestep, options) + 1
+    if schedule is None or at >= len(schedule) or not 0 < float(schedule[at]) < LONG_STEP * level:
+        return 1.0
+    ratio = float(schedule[at]) / level
+    return ratio / (1 - ratio)

@@ -8,6 +8,7 @@ from tilework.blending.fusion.pooled import pooled_view
 from ..host.recording import CPU, TILE_KEY, UNIT, TileLayout, make_model, noise, predict, prepare, prompt, ramp, relative, whole_views
 from .test_crop_areas import blob
 from .test_crop_controls import controlnet
+from .test_crop_runs import sample
 
 CELLS = (45, 61)
 
@@ -82,3 +83,18 @@ def test_references_are_no_larger_than_the_view_and_what_cannot_fit_is_refused()
     conds[0][0]["model_conds"]["keyframe_idxs"] = comfy.conds.CONDRegular(torch.zeros(1))
     with pytest.raises(ValueError, match="cannot be shown in a small view of the whole picture: LTX"):
         whole_views.WholeViews(CELLS, UNIT, CPU).conds(conds, view)
+
+
+def test_a_schedule_that_begins_without_any_signal_gives_a_picture():
+    """Zero terminal SNR: the first step goes from 4,519 to some 38, and what the blur took off was left in the picture."""
+    # Once ComfyUI is set up.
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+    from tilework.sampling.dilated_views import with_dilated_views
+    from tilework.tests.pack.coherence.models import scene_model, scene_prompt
+
+    plain = ModelSamplingDiscrete().patch(scene_model("unet"), "v_prediction", True)[0]
+    viewed = with_dilated_views(plain, 256, 256, 1.0, 1.0, False)
+    made = [sample(one, noise(1, 4, 64, 64, seed=3), scene_prompt(), scene_prompt(), steps=20) for one in (plain, viewed)]
+    spread = [float(one.std()) for one in made]
+    print(f"deviation {spread[0]:.2f} without views, {spread[1]:.2f} with them")
+    assert not torch.equal(*made) and 0.5 * spread[0] < spread[1] < 1.5 * spread[0]
