@@ -273,6 +273,9 @@ def test_few_steps_lead_back_to_the_picture():
     for values, words in (((0.0, 0.1, 1), "depth 0.0"), ((0.2, 1.5, 1), "noise 1.5"), ((0.2, 0.1, 0), "steps 0")):
         with pytest.raises(ValueError, match=words):
             few(*values)
+    latent[..., 5, 5] = torch.nan
+    with pytest.raises(ValueError, match="the latent has NaN in it"):
+        refined(few(0.2, 0.1, 1))
 
 
 def test_the_views_stand_in_one_order_with_the_tiles():
