@@ -70,8 +70,8 @@ def test_by_search(clean, server):
     assert saved(clean, server)
     assert clicks <= 8
     # What a run has made the nodes grow by is a step of its own.
-    for _ in range(3):
+    for _ in range(6):
         clean.page.keyboard.press("Control+z")
-        if clean.do("() => F.until(() => F.types().length === 1, 'undo', 2).then(() => true, () => false)"):
+        if clean.do("() => F.until(() => F.types().length === 1, 'undo', 5).then(() => true, () => false)"):
             break
     assert clean.do("() => F.types()") == ["TileworkTiledUpscale"]
