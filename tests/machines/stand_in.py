@@ -38,7 +38,7 @@ def work(prompt_id, prompt):
             if b"BAD" in content:
                 return failed(node, "OSError", "image file is truncated")
             if b"FULL" in content:
-                return failed(node, "OSError", "[Errno 28] No space left on device: '/work/a.png'")
+                return failed(node, "OSError", "[Errno 28] No space left on device: 'a.png'")
             if b"LARGE" in content and inputs.get("tile_width", 512) > 256:
                 return failed(node, "torch.OutOfMemoryError", "Allocation on device")
             content += str(inputs.get("strength")).encode()
